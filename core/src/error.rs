@@ -1,0 +1,144 @@
+//! The one table of error kinds. Every face (C status, Python exception, Node `code`) maps it totally.
+
+use std::fmt;
+
+/// What went wrong, as a stable number.
+///
+/// Numbers are part of the C ABI: once given they are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum ErrorKind {
+    /// A null pointer, a bad length, invalid UTF-8 in a key, a malformed header.
+    InvalidArgument = 1,
+    /// An unknown option, or a value outside its range.
+    InvalidConfig = 2,
+    /// The span has ended, the handle is stale, or the tracer was shut down.
+    InvalidState = 3,
+    /// A bound was reached and the item was dropped (and counted).
+    Capacity = 4,
+    /// A flush or shutdown reached its time limit.
+    Timeout = 5,
+    /// The server could not be reached; trying again may help.
+    Transport = 6,
+    /// The server refused for good.
+    Rejected = 7,
+    /// The caller's buffer is too short; the needed length was written.
+    BufferTooSmall = 8,
+    /// Not available with this configuration, server or platform.
+    Unsupported = 9,
+    /// A fault of this library, contained.
+    Internal = 10,
+    /// A panic of this library, caught at the boundary.
+    Panic = 11,
+    /// The named object does not exist.
+    NotFound = 12,
+}
+
+impl ErrorKind {
+    /// Every kind, in numeric order.
+    pub const ALL: [ErrorKind; 12] = [
+        ErrorKind::InvalidArgument,
+        ErrorKind::InvalidConfig,
+        ErrorKind::InvalidState,
+        ErrorKind::Capacity,
+        ErrorKind::Timeout,
+        ErrorKind::Transport,
+        ErrorKind::Rejected,
+        ErrorKind::BufferTooSmall,
+        ErrorKind::Unsupported,
+        ErrorKind::Internal,
+        ErrorKind::Panic,
+        ErrorKind::NotFound,
+    ];
+
+    /// The stable number; never 0, which means success in C.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// The name in camel case, for instance `InvalidArgument`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "InvalidArgument",
+            ErrorKind::InvalidConfig => "InvalidConfig",
+            ErrorKind::InvalidState => "InvalidState",
+            ErrorKind::Capacity => "Capacity",
+            ErrorKind::Timeout => "Timeout",
+            ErrorKind::Transport => "Transport",
+            ErrorKind::Rejected => "Rejected",
+            ErrorKind::BufferTooSmall => "BufferTooSmall",
+            ErrorKind::Unsupported => "Unsupported",
+            ErrorKind::Internal => "Internal",
+            ErrorKind::Panic => "Panic",
+            ErrorKind::NotFound => "NotFound",
+        }
+    }
+
+    /// The name in upper snake case, for instance `INVALID_ARGUMENT`.
+    pub fn screaming(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "INVALID_ARGUMENT",
+            ErrorKind::InvalidConfig => "INVALID_CONFIG",
+            ErrorKind::InvalidState => "INVALID_STATE",
+            ErrorKind::Capacity => "CAPACITY",
+            ErrorKind::Timeout => "TIMEOUT",
+            ErrorKind::Transport => "TRANSPORT",
+            ErrorKind::Rejected => "REJECTED",
+            ErrorKind::BufferTooSmall => "BUFFER_TOO_SMALL",
+            ErrorKind::Unsupported => "UNSUPPORTED",
+            ErrorKind::Internal => "INTERNAL",
+            ErrorKind::Panic => "PANIC",
+            ErrorKind::NotFound => "NOT_FOUND",
+        }
+    }
+}
+
+/// An error of configuration or life cycle. Recording calls return only an [`ErrorKind`].
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// Makes an error; `message` is lower case, without a full stop, and names the option or field.
+    #[cold]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// The kind, for programs.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The text, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the same call may succeed later without any change.
+    pub fn retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::Capacity
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of configuration and life-cycle calls.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The result of recording calls: no allocation, and safe to ignore.
+pub type Recorded = std::result::Result<(), ErrorKind>;

@@ -1,0 +1,83 @@
+//! Experiments by name: looked up once, made when missing.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::http::{Failure, Http, Request};
+use crate::client::Experiment;
+
+/// The experiment of this name, made if there is none.
+pub(crate) async fn by_name(
+    http: &Http,
+    workspace: Option<&str>,
+    name: &str,
+) -> Result<Experiment, Failure> {
+    match find(http, workspace, name).await {
+        Err(failure) if failure.is_missing("RESOURCE_DOES_NOT_EXIST") => {}
+        found => return found,
+    }
+    let path = "/api/2.0/mlflow/experiments/create";
+    let create = Request::json(Method::POST, path, &json!({"name": name})).workspace(workspace);
+    match http.json(create).await {
+        Ok(reply) => Ok(Experiment {
+            experiment_id: reply["experiment_id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            name: name.to_owned(),
+        }),
+        // Another process was quicker.
+        Err(Failure::Refused { code, .. }) if code == "RESOURCE_ALREADY_EXISTS" => {
+            find(http, workspace, name).await
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn find(http: &Http, workspace: Option<&str>, name: &str) -> Result<Experiment, Failure> {
+    let query = form_encode(name);
+    let path = format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={query}");
+    active(http.json(Request::get(&path).workspace(workspace)).await?)
+}
+
+/// The experiment of this id.
+pub(crate) async fn by_id(
+    http: &Http,
+    workspace: Option<&str>,
+    id: &str,
+) -> Result<Experiment, Failure> {
+    let path = format!(
+        "/api/2.0/mlflow/experiments/get?experiment_id={}",
+        form_encode(id)
+    );
+    active(http.json(Request::get(&path).workspace(workspace)).await?)
+}
+
+fn active(reply: Value) -> Result<Experiment, Failure> {
+    let experiment = &reply["experiment"];
+    let text = |key: &str| experiment[key].as_str().unwrap_or_default().to_owned();
+    if text("lifecycle_stage") == "deleted" {
+        return Err(Failure::Refused {
+            status: 400,
+            code: "INVALID_STATE".to_owned(),
+            message: format!("experiment '{}' is deleted", text("name")),
+        });
+    }
+    Ok(Experiment {
+        experiment_id: text("experiment_id"),
+        name: text("name"),
+    })
+}
+
+fn form_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}

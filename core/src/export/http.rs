@@ -1,0 +1,323 @@
+//! HTTP to one server: connection rules, credentials, limits, and what a reply means.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
+use reqwest::{Method, StatusCode};
+use rustls_platform_verifier::BuilderVerifierExt;
+use serde_json::Value;
+
+use super::retry;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+
+/// OTLP: "the client MUST limit the size of the response body"; nothing we read is longer.
+const MAX_REPLY: usize = 4 << 20;
+/// MLflow's server closes idle connections after 5 s; sending on one that it just closed fails.
+const IDLE: Duration = Duration::from_secs(4);
+const MAX_MESSAGE: usize = 200;
+/// What a rejected credential waits before it is tried again; it may have been renewed meanwhile.
+const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
+
+/// A client of one server with one set of credentials.
+pub(crate) struct Http {
+    client: reqwest::Client,
+    base: String,
+}
+
+/// A request.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// Path and query, beginning with `/`.
+    pub(crate) path: &'a str,
+    pub(crate) workspace: Option<&'a str>,
+    pub(crate) content_type: &'static str,
+    pub(crate) gzip: bool,
+    pub(crate) experiment_id: Option<&'a str>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn get(path: &'a str) -> Self {
+        Request {
+            method: Method::GET,
+            path,
+            workspace: None,
+            content_type: "",
+            gzip: false,
+            experiment_id: None,
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn json(method: Method, path: &'a str, body: &Value) -> Self {
+        Request {
+            method,
+            content_type: "application/json",
+            body: body.to_string().into_bytes(),
+            ..Request::get(path)
+        }
+    }
+
+    pub(crate) fn workspace(mut self, workspace: Option<&'a str>) -> Self {
+        self.workspace = workspace;
+        self
+    }
+}
+
+/// Why a request has no usable reply.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Worth trying again, after this time if the server named one.
+    Retry {
+        after: Option<Duration>,
+        message: String,
+    },
+    /// 500: perhaps passing, perhaps caused by this very payload.
+    Server { message: String },
+    /// Refused for good.
+    Refused {
+        status: u16,
+        code: String,
+        message: String,
+    },
+}
+
+impl Failure {
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Failure::Retry { message, .. }
+            | Failure::Server { message }
+            | Failure::Refused { message, .. } => message,
+        }
+    }
+
+    /// Whether the server has no such endpoint or object.
+    pub(crate) fn is_missing(&self, wanted: &str) -> bool {
+        matches!(self, Failure::Refused { status: 404, code, .. } if code == wanted)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match &failure {
+            Failure::Retry { .. } => ErrorKind::Transport,
+            Failure::Refused { status: 404, .. } => ErrorKind::NotFound,
+            Failure::Server { .. } | Failure::Refused { .. } => ErrorKind::Rejected,
+        };
+        Error::new(kind, failure.message())
+    }
+}
+
+/// The error code of a 404 whose body is not MLflow's: there is no such route.
+pub(crate) const NO_ENDPOINT: &str = "ENDPOINT_NOT_FOUND";
+
+impl Http {
+    /// Fails with `InvalidConfig` without a tracking URI, and when TLS cannot be set up.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let base = config.server().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidConfig, "option 'tracking_uri' is not set")
+        })?;
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization(config)? {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let tls = tls(base.starts_with("https:")).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("TLS cannot be set up: {error}"),
+            )
+        })?;
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("mlflow-trace/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .timeout(config.http_timeout())
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls)
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, describe(error)))?;
+        Ok(Http { client, base })
+    }
+
+    /// Sends a request and reads the whole reply. Success is any 2xx.
+    pub(crate) async fn send(&self, request: Request<'_>) -> std::result::Result<Vec<u8>, Failure> {
+        let mut builder = self
+            .client
+            .request(request.method, format!("{}{}", self.base, request.path));
+        if !request.content_type.is_empty() {
+            builder = builder
+                .header(CONTENT_TYPE, request.content_type)
+                .body(request.body);
+        }
+        if request.gzip {
+            builder = builder.header(CONTENT_ENCODING, "gzip");
+        }
+        if let Some(workspace) = request.workspace {
+            builder = builder.header("X-MLFLOW-WORKSPACE", workspace);
+        }
+        if let Some(id) = request.experiment_id {
+            builder = builder.header("x-mlflow-experiment-id", id);
+        }
+        let unreachable = |error: reqwest::Error| Failure::Retry {
+            after: None,
+            message: format!("{}: {}", self.base, describe(error)),
+        };
+        let mut response = builder.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| retry::retry_after(value.to_str().ok()?));
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_REPLY => {
+                    body.extend_from_slice(&chunk)
+                }
+                Ok(None) => break,
+                // A success is one, whatever is wrong with its body.
+                _ if status.is_success() => break,
+                Ok(Some(_)) => break,
+                Err(error) => return Err(unreachable(error)),
+            }
+        }
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(failure(status, after, &body)),
+        }
+    }
+
+    /// Sends a request whose reply is JSON.
+    pub(crate) async fn json(&self, request: Request<'_>) -> std::result::Result<Value, Failure> {
+        let body = self.send(request).await?;
+        Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+}
+
+/// Basic wins over Bearer, as in MLflow's client.
+fn authorization(config: &Config) -> Result<Option<HeaderValue>> {
+    let text = match (config.basic(), config.token()) {
+        (Some((user, password)), _) => {
+            let pair =
+                base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            format!("Basic {pair}")
+        }
+        (None, Some(token)) => format!("Bearer {token}"),
+        (None, None) => return Ok(None),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidConfig,
+            "option 'tracking_token': not usable in an HTTP header",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// TLS with the system's roots; without any where it is not going to be used, which is much quicker.
+fn tls(needed: bool) -> std::result::Result<rustls::ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
+    Ok(match needed {
+        true => builder.with_platform_verifier()?.with_no_client_auth(),
+        false => builder
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth(),
+    })
+}
+
+/// The error and its causes, without the URL.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Reads an error reply: MLflow's JSON, FastAPI's `detail`, or anything else.
+fn failure(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Failure {
+    let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
+    let code = match text("error_code") {
+        Some(code) => code,
+        None if status == StatusCode::NOT_FOUND => NO_ENDPOINT.to_owned(),
+        None => String::new(),
+    };
+    let detail = text("message")
+        .or_else(|| {
+            json.get("detail")
+                .map(|detail| detail.as_str().map_or(detail.to_string(), str::to_owned))
+        })
+        .unwrap_or_default();
+    let message = format!(
+        "HTTP {} {}",
+        status.as_u16(),
+        crate::json::truncate(&detail, MAX_MESSAGE)
+    );
+    let message = message.trim_end().to_owned();
+    match status.as_u16() {
+        408 | 425 | 429 | 502 | 503 | 504 => Failure::Retry { after, message },
+        401 | 403 => Failure::Retry {
+            after: Some(UNAUTHORIZED_WAIT),
+            message: format!("{message}: the server does not accept the credentials"),
+        },
+        500 => Failure::Server { message },
+        status => Failure::Refused {
+            status,
+            code,
+            message,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_bodies_of_every_kind() {
+        let read = |status: u16, body: &str| {
+            failure(StatusCode::from_u16(status).unwrap(), None, body.as_bytes())
+        };
+        assert!(
+            read(
+                404,
+                r#"{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "m"}"#
+            )
+            .is_missing("RESOURCE_DOES_NOT_EXIST")
+        );
+        assert!(read(404, "<!doctype html>").is_missing(NO_ENDPOINT));
+        assert_eq!(
+            read(422, r#"{"detail": [{"type": "missing"}]}"#).message(),
+            r#"HTTP 422 [{"type":"missing"}]"#
+        );
+        assert!(matches!(read(503, ""), Failure::Retry { after: None, .. }));
+        assert!(matches!(read(500, ""), Failure::Server { .. }));
+        assert!(matches!(
+            read(302, ""),
+            Failure::Refused { status: 302, .. }
+        ));
+    }
+
+    #[test]
+    fn basic_wins_over_bearer() {
+        let mut config = Config::new();
+        config.set("tracking_token", "t").unwrap();
+        assert_eq!(authorization(&config).unwrap().unwrap(), "Bearer t");
+        config.set("tracking_username", "u").unwrap();
+        config.set("tracking_password", "p").unwrap();
+        assert_eq!(authorization(&config).unwrap().unwrap(), "Basic dTpw");
+    }
+}

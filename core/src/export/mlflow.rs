@@ -1,0 +1,458 @@
+//! Exports to an MLflow server, by the sequence that its version needs.
+//!
+//! | server | sequence |
+//! |---|---|
+//! | 3.12 and later | trace information, then the spans of many traces in one OTLP request |
+//! | 3.6 to 3.11 | spans first: the other order counts token usage twice |
+//! | 3.2 to 3.5, and file stores | trace information, then `traces.json` as an artifact |
+//!
+//! `docs/decisions/0004-order-of-mlflow-requests.md` has the measurements.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io::Write;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::http::{Failure, Http, NO_ENDPOINT, Request};
+use super::{Exporter, Verdict, experiments};
+use crate::mlflow::{info, keys, span_json};
+use crate::otlp;
+use crate::otlp::reader::{self, SpanData};
+use crate::shared::Shared;
+use crate::trace::{Experiment, Finished};
+
+/// Bodies shorter than this are not worth compressing.
+const GZIP_FROM: usize = 1024;
+
+/// What the server's version implies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Server {
+    sequence: Sequence,
+    gzip: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sequence {
+    InfoThenSpans,
+    SpansThenInfo,
+    InfoThenArtifact,
+}
+
+impl Server {
+    /// `None` for servers before 3.2, which do not know this protocol. A version that cannot be read
+    /// is taken for a new one: what it lacks shows in its replies.
+    fn from_version(version: &str) -> Option<Self> {
+        let mut parts = version
+            .trim()
+            .split('.')
+            .map(|part| part.parse::<u32>().ok());
+        let version = match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(major), Some(minor)) => (major, minor),
+            _ => (u32::MAX, 0),
+        };
+        let sequence = match version {
+            (..=2, _) | (3, ..=1) => return None,
+            (3, ..=5) => Sequence::InfoThenArtifact,
+            (3, ..=11) => Sequence::SpansThenInfo,
+            _ => Sequence::InfoThenSpans,
+        };
+        Some(Server {
+            sequence,
+            gzip: version >= (3, 7),
+        })
+    }
+}
+
+/// Stops a pass: the rest of the batch is offered again after this time, if one is named.
+struct TryAgain(Option<Duration>);
+
+type Pass = Result<(), TryAgain>;
+
+pub(super) struct MlflowExporter {
+    shared: Arc<Shared>,
+    http: Option<Http>,
+    server: Option<Server>,
+    /// Ids of experiments by workspace and name.
+    experiments: HashMap<(Option<String>, String), String>,
+}
+
+impl Exporter for MlflowExporter {
+    fn export<'a>(
+        &'a mut self,
+        batch: &'a mut Vec<Finished>,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
+        Box::pin(async move {
+            let pass = self.pass(batch).await;
+            batch.retain(|trace| !trace.progress.settled);
+            match pass {
+                Ok(()) => Verdict::Done,
+                Err(TryAgain(after)) => Verdict::Retry(after),
+            }
+        })
+    }
+}
+
+impl MlflowExporter {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        MlflowExporter {
+            shared,
+            http: None,
+            server: None,
+            experiments: HashMap::new(),
+        }
+    }
+
+    async fn pass(&mut self, batch: &mut [Finished]) -> Pass {
+        // Taken out for the pass, so that the rest of `self` can be borrowed beside it.
+        let http = match self.http.take() {
+            Some(http) => http,
+            None => match Http::new(&self.shared.config) {
+                Ok(http) => http,
+                Err(error) => {
+                    batch
+                        .iter_mut()
+                        .for_each(|trace| self.shared.rejected(trace, error.message()));
+                    return Ok(());
+                }
+            },
+        };
+        let pass = self.pass_with(&http, batch).await;
+        self.http = Some(http);
+        pass
+    }
+
+    async fn pass_with(&mut self, http: &Http, batch: &mut [Finished]) -> Pass {
+        let Some(server) = self.learn(http).await? else {
+            let why = "the server is older than MLflow 3.2, which is the first that takes traces this way";
+            batch
+                .iter_mut()
+                .for_each(|trace| self.shared.rejected(trace, why));
+            return Ok(());
+        };
+        batch.sort_by(|a, b| a.destination.cmp(&b.destination));
+        for group in batch.chunk_by_mut(|a, b| a.destination == b.destination) {
+            if let Some(experiment) = self.experiment(http, group).await? {
+                self.send_group(http, server, &experiment, group).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's version, asked once.
+    async fn learn(&mut self, http: &Http) -> Result<Option<Server>, TryAgain> {
+        if let Some(server) = self.server {
+            return Ok(Some(server));
+        }
+        let version = match http.send(Request::get("/version")).await {
+            Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+            Err(Failure::Refused { .. }) => String::new(),
+            Err(failure) => return Err(self.try_again(&failure)),
+        };
+        self.server = Server::from_version(&version);
+        Ok(self.server)
+    }
+
+    /// The experiment id of a group; `None` when it does not exist and the group was given up.
+    async fn experiment(
+        &mut self,
+        http: &Http,
+        group: &mut [Finished],
+    ) -> Result<Option<String>, TryAgain> {
+        let Some(destination) = group.first().map(|trace| trace.destination.clone()) else {
+            return Ok(None);
+        };
+        let name = match &destination.experiment {
+            Experiment::Id(id) => return Ok(Some(id.clone())),
+            Experiment::Name(name) => name,
+        };
+        let key = (destination.workspace.clone(), name.clone());
+        if let Some(id) = self.experiments.get(&key) {
+            return Ok(Some(id.clone()));
+        }
+        match experiments::by_name(http, destination.workspace.as_deref(), name).await {
+            Ok(experiment) => {
+                self.experiments
+                    .insert(key, experiment.experiment_id.clone());
+                Ok(Some(experiment.experiment_id))
+            }
+            Err(Failure::Refused { message, .. }) => {
+                let why = format!("experiment '{name}': {message}");
+                group
+                    .iter_mut()
+                    .for_each(|trace| self.shared.rejected(trace, &why));
+                Ok(None)
+            }
+            Err(failure) => Err(self.try_again(&failure)),
+        }
+    }
+
+    async fn send_group(
+        &mut self,
+        http: &Http,
+        server: Server,
+        experiment: &str,
+        group: &mut [Finished],
+    ) -> Pass {
+        match server.sequence {
+            Sequence::InfoThenSpans => {
+                self.send_infos(http, experiment, group).await?;
+                self.send_spans(http, server.gzip, experiment, group)
+                    .await?;
+            }
+            Sequence::SpansThenInfo => {
+                self.send_spans(http, server.gzip, experiment, group)
+                    .await?;
+                self.send_infos(http, experiment, group).await?;
+            }
+            Sequence::InfoThenArtifact => self.send_infos(http, experiment, group).await?,
+        }
+        // The server may have turned out to store no spans, then or in an earlier pass.
+        self.send_artifacts(http, group).await?;
+        for trace in group.iter_mut().filter(|trace| !trace.progress.settled) {
+            self.shared.delivered(trace);
+        }
+        Ok(())
+    }
+
+    /// Posts the information of each trace, once.
+    async fn send_infos(&mut self, http: &Http, experiment: &str, group: &mut [Finished]) -> Pass {
+        for trace in group
+            .iter_mut()
+            .filter(|trace| !trace.progress.settled && !trace.progress.info_sent)
+        {
+            let spans = decode(trace);
+            let Some(info) = info::assemble(trace, &spans, experiment, &self.shared.config) else {
+                continue;
+            };
+            let body = json!({"trace": {"trace_info": info}});
+            let request = Request::json(Method::POST, "/api/3.0/mlflow/traces", &body)
+                .workspace(trace.destination.workspace.as_deref());
+            match http.json(request).await {
+                Ok(reply) => {
+                    let tags = &reply["trace"]["trace_info"]["tags"];
+                    let tag = |key: &str| tags[key].as_str().map(str::to_owned);
+                    trace.progress.info_sent = true;
+                    trace.progress.artifact_location = tag(keys::TAG_ARTIFACT_LOCATION);
+                    // 3.6 stores spans only in its database, and says so before it has any.
+                    trace.progress.stored =
+                        tag(keys::TAG_SPANS_LOCATION).as_deref() == Some("TRACKING_STORE");
+                }
+                Err(failure) => self.refuse_or_retry(trace, &failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the spans of all traces in one request; on a refusal, finds the trace that caused it.
+    async fn send_spans(
+        &mut self,
+        http: &Http,
+        gzip: bool,
+        experiment: &str,
+        group: &mut [Finished],
+    ) -> Pass {
+        // Runs of the group still to be sent, the next one last.
+        let mut runs = vec![(0, group.len())];
+        while let Some((start, end)) = runs.pop() {
+            let part = &mut group[start..end];
+            let waiting: Vec<&[u8]> = part
+                .iter()
+                .filter(|trace| trace.progress.lacks_spans())
+                .map(|trace| trace.spans.as_slice())
+                .collect();
+            if waiting.is_empty() {
+                continue;
+            }
+            let body = otlp::request(&self.shared.resource, &waiting);
+            let single = waiting.len() == 1;
+            let failure = match self.post_spans(http, gzip, experiment, part, body).await {
+                Ok(_) => {
+                    part.iter_mut()
+                        .for_each(|trace| trace.progress.spans_sent = true);
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            match &failure {
+                Failure::Refused { status: 501, .. } => return self.without_spans(),
+                Failure::Refused { code, .. } if code == NO_ENDPOINT => {
+                    return self.without_spans();
+                }
+                Failure::Refused {
+                    status: 400 | 413 | 422,
+                    ..
+                } if !single => {}
+                Failure::Server { .. }
+                    if !single && part.iter().all(|trace| trace.progress.is_suspect()) => {}
+                Failure::Server { .. } if !part.iter().all(|trace| trace.progress.is_suspect()) => {
+                    part.iter_mut().for_each(|trace| trace.progress.suspect());
+                    return Err(self.try_again(&failure));
+                }
+                _ => {
+                    for trace in part.iter_mut().filter(|trace| trace.progress.lacks_spans()) {
+                        self.refuse_or_retry(trace, &failure)?;
+                    }
+                    continue;
+                }
+            }
+            let middle = start.midpoint(end);
+            runs.push((middle, end));
+            runs.push((start, middle));
+        }
+        Ok(())
+    }
+
+    async fn post_spans(
+        &self,
+        http: &Http,
+        gzip: bool,
+        experiment: &str,
+        part: &[Finished],
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        let compressed = (gzip && body.len() >= GZIP_FROM)
+            .then(|| compress(&body))
+            .flatten();
+        let request = Request {
+            method: Method::POST,
+            path: "/v1/traces",
+            workspace: part
+                .first()
+                .and_then(|trace| trace.destination.workspace.as_deref()),
+            content_type: "application/x-protobuf",
+            gzip: compressed.is_some(),
+            experiment_id: Some(experiment),
+            body: compressed.unwrap_or(body),
+        };
+        http.send(request).await
+    }
+
+    /// From now on, spans go into artifacts.
+    fn without_spans(&mut self) -> Pass {
+        self.server = Some(Server {
+            sequence: Sequence::InfoThenArtifact,
+            gzip: false,
+        });
+        Err(TryAgain(Some(Duration::ZERO)))
+    }
+
+    /// Uploads `traces.json` for traces whose spans the server keeps nowhere else.
+    async fn send_artifacts(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
+        for trace in group.iter_mut() {
+            if trace.progress.settled || trace.progress.spans_sent || trace.progress.stored {
+                continue;
+            }
+            if trace.info.is_none() {
+                self.shared.rejected(
+                    trace,
+                    "the server stores no spans of traces that are rooted elsewhere",
+                );
+                continue;
+            }
+            let Some(path) = artifact_path(trace) else {
+                self.shared
+                    .rejected(trace, "the server does not take artifacts itself");
+                continue;
+            };
+            let spans: Value = decode(trace).iter().map(span_json::span).collect();
+            let request = Request {
+                content_type: "text/plain",
+                ..Request::json(Method::PUT, &path, &json!({"spans": spans}))
+            };
+            match http
+                .send(request.workspace(trace.destination.workspace.as_deref()))
+                .await
+            {
+                Ok(_) => trace.progress.spans_sent = true,
+                Err(failure) => self.refuse_or_retry(trace, &failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a trace up, or ends the pass so that everything left is tried again.
+    fn refuse_or_retry(&self, trace: &mut Finished, failure: &Failure) -> Pass {
+        match failure {
+            Failure::Refused { message, .. } => self.shared.rejected(trace, message),
+            Failure::Server { message } if trace.progress.is_suspect() => {
+                self.shared.rejected(trace, message)
+            }
+            Failure::Server { .. } => {
+                trace.progress.suspect();
+                return Err(self.try_again(failure));
+            }
+            Failure::Retry { .. } => return Err(self.try_again(failure)),
+        }
+        Ok(())
+    }
+
+    fn try_again(&self, failure: &Failure) -> TryAgain {
+        self.shared.diagnostics.report("unreachable", || {
+            format!(
+                "traces wait, the server does not take them: {}",
+                failure.message()
+            )
+        });
+        match failure {
+            Failure::Retry { after, .. } => TryAgain(*after),
+            _ => TryAgain(None),
+        }
+    }
+}
+
+fn decode(trace: &Finished) -> Vec<SpanData> {
+    let mut spans: Vec<SpanData> = reader::spans(&trace.spans)
+        .filter_map(|message| SpanData::decode(message).ok())
+        .collect();
+    // In order of creation, as readers of traces.json expect; parents before children.
+    spans.sort_by_key(|span| (span.start, !span.parent_span_id.is_empty()));
+    spans
+}
+
+/// The path of `traces.json` on the server, computed here: one from a reply is only compared.
+fn artifact_path(trace: &Finished) -> Option<String> {
+    let location = trace
+        .progress
+        .artifact_location
+        .as_deref()?
+        .strip_prefix("mlflow-artifacts:/")?;
+    let tail = format!("/traces/{}/artifacts", trace.id.to_mlflow());
+    let root = location.strip_suffix(&tail)?;
+    let plain = root.split('/').all(|part| {
+        !part.is_empty()
+            && part != ".."
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    });
+    plain.then(|| format!("/api/2.0/mlflow-artifacts/artifacts/{root}{tail}/traces.json"))
+}
+
+fn compress(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_by_version() {
+        let sequence = |version| Server::from_version(version).map(|server| server.sequence);
+        assert_eq!(sequence("2.22.0"), None);
+        assert_eq!(sequence("3.1.4"), None);
+        assert_eq!(sequence("3.4.0"), Some(Sequence::InfoThenArtifact));
+        assert_eq!(sequence("3.6.0"), Some(Sequence::SpansThenInfo));
+        assert_eq!(sequence("3.11.1"), Some(Sequence::SpansThenInfo));
+        assert_eq!(sequence("3.12.0"), Some(Sequence::InfoThenSpans));
+        assert_eq!(sequence("3.17.2.dev0"), Some(Sequence::InfoThenSpans));
+        assert_eq!(sequence("not a version"), Some(Sequence::InfoThenSpans));
+    }
+}

@@ -1,0 +1,62 @@
+//! Where finished traces go.
+
+pub(crate) mod experiments;
+mod file;
+pub(crate) mod http;
+mod memory;
+mod mlflow;
+pub(crate) mod retry;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::shared::Shared;
+use crate::trace::Finished;
+
+/// What the worker should do with the traces that an exporter left in the batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing is left, or the rest can go on at once.
+    Done,
+    /// Try the rest again: after this time, or by the worker's backoff.
+    Retry(Option<Duration>),
+    /// The tracer closed and its time is up.
+    OutOfTime,
+}
+
+/// A destination. It removes from the batch, and counts, every trace that is delivered or refused
+/// for good; what stays in the batch is offered again.
+pub(crate) trait Exporter {
+    fn export<'a>(
+        &'a mut self,
+        batch: &'a mut Vec<Finished>,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+}
+
+/// The exporter that the configuration asks for. Runs on the exporter thread.
+pub(crate) fn build(shared: &Arc<Shared>) -> Box<dyn Exporter> {
+    let shared = shared.clone();
+    match shared.config.exporter() {
+        "mlflow" => Box::new(mlflow::MlflowExporter::new(shared)),
+        "memory" => Box::new(memory::MemoryExporter::new(shared)),
+        "none" => Box::new(Discard(shared)),
+        _ => Box::new(file::FileExporter::new(shared)),
+    }
+}
+
+/// Takes everything and keeps nothing: for measuring what recording alone costs.
+struct Discard(Arc<Shared>);
+
+impl Exporter for Discard {
+    fn export<'a>(
+        &'a mut self,
+        batch: &'a mut Vec<Finished>,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
+        for mut trace in batch.drain(..) {
+            self.0.delivered(&mut trace);
+        }
+        Box::pin(std::future::ready(Verdict::Done))
+    }
+}

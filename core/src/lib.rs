@@ -1,0 +1,51 @@
+//! The engine of mlflow-trace: records, serialises and exports MLflow traces.
+//!
+//! ```text
+//! host call -> live Span -> Trace (assembled) -> Queue (bounded, bytes) -> Batch -> Exporter
+//!                  |              |                                                   |
+//!            writes its own   tags, metadata,                        MLflow server, OTLP/JSON file,
+//!            OTLP bytes       open spans                             memory
+//! ```
+//!
+//! A span writes its OTLP bytes as its fields are set; exporting is concatenation. Each [`Tracer`]
+//! has one thread of its own, on which everything that can wait happens.
+
+mod clock;
+mod export;
+mod ingest;
+mod live;
+mod mlflow;
+mod otlp;
+mod pipeline;
+mod shared;
+mod slot;
+mod state;
+
+pub mod client;
+pub mod config;
+pub mod context;
+pub mod diagnostics;
+pub mod error;
+pub mod id;
+pub mod json;
+pub mod propagation;
+pub mod span;
+pub mod trace;
+pub mod tracer;
+pub mod value;
+
+pub use client::{Client, Experiment};
+pub use config::Config;
+pub use context::SpanContext;
+pub use diagnostics::Diagnostic;
+pub use error::{Error, ErrorKind, Recorded, Result};
+pub use id::{SpanId, TraceId};
+pub use pipeline::stats::Stats;
+pub use propagation::{extract, inject};
+pub use span::{Span, SpanRecord, StatusCode};
+pub use trace::{TraceState, TraceUpdate};
+pub use tracer::{Parent, SpanStart, Tracer};
+pub use value::Value;
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

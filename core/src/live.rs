@@ -1,0 +1,298 @@
+//! A span while it is recorded. It writes its own OTLP bytes as its fields are set.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::clock::{self, Moment};
+use crate::context::SpanContext;
+use crate::id::{SpanId, TraceId};
+use crate::mlflow::{keys, span_type};
+use crate::otlp::reader::Fields;
+use crate::otlp::{span as field, wire};
+use crate::propagation::{RANDOM, SAMPLED};
+use crate::span::StatusCode;
+use crate::state::State;
+use crate::trace::Trace;
+use crate::value::{self, Value};
+
+/// A buffer that grew beyond this is given back when its span ends.
+const KEEP_CAPACITY: usize = 64 * 1024;
+
+/// What a new span starts with.
+pub(crate) struct Start<'a> {
+    pub(crate) state: &'a Arc<State>,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) trace_state: Option<Arc<str>>,
+    pub(crate) name: &'a str,
+    pub(crate) span_type: Option<&'a str>,
+    pub(crate) start_time_ns: Option<u64>,
+}
+
+/// Where an attribute lies in the buffer, to replace it when it is set again.
+struct Attribute {
+    hash: u32,
+    range: Range<u32>,
+}
+
+/// The span in a slot. Its buffers outlive it, so that the next span in the slot allocates nothing.
+#[derive(Default)]
+pub(crate) struct LiveSpan {
+    owner: Option<Owner>,
+    ids: Option<(TraceId, SpanId, Option<SpanId>)>,
+    trace_state: Option<Arc<str>>,
+    start: Moment,
+    name: String,
+    /// OTLP `Span` fields written so far.
+    buffer: Vec<u8>,
+    attributes: Vec<Attribute>,
+    status: StatusCode,
+    status_message: String,
+    type_level: i64,
+    level: Option<i64>,
+    failed: bool,
+}
+
+/// Whose span it is; absent in a free slot.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) state: Arc<State>,
+    pub(crate) trace: Arc<Trace>,
+}
+
+impl LiveSpan {
+    /// Begins a span in a slot that was reset.
+    pub(crate) fn begin(&mut self, start: Start<'_>) {
+        let id = SpanId::generate();
+        let trace_id = start.trace.id;
+        self.start = clock::now();
+        if let Some(time) = start.start_time_ns {
+            self.start.unix = time;
+        }
+        self.ids = Some((trace_id, id, start.parent));
+        self.trace_state = start.trace_state;
+        self.owner = Some(Owner {
+            state: start.state.clone(),
+            trace: start.trace,
+        });
+        self.name.push_str(start.name);
+        self.type_level = span_type::DEBUG;
+
+        let out = &mut self.buffer;
+        wire::bytes_field(out, field::TRACE_ID, trace_id.bytes());
+        wire::bytes_field(out, field::SPAN_ID, id.bytes());
+        if let Some(parent) = start.parent {
+            wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
+        }
+        wire::fixed64_field(out, field::START, self.start.unix);
+        self.append_attribute(keys::TRACE_REQUEST_ID, Value::Str(&trace_id.to_mlflow()));
+        self.set_attribute(
+            keys::SPAN_TYPE,
+            Value::Str(start.span_type.unwrap_or(span_type::UNKNOWN)),
+        );
+        if let Some(time) = start.start_time_ns {
+            self.append_attribute(keys::SPAN_START_TIME_NS, Value::Int(time as i64));
+        }
+    }
+
+    /// Empties the slot's span.
+    pub(crate) fn reset(&mut self) {
+        self.owner = None;
+        self.ids = None;
+        self.trace_state = None;
+        self.name.clear();
+        self.buffer.clear();
+        self.attributes.clear();
+        self.status_message.clear();
+        self.name.shrink_to(KEEP_CAPACITY);
+        self.buffer.shrink_to(KEEP_CAPACITY);
+        self.status_message.shrink_to(KEEP_CAPACITY);
+        self.attributes
+            .shrink_to(KEEP_CAPACITY / size_of::<Attribute>());
+        self.status = StatusCode::Unset;
+        self.level = None;
+        self.failed = false;
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    pub(crate) fn take_owner(&mut self) -> Option<Owner> {
+        self.owner.take()
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        matches!(self.ids, Some((_, _, None)))
+    }
+
+    pub(crate) fn parent(&self) -> Option<SpanId> {
+        self.ids.and_then(|(_, _, parent)| parent)
+    }
+
+    pub(crate) fn context(&self) -> Option<SpanContext> {
+        self.ids.map(|(trace_id, span_id, _)| SpanContext {
+            trace_id,
+            span_id,
+            flags: SAMPLED | RANDOM,
+            trace_state: self.trace_state.clone(),
+            remote: false,
+        })
+    }
+
+    pub(crate) fn set_name(&mut self, name: &str) {
+        self.name.clear();
+        self.name.push_str(name);
+    }
+
+    pub(crate) fn set_status(&mut self, status: StatusCode, message: &str) {
+        self.status = status;
+        self.status_message.clear();
+        // OpenTelemetry keeps a description for errors only.
+        if status == StatusCode::Error {
+            self.status_message.push_str(message);
+        }
+    }
+
+    /// Sets or replaces an attribute. An empty key is ignored, as OpenTelemetry asks.
+    pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
+        if key.is_empty() {
+            return;
+        }
+        match (key, value) {
+            (keys::SPAN_TYPE, Value::Str(name)) => self.type_level = span_type::default_level(name),
+            (keys::SPAN_LOG_LEVEL, Value::Int(level)) => self.level = Some(level),
+            _ => {}
+        }
+        self.remove_attribute(key);
+        self.append_attribute(key, value);
+    }
+
+    fn append_attribute(&mut self, key: &str, value: Value<'_>) {
+        let start = self.buffer.len() as u32;
+        value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
+        self.attributes.push(Attribute {
+            hash: hash(key),
+            range: start..self.buffer.len() as u32,
+        });
+    }
+
+    /// Whether an attribute was set to anything but null.
+    pub(crate) fn has_attribute(&self, key: &str) -> bool {
+        self.find_attribute(key)
+            .and_then(|index| self.key_value(&self.attributes[index]).nth(1))
+            .is_some_and(|any_value| !any_value.is_empty())
+    }
+
+    fn find_attribute(&self, key: &str) -> Option<usize> {
+        let hash = hash(key);
+        self.attributes.iter().position(|attribute| {
+            attribute.hash == hash && self.key_value(attribute).next() == Some(key.as_bytes())
+        })
+    }
+
+    /// The key and the encoded `AnyValue` of an attribute, as they were written.
+    fn key_value(&self, attribute: &Attribute) -> impl Iterator<Item = &[u8]> {
+        let Range { start, end } = attribute.range;
+        let field = &self.buffer[start as usize..end as usize];
+        let message = Fields::new(field).find_map(|field| field.ok()?.bytes());
+        Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
+    }
+
+    fn remove_attribute(&mut self, key: &str) {
+        let Some(index) = self.find_attribute(key) else {
+            return;
+        };
+        let Range { start, end } = self.attributes.remove(index).range;
+        self.buffer.drain(start as usize..end as usize);
+        for attribute in &mut self.attributes[index..] {
+            attribute.range.start -= end - start;
+            attribute.range.end -= end - start;
+        }
+    }
+
+    pub(crate) fn add_event(
+        &mut self,
+        name: &str,
+        time: Option<u64>,
+        attributes: &[(&str, Value<'_>)],
+    ) {
+        self.failed |= name == keys::EVENT_EXCEPTION;
+        let time = time.unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()));
+        wire::message_field(&mut self.buffer, field::EVENTS, |out| {
+            wire::fixed64_field(out, 1, time);
+            wire::bytes_field(out, 2, name.as_bytes());
+            for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
+                value::encode_key_value(out, 3, key, *value);
+            }
+        });
+    }
+
+    pub(crate) fn add_link(
+        &mut self,
+        trace_id: TraceId,
+        span_id: SpanId,
+        attributes: &[(&str, Value<'_>)],
+    ) {
+        wire::message_field(&mut self.buffer, field::LINKS, |out| {
+            wire::bytes_field(out, 1, trace_id.bytes());
+            wire::bytes_field(out, 2, span_id.bytes());
+            for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
+                value::encode_key_value(out, 4, key, *value);
+            }
+        });
+    }
+
+    /// Writes what is only known at the end and returns the whole `Span` message.
+    pub(crate) fn finish(&mut self, end_time_ns: Option<u64>) -> &[u8] {
+        if self.status != StatusCode::Error {
+            self.status = StatusCode::Ok;
+        }
+        let level = self.level.unwrap_or(self.type_level);
+        let level = if self.failed {
+            level.max(span_type::ERROR)
+        } else {
+            level
+        };
+        self.set_attribute(keys::SPAN_LOG_LEVEL, Value::Int(level));
+        let end = end_time_ns
+            .unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()))
+            .max(self.start.unix);
+        let mut out = std::mem::take(&mut self.buffer);
+        self.write_tail(&mut out, end);
+        self.buffer = out;
+        &self.buffer
+    }
+
+    /// The message as it would be if the span ended now, for reading a live span.
+    pub(crate) fn preview(&self) -> Vec<u8> {
+        let mut out = self.buffer.clone();
+        self.write_tail(&mut out, 0);
+        out
+    }
+
+    fn write_tail(&self, out: &mut Vec<u8>, end: u64) {
+        wire::bytes_field(out, field::NAME, self.name.as_bytes());
+        if end != 0 {
+            wire::fixed64_field(out, field::END, end);
+        }
+        if let Some(state) = &self.trace_state {
+            wire::bytes_field(out, field::TRACE_STATE, state.as_bytes());
+        }
+        if self.status != StatusCode::Unset {
+            wire::message_field(out, field::STATUS, |out| {
+                if !self.status_message.is_empty() {
+                    wire::bytes_field(out, 2, self.status_message.as_bytes());
+                }
+                wire::varint_field(out, 3, self.status as u64);
+            });
+        }
+    }
+}
+
+/// FNV-1a, enough to tell a handful of keys apart.
+fn hash(key: &str) -> u32 {
+    key.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}

@@ -1,0 +1,224 @@
+//! TraceInfo V3: the JSON that `POST /api/3.0/mlflow/traces` takes (MLflow 3.17.2).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::{environment, keys, preview, span_json, usage};
+use crate::config::Config;
+use crate::json;
+use crate::otlp::reader::SpanData;
+use crate::trace::{Finished, TraceUpdate};
+
+const METADATA_LENGTH: usize = 250;
+const TAG_KEY_LENGTH: usize = 250;
+const TAG_VALUE_LENGTH: usize = 4096;
+const CLIENT_REQUEST_ID_LENGTH: usize = 50;
+const SCHEMA_VERSION: &str = "3";
+
+/// Builds the information of a finished trace from its spans and what the user set; `None` for the
+/// local part of a trace that is rooted elsewhere.
+pub(crate) fn assemble(
+    trace: &Finished,
+    spans: &[SpanData],
+    experiment_id: &str,
+    config: &Config,
+) -> Option<Value> {
+    let update = trace.info.as_ref()?;
+    let root = spans.iter().find(|span| span.parent_span_id.is_empty())?;
+    let inputs = root_text(root, keys::SPAN_INPUTS);
+    let outputs = root_text(root, keys::SPAN_OUTPUTS);
+    let state = match update.state {
+        Some(state) => state.name(),
+        None if root.status_code == 2 => "ERROR",
+        None => "OK",
+    };
+
+    let mut info = json!({
+        "trace_id": trace.id.to_mlflow(),
+        "trace_location": {
+            "type": "MLFLOW_EXPERIMENT",
+            "mlflow_experiment": {"experiment_id": experiment_id},
+        },
+        "request_time": request_time(root.start),
+        "execution_duration": execution_duration(root.end.saturating_sub(root.start)),
+        "state": state,
+    });
+    if let Some(id) = &update.client_request_id {
+        info["client_request_id"] = json::cut(id, CLIENT_REQUEST_ID_LENGTH).into();
+    }
+    let given = |text: &Option<String>| {
+        text.as_ref()
+            .map(|text| json::cut(text, preview::MAX_LENGTH).to_owned())
+    };
+    let made = |text: &Option<String>, role| text.as_ref().map(|text| preview::preview(text, role));
+    if let Some(text) = given(&update.request_preview).or_else(|| made(&inputs, "user")) {
+        info["request_preview"] = text.into();
+    }
+    if let Some(text) = given(&update.response_preview).or_else(|| made(&outputs, "assistant")) {
+        info["response_preview"] = text.into();
+    }
+    info["tags"] = tags(update, &root.name);
+    let mut metadata = metadata(update, &inputs, &outputs, spans, config);
+    size_statistics(&mut metadata, &info, spans);
+    info["trace_metadata"] = Value::Object(metadata);
+    Some(info)
+}
+
+/// The root's inputs or outputs as JSON text; `None` when they were not set or are null.
+fn root_text(root: &SpanData, key: &str) -> Option<String> {
+    root.attribute(key)
+        .filter(|value| !value.is_null())
+        .map(|value| span_json::attribute_text(key, value))
+}
+
+fn tags(update: &TraceUpdate, root_name: &str) -> Value {
+    let mut tags = Map::new();
+    let name = (keys::TAG_TRACE_NAME, root_name);
+    let given = update
+        .tags
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    for (key, value) in given.chain([name]) {
+        let key = json::cut(key, TAG_KEY_LENGTH);
+        tags.insert(key.into(), json::cut(value, TAG_VALUE_LENGTH).into());
+    }
+    Value::Object(tags)
+}
+
+fn metadata(
+    update: &TraceUpdate,
+    inputs: &Option<String>,
+    outputs: &Option<String>,
+    spans: &[SpanData],
+    config: &Config,
+) -> Map<String, Value> {
+    let excerpt =
+        |text: &Option<String>| json::truncate(text.as_deref().unwrap_or(""), METADATA_LENGTH);
+    let mut metadata = Map::new();
+    let mut put = |key: &str, value: &str| {
+        let value = json::cut(value, METADATA_LENGTH);
+        metadata.insert(json::cut(key, METADATA_LENGTH).into(), value.into());
+    };
+    put(keys::META_SCHEMA_VERSION, SCHEMA_VERSION);
+    put(keys::META_USER, config.user());
+    put(
+        keys::META_SOURCE_NAME,
+        config
+            .source_name()
+            .unwrap_or_else(|| environment::program()),
+    );
+    put(keys::META_SOURCE_TYPE, "LOCAL");
+    put(keys::META_INPUTS, &excerpt(inputs));
+    put(keys::META_OUTPUTS, &excerpt(outputs));
+    for (key, value) in &update.metadata {
+        put(key, value);
+    }
+    for (key, value) in [
+        (keys::META_SESSION, &update.session_id),
+        (keys::META_TRACE_USER, &update.user),
+        (keys::META_MODEL_ID, &update.model_id),
+    ] {
+        if let Some(value) = value {
+            put(key, value);
+        }
+    }
+    if let Some(total) = usage::total(spans) {
+        put(keys::META_TOKEN_USAGE, &json::to_text(&total));
+    }
+    metadata
+}
+
+/// Adds `sizeStats` and `sizeBytes`: lengths of the spans' JSON as Python writes it. `num_spans`
+/// must be what is really sent, or the server never calls the trace complete.
+fn size_statistics(metadata: &mut Map<String, Value>, info: &Value, spans: &[SpanData]) {
+    let mut sizes: Vec<u64> = spans
+        .iter()
+        .map(|span| span_json::dumped_len(&span_json::span(span)))
+        .collect();
+    sizes.sort_unstable();
+    let envelope = json!({"info": as_dict(info, metadata), "data": {"spans": []}});
+    let separators = 2 * (sizes.len() as u64).saturating_sub(1);
+    let total = sizes.iter().sum::<u64>() + span_json::dumped_len(&envelope) + separators;
+    let stats = json!({
+        "total_size_bytes": total,
+        "num_spans": sizes.len(),
+        "max": sizes.last().copied().unwrap_or(0),
+        "p25": percentile(&sizes, 0.25),
+        "p50": percentile(&sizes, 0.50),
+        "p75": percentile(&sizes, 0.75),
+    });
+    metadata.insert(keys::META_SIZE_STATS.into(), json::to_text(&stats).into());
+    metadata.insert(keys::META_SIZE_BYTES.into(), total.to_string().into());
+}
+
+/// The form that MLflow measures: `Trace.to_dict()`, with the duration as a number.
+fn as_dict(info: &Value, metadata: &Map<String, Value>) -> Value {
+    let mut dict = info.clone();
+    if let Some(members) = dict.as_object_mut() {
+        let seconds = members
+            .remove("execution_duration")
+            .and_then(|text| text.as_str()?.strip_suffix('s')?.parse::<f64>().ok());
+        members.insert("trace_metadata".into(), Value::Object(metadata.clone()));
+        members.insert(
+            "execution_duration_ms".into(),
+            ((seconds.unwrap_or(0.0) * 1000.0).round() as u64).into(),
+        );
+    }
+    dict
+}
+
+/// Linear interpolation at `p * (n - 1)`, truncated.
+fn percentile(sorted: &[u64], p: f64) -> u64 {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return 0;
+    };
+    let position = p * last as f64;
+    let below = sorted[position as usize] as f64;
+    let above = sorted[(position as usize + 1).min(last)] as f64;
+    (below + (above - below) * position.fract()) as u64
+}
+
+/// RFC 3339 in UTC with milliseconds.
+fn request_time(start_ns: u64) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(start_ns / 1_000_000))
+        .to_string()
+}
+
+/// Protobuf JSON duration in whole milliseconds, for instance `0.118s`.
+fn execution_duration(nanos: u64) -> String {
+    let millis = nanos / 1_000_000;
+    match millis % 1000 {
+        0 => format!("{}s", millis / 1000),
+        fraction => format!("{}.{fraction:03}s", millis / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(
+            request_time(1_795_226_049_477_376_054),
+            "2026-11-21T01:54:09.477Z"
+        );
+        for (nanos, text) in [
+            (0, "0s"),
+            (118_999_999, "0.118s"),
+            (1_500_000_000, "1.500s"),
+            (2_000_000_000, "2s"),
+        ] {
+            assert_eq!(execution_duration(nanos), text);
+        }
+    }
+
+    #[test]
+    fn percentiles_interpolate_and_truncate() {
+        let sizes = [520, 567, 630, 835];
+        assert_eq!(percentile(&sizes, 0.25), 555);
+        assert_eq!(percentile(&sizes, 0.5), 598);
+        assert_eq!(percentile(&[], 0.5), 0);
+    }
+}

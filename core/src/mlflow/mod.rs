@@ -1,0 +1,11 @@
+//! What MLflow adds to OpenTelemetry: reserved keys, trace information, previews, span JSON.
+//!
+//! Formats are those of MLflow 3.17.2.
+
+pub(crate) mod environment;
+pub(crate) mod info;
+pub(crate) mod keys;
+pub(crate) mod preview;
+pub(crate) mod span_json;
+pub(crate) mod span_type;
+pub(crate) mod usage;

@@ -1,0 +1,105 @@
+//! Token usage of a trace: summed over its spans without counting a roll-up twice.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::keys;
+use crate::otlp::reader::SpanData;
+
+const BASE: [&str; 3] = ["input_tokens", "output_tokens", "total_tokens"];
+const CACHE: [&str; 3] = [
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+];
+
+/// The sum of `mlflow.chat.tokenUsage` over spans that have no ancestor with one; `None` if no span has.
+pub(crate) fn total(spans: &[SpanData]) -> Option<Value> {
+    let by_id: HashMap<&[u8], &SpanData> = spans
+        .iter()
+        .map(|span| (span.span_id.as_slice(), span))
+        .collect();
+    let mut sum: Option<Map<String, Value>> = None;
+    for span in spans {
+        let Some(usage) = usage(span) else { continue };
+        if has_counted_ancestor(span, &by_id) {
+            continue;
+        }
+        let sum =
+            sum.get_or_insert_with(|| BASE.iter().map(|key| (key.to_string(), 0.into())).collect());
+        for key in BASE.iter().chain(&CACHE) {
+            if let Some(count) = usage.get(*key).and_then(Value::as_i64) {
+                let before = sum.get(*key).and_then(Value::as_i64).unwrap_or(0);
+                sum.insert(key.to_string(), before.saturating_add(count).into());
+            }
+        }
+    }
+    sum.map(Value::Object)
+}
+
+fn usage(span: &SpanData) -> Option<Map<String, Value>> {
+    match span.attribute(keys::CHAT_TOKEN_USAGE)? {
+        Value::Object(usage) => Some(usage.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    }
+}
+
+fn has_counted_ancestor(span: &SpanData, by_id: &HashMap<&[u8], &SpanData>) -> bool {
+    // Parents given by hand may form a cycle.
+    let mut seen = HashSet::from([span.span_id.as_slice()]);
+    let mut parent = span.parent_span_id.as_slice();
+    while let Some(ancestor) = by_id.get(parent) {
+        if !seen.insert(parent) {
+            return false;
+        }
+        if usage(ancestor).is_some() {
+            return true;
+        }
+        parent = &ancestor.parent_span_id;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(id: u8, parent: u8, usage: Option<&str>) -> SpanData {
+        SpanData {
+            span_id: vec![id],
+            parent_span_id: if parent == 0 { vec![] } else { vec![parent] },
+            attributes: usage
+                .map(|text| (keys::CHAT_TOKEN_USAGE.to_string(), Value::from(text)))
+                .into_iter()
+                .collect(),
+            ..SpanData::default()
+        }
+    }
+
+    #[test]
+    fn roll_ups_are_counted_once() {
+        let one = r#"{"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}"#;
+        let cached = r#"{"input_tokens": 4, "output_tokens": 5, "total_tokens": 9, "cache_read_input_tokens": 2}"#;
+        let spans = [
+            span(1, 0, None),
+            span(2, 1, Some(one)),
+            span(3, 2, None),
+            span(4, 3, Some(one)),
+            span(5, 1, Some(cached)),
+        ];
+        let expected =
+            r#"{"input_tokens":5,"output_tokens":7,"total_tokens":12,"cache_read_input_tokens":2}"#;
+        assert_eq!(total(&spans).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn no_usage_and_cycles() {
+        assert_eq!(total(&[span(1, 0, None)]), None);
+        assert_eq!(
+            total(&[span(1, 2, Some("{}")), span(2, 1, None)]).unwrap()["input_tokens"],
+            0
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! Counters. At every quiet moment `created = delivered + dropped{reason} + pending`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why spans were dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drop {
+    /// The queue held its limit of bytes.
+    QueueFull,
+    /// The server refused the trace for good.
+    Rejected,
+    /// Still undelivered when the tracer was shut down.
+    Shutdown,
+    /// Never ended: open when the tracer was shut down, or lost by the host.
+    Unfinished,
+    /// No free slot for a live span.
+    TooManySpans,
+    /// A fault of this library.
+    Internal,
+}
+
+impl Drop {
+    const ALL: [Drop; 6] = [
+        Drop::QueueFull,
+        Drop::Rejected,
+        Drop::Shutdown,
+        Drop::Unfinished,
+        Drop::TooManySpans,
+        Drop::Internal,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Drop::QueueFull => "queue_full",
+            Drop::Rejected => "rejected",
+            Drop::Shutdown => "shutdown",
+            Drop::Unfinished => "unfinished",
+            Drop::TooManySpans => "too_many_spans",
+            Drop::Internal => "internal",
+        }
+    }
+}
+
+/// The counters of one tracer in one fork generation, in spans.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Spans that left the open traces: handed to the queue or dropped before it.
+    closed: AtomicU64,
+    delivered: AtomicU64,
+    dropped: [AtomicU64; Drop::ALL.len()],
+    /// Calls that did nothing: on ended spans, after shutdown, malformed frames.
+    ignored: AtomicU64,
+}
+
+impl Counters {
+    /// Spans of a trace that is no longer open.
+    pub(crate) fn close(&self, spans: u64) {
+        self.closed.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn deliver(&self, spans: u64) {
+        self.delivered.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drop(&self, reason: Drop, spans: u64) {
+        self.dropped[reason as usize].fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ignore(&self, calls: u64) {
+        self.ignored.fetch_add(calls, Ordering::Relaxed);
+    }
+
+    /// A reading, given what is open or ended in open traces and what waits behind them.
+    pub(crate) fn read(&self, in_traces: u64, waiting: u64) -> Stats {
+        let dropped = Drop::ALL.iter().map(|reason| {
+            (
+                reason.name(),
+                self.dropped[*reason as usize].load(Ordering::Relaxed),
+            )
+        });
+        Stats {
+            created: self.closed.load(Ordering::Relaxed) + in_traces,
+            delivered: self.delivered.load(Ordering::Relaxed),
+            pending: in_traces + waiting,
+            dropped: dropped.collect(),
+            ignored: self.ignored.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What became of the spans of a tracer in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Spans started.
+    pub created: u64,
+    /// Spans that the destination acknowledged.
+    pub delivered: u64,
+    /// Spans open, waiting or on their way.
+    pub pending: u64,
+    /// Spans given up, by reason; every reason is listed.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Recording calls that had no effect, for instance on an ended span.
+    pub ignored: u64,
+}
+
+impl Stats {
+    /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n}`.
+    pub fn to_json(&self) -> String {
+        let dropped: serde_json::Map<String, serde_json::Value> = self
+            .dropped
+            .iter()
+            .map(|(reason, spans)| ((*reason).to_owned(), (*spans).into()))
+            .collect();
+        serde_json::json!({
+            "created": self.created,
+            "delivered": self.delivered,
+            "pending": self.pending,
+            "dropped": dropped,
+            "ignored": self.ignored,
+        })
+        .to_string()
+    }
+
+    /// Spans given up for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(|(_, spans)| spans).sum()
+    }
+}

@@ -1,0 +1,148 @@
+//! The exporter thread: one per tracer and fork generation, started on first use.
+//!
+//! It owns a current-thread tokio runtime and everything that talks to the network. No other thread
+//! ever runs on it or sees its client.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::queue::Next;
+use super::stats::Drop;
+use crate::export::retry::Backoff;
+use crate::export::{self, Exporter, Verdict};
+use crate::shared::Shared;
+use crate::trace::Finished;
+
+/// Starts the thread. Fails when the system refuses one.
+pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("mlflow-trace".into())
+        .spawn(move || {
+            let run = AssertUnwindSafe(|| run(&shared));
+            if !matches!(catch_unwind(run), Ok(Ok(()))) {
+                give_up(&shared);
+            }
+        })
+        .map(|_| ())
+}
+
+fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut exporter = export::build(shared);
+        while let Some(batch) = next_batch(shared).await {
+            send(shared, exporter.as_mut(), batch).await;
+        }
+    });
+    // Name resolution may still hang on a thread of the runtime; it must not hold up the exit.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The thread is lost: what waits can never be sent, so it is counted instead of kept.
+fn give_up(shared: &Shared) {
+    let in_flight = shared.queue.spans();
+    let _ = shared.queue.stop();
+    shared.queue.settle(0, 0, 0);
+    shared.counters.drop(Drop::Internal, in_flight);
+    shared.diagnostics.report("internal", || {
+        "the exporter thread failed; nothing more will be sent".into()
+    });
+}
+
+async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {
+    loop {
+        match shared.queue.next(shared.config.batch_delay()) {
+            Next::Send(batch) => return Some(batch),
+            Next::Stop => return None,
+            Next::Sleep(None) => shared.queue.woken().await,
+            Next::Sleep(Some(limit)) => {
+                let _ = tokio::time::timeout(limit, shared.queue.woken()).await;
+            }
+        }
+    }
+}
+
+/// Sends a batch until nothing of it is left: delivered, refused, or given up at shutdown.
+async fn send(shared: &Shared, exporter: &mut dyn Exporter, mut batch: Vec<Finished>) {
+    let mut backoff = Backoff::default();
+    while !batch.is_empty() {
+        let before = batch.len();
+        let flushes = shared.queue.flushes();
+        let verdict = attempt(shared, exporter, &mut batch).await;
+        settle(shared, before, &batch);
+        let after = match verdict {
+            Verdict::Done => continue,
+            Verdict::Retry(after) => after,
+            Verdict::OutOfTime => return abandon(shared, batch),
+        };
+        if batch.len() < before {
+            backoff = Backoff::default();
+        }
+        if shared.queue.closing().is_some() {
+            return abandon(shared, batch);
+        }
+        pause(shared, after.unwrap_or_else(|| backoff.next()), flushes).await;
+    }
+}
+
+/// One pass of the exporter, cut off when the tracer closes and its time is up.
+async fn attempt(
+    shared: &Shared,
+    exporter: &mut dyn Exporter,
+    batch: &mut Vec<Finished>,
+) -> Verdict {
+    let out_of_time = async {
+        loop {
+            match shared.queue.closing() {
+                Some(deadline) => return tokio::time::sleep_until(deadline.into()).await,
+                None => shared.queue.woken().await,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        verdict = exporter.export(batch) => verdict,
+        () = out_of_time => Verdict::OutOfTime,
+    }
+}
+
+fn settle(shared: &Shared, before: usize, batch: &[Finished]) {
+    let bytes = batch.iter().map(Finished::size).sum();
+    let spans = batch.iter().map(|trace| u64::from(trace.span_count)).sum();
+    shared.queue.settle(before - batch.len(), bytes, spans);
+}
+
+/// Waits before the next attempt; a new flush or a shutdown ends the wait.
+async fn pause(shared: &Shared, length: Duration, flushes: u64) {
+    let until = Instant::now() + length;
+    while shared.queue.closing().is_none() && shared.queue.flushes() == flushes {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero()
+            || tokio::time::timeout(left, shared.queue.woken())
+                .await
+                .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// The tracer is closing and the destination did not take these.
+fn abandon(shared: &Shared, batch: Vec<Finished>) {
+    let rest = shared.queue.stop();
+    let spans = batch
+        .iter()
+        .chain(&rest)
+        .filter(|trace| !trace.progress.settled)
+        .map(|trace| u64::from(trace.span_count))
+        .sum();
+    shared.queue.settle(batch.len(), 0, 0);
+    shared.counters.drop(Drop::Shutdown, spans);
+    shared.diagnostics.report("shutdown", || {
+        format!("shut down before {spans} spans could be delivered")
+    });
+}

@@ -1,0 +1,86 @@
+//! What the host's threads and the exporter thread of one tracer share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::EnvResourceDetector;
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::diagnostics::Diagnostics;
+use crate::pipeline::queue::Queue;
+use crate::pipeline::stats::{Counters, Drop};
+use crate::trace::Finished;
+use crate::value::{Value, encode_key_value};
+
+/// Created anew in every fork generation.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) queue: Queue,
+    pub(crate) counters: Counters,
+    pub(crate) diagnostics: Diagnostics,
+    /// The fields of the OTLP `Resource` message.
+    pub(crate) resource: Vec<u8>,
+    /// What the memory exporter received, as JSON.
+    pub(crate) memory: Mutex<VecDeque<String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config) -> Arc<Self> {
+        Arc::new(Shared {
+            queue: Queue::new(
+                config.queue_bytes(),
+                config.batch_bytes(),
+                config.batch_spans(),
+            ),
+            counters: Counters::default(),
+            diagnostics: Diagnostics::default(),
+            resource: resource(&config),
+            memory: Mutex::default(),
+            config,
+        })
+    }
+
+    /// Counts a trace that the destination acknowledged.
+    pub(crate) fn delivered(&self, trace: &mut Finished) {
+        trace.progress.settled = true;
+        self.counters.deliver(u64::from(trace.span_count));
+    }
+
+    /// Counts a trace that can never be delivered, and says why.
+    pub(crate) fn rejected(&self, trace: &mut Finished, why: &str) {
+        trace.progress.settled = true;
+        self.counters
+            .drop(Drop::Rejected, u64::from(trace.span_count));
+        self.diagnostics.report("rejected", || {
+            format!("trace {} was refused: {why}", trace.id.to_mlflow())
+        });
+    }
+}
+
+/// `telemetry.sdk.*`, then `OTEL_RESOURCE_ATTRIBUTES`, then the configured service name.
+fn resource(config: &Config) -> Vec<u8> {
+    let mut builder = Resource::builder_empty()
+        .with_attribute(opentelemetry::KeyValue::new(
+            "telemetry.sdk.language",
+            "rust",
+        ))
+        .with_attribute(opentelemetry::KeyValue::new(
+            "telemetry.sdk.name",
+            "mlflow-trace",
+        ))
+        .with_attribute(opentelemetry::KeyValue::new(
+            "telemetry.sdk.version",
+            crate::VERSION,
+        ))
+        .with_detector(Box::new(EnvResourceDetector::new()));
+    if let Some(name) = config.service_name() {
+        builder = builder.with_service_name(name.to_owned());
+    }
+    let mut fields = Vec::new();
+    for (key, value) in builder.build().iter() {
+        encode_key_value(&mut fields, 1, key.as_str(), Value::Str(&value.as_str()));
+    }
+    fields
+}

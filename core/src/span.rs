@@ -1,0 +1,236 @@
+//! The handle through which a live span is recorded.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::context::SpanContext;
+use crate::error::{ErrorKind, Recorded};
+use crate::id::{SpanId, TraceId};
+use crate::live::LiveSpan;
+use crate::mlflow::{keys, span_json};
+use crate::otlp::reader::SpanData;
+use crate::slot::{self, Handle, Locked};
+use crate::trace::TraceUpdate;
+use crate::value::Value;
+
+/// OpenTelemetry's span status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StatusCode {
+    /// Not set; becomes OK when the span ends.
+    #[default]
+    Unset = 0,
+    /// The operation succeeded.
+    Ok = 1,
+    /// The operation failed.
+    Error = 2,
+}
+
+/// A handle of a live span: a slot number and a generation in 64 bits.
+///
+/// It can be copied and used from any thread. After the span ended, every call through any copy of
+/// the handle answers `InvalidState`, changes nothing and is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span(u64);
+
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+
+/// Recording calls of this process that had no effect.
+pub(crate) fn ignored_calls() -> u64 {
+    IGNORED.load(Ordering::Relaxed)
+}
+
+impl Span {
+    /// The handle that stands for no span: every call answers `InvalidState`.
+    pub const NONE: Span = Span(u64::MAX);
+
+    pub(crate) fn new(handle: Handle) -> Self {
+        Span(u64::from(handle.index) << 32 | u64::from(handle.generation))
+    }
+
+    /// The handle as a number, for other languages. Never 0.
+    pub fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// A handle from its number; `None` for 0. Any other number is safe to use: one that was never
+    /// given out behaves as a stale handle.
+    pub fn from_raw(raw: u64) -> Option<Self> {
+        (raw != 0).then_some(Span(raw))
+    }
+
+    pub(crate) fn lock(self) -> Option<Locked> {
+        slot::lock(Handle {
+            index: (self.0 >> 32) as u32,
+            generation: self.0 as u32,
+        })
+    }
+
+    #[cold]
+    fn ignored() -> ErrorKind {
+        IGNORED.fetch_add(1, Ordering::Relaxed);
+        ErrorKind::InvalidState
+    }
+
+    fn record(self, change: impl FnOnce(&mut LiveSpan)) -> Recorded {
+        let mut live = self.lock().ok_or_else(Self::ignored)?;
+        change(&mut live);
+        Ok(())
+    }
+
+    /// Whether the span is live.
+    pub fn is_recording(self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Renames the span.
+    pub fn set_name(self, name: &str) -> Recorded {
+        self.record(|live| live.set_name(name))
+    }
+
+    /// Sets the MLflow span type (`mlflow.spanType`): one of the predefined ones or any other text.
+    pub fn set_type(self, span_type: &str) -> Recorded {
+        self.set_attribute(keys::SPAN_TYPE, Value::Str(span_type))
+    }
+
+    /// Sets the inputs (`mlflow.spanInputs`), usually [`Value::Json`].
+    pub fn set_inputs(self, inputs: Value<'_>) -> Recorded {
+        self.set_attribute(keys::SPAN_INPUTS, inputs)
+    }
+
+    /// Sets the outputs (`mlflow.spanOutputs`), usually [`Value::Json`].
+    pub fn set_outputs(self, outputs: Value<'_>) -> Recorded {
+        self.set_attribute(keys::SPAN_OUTPUTS, outputs)
+    }
+
+    /// Whether outputs were set to anything but null.
+    pub fn has_outputs(self) -> bool {
+        self.lock()
+            .is_some_and(|live| live.has_attribute(keys::SPAN_OUTPUTS))
+    }
+
+    /// Sets an attribute; the last value of a key wins. An empty key is ignored.
+    pub fn set_attribute(self, key: &str, value: Value<'_>) -> Recorded {
+        self.record(|live| live.set_attribute(key, value))
+    }
+
+    /// Adds an event; `time_ns` is in nanoseconds since the Unix epoch, now when absent.
+    pub fn add_event(
+        self,
+        name: &str,
+        time_ns: Option<u64>,
+        attributes: &[(&str, Value<'_>)],
+    ) -> Recorded {
+        self.record(|live| live.add_event(name, time_ns, attributes))
+    }
+
+    /// Adds an `exception` event (OpenTelemetry semantic conventions) and sets the status to ERROR
+    /// with the message `<type_name>: <message>`.
+    pub fn record_exception(self, type_name: &str, message: &str, stacktrace: &str) -> Recorded {
+        self.record(|live| {
+            live.add_event(
+                keys::EVENT_EXCEPTION,
+                None,
+                &[
+                    (keys::EXCEPTION_MESSAGE, Value::Str(message)),
+                    (keys::EXCEPTION_TYPE, Value::Str(type_name)),
+                    (keys::EXCEPTION_STACKTRACE, Value::Str(stacktrace)),
+                ],
+            );
+            live.set_status(StatusCode::Error, &format!("{type_name}: {message}"));
+        })
+    }
+
+    /// Links the span to another one, of this trace or any other.
+    pub fn add_link(
+        self,
+        trace_id: TraceId,
+        span_id: SpanId,
+        attributes: &[(&str, Value<'_>)],
+    ) -> Recorded {
+        self.record(|live| live.add_link(trace_id, span_id, attributes))
+    }
+
+    /// Sets the status. The message is kept for errors only.
+    pub fn set_status(self, status: StatusCode, message: &str) -> Recorded {
+        self.record(|live| live.set_status(status, message))
+    }
+
+    /// Ends the span now. A status that is not ERROR becomes OK.
+    pub fn end(self) -> Recorded {
+        self.finish(None, |_| ())
+    }
+
+    /// Ends the span at `end_time_ns` (nanoseconds since the Unix epoch), never before its start.
+    pub fn end_at(self, end_time_ns: u64) -> Recorded {
+        self.finish(Some(end_time_ns), |_| ())
+    }
+
+    /// As [`Self::end`] or [`Self::end_at`]; returns a copy of what was recorded.
+    pub fn end_with_record(
+        self,
+        end_time_ns: Option<u64>,
+    ) -> std::result::Result<SpanRecord, ErrorKind> {
+        self.finish(end_time_ns, |bytes| SpanRecord(bytes.into()))
+    }
+
+    fn finish<R>(
+        self,
+        end_time_ns: Option<u64>,
+        keep: impl FnOnce(&[u8]) -> R,
+    ) -> std::result::Result<R, ErrorKind> {
+        let mut live = self.lock().ok_or_else(Self::ignored)?;
+        let owner = live.take_owner();
+        let is_root = live.is_root();
+        let bytes = live.finish(end_time_ns);
+        let kept = keep(bytes);
+        let finished = owner
+            .as_ref()
+            .and_then(|owner| owner.trace.end_span(bytes, is_root));
+        live.release();
+        if let (Some(owner), Some(finished)) = (owner, finished) {
+            owner.state.hand_over(&owner.trace, finished);
+        }
+        Ok(kept)
+    }
+
+    /// What its children and other processes need to know; `None` after the end.
+    pub fn context(self) -> Option<SpanContext> {
+        self.lock()?.context()
+    }
+
+    /// The parent's id; `None` for a root and after the end.
+    pub fn parent_id(self) -> Option<SpanId> {
+        self.lock()?.parent()
+    }
+
+    /// Changes the information of the span's trace.
+    pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
+        let owner = self.lock().and_then(|live| live.owner().cloned());
+        match owner {
+            Some(owner) if owner.trace.update(update) => Ok(()),
+            _ => Err(Self::ignored()),
+        }
+    }
+
+    /// The span as MLflow's span JSON (attribute values are JSON text), with the end time 0; `None`
+    /// after the end.
+    pub fn snapshot(self) -> Option<serde_json::Value> {
+        let bytes = self.lock()?.preview();
+        SpanData::decode(&bytes)
+            .ok()
+            .map(|data| span_json::span(&data))
+    }
+}
+
+/// What a span recorded, after its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanRecord(Box<[u8]>);
+
+impl SpanRecord {
+    /// The span as MLflow's span JSON; attribute values are JSON text.
+    pub fn snapshot(&self) -> Option<serde_json::Value> {
+        SpanData::decode(&self.0)
+            .ok()
+            .map(|data| span_json::span(&data))
+    }
+}

@@ -1,0 +1,163 @@
+//! Attribute values and their OTLP `AnyValue` encoding.
+//!
+//! A value is encoded once, as it is set, in the form that an MLflow server (3.11 and later) stores
+//! without loss: scalars natively; objects and arrays as JSON text in `string_value`, which the
+//! server decodes. `docs/decisions/0003-encode-once-attributes.md` has the reasons.
+
+use crate::otlp::wire;
+
+/// A value of a span attribute, input, output, event or link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Nothing (JSON `null`).
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A 64-bit integer.
+    Int(i64),
+    /// A double; NaN and the infinities are kept as the strings `NaN`, `Infinity`, `-Infinity`.
+    Double(f64),
+    /// Text.
+    Str(&'a str),
+    /// JSON text of any kind. Text that is not valid JSON is kept as a string.
+    Json(&'a str),
+    /// A list of values.
+    Array(&'a [Value<'a>]),
+}
+
+/// Field numbers of `opentelemetry.proto.common.v1.AnyValue`.
+pub(crate) mod any_value {
+    pub(crate) const STRING: u32 = 1;
+    pub(crate) const BOOL: u32 = 2;
+    pub(crate) const INT: u32 = 3;
+    pub(crate) const DOUBLE: u32 = 4;
+    pub(crate) const ARRAY: u32 = 5;
+    pub(crate) const KVLIST: u32 = 6;
+    pub(crate) const BYTES: u32 = 7;
+}
+
+/// What a JSON text stands for on the wire.
+enum Json<'a> {
+    Scalar(Value<'a>),
+    Text(std::borrow::Cow<'a, str>),
+}
+
+fn classify(text: &str) -> Json<'_> {
+    let trimmed = text.trim();
+    let scalar = match trimmed.as_bytes().first() {
+        // Containers travel as they are; whether they parse is the reader's business.
+        Some(b'{' | b'[') => return Json::Text(text.into()),
+        Some(b'"') => {
+            return match serde_json::from_str::<String>(trimmed) {
+                Ok(decoded) => Json::Text(decoded.into()),
+                Err(_) => Json::Text(text.into()),
+            };
+        }
+        _ => match trimmed {
+            "null" => Some(Value::Null),
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            _ => number(trimmed),
+        },
+    };
+    scalar.map_or(Json::Text(text.into()), Json::Scalar)
+}
+
+/// A JSON number that survives as a native one; digits beyond 64 bits stay text.
+fn number(text: &str) -> Option<Value<'_>> {
+    match serde_json::from_str::<serde_json::Number>(text).ok()? {
+        number if number.is_i64() => number.as_i64().map(Value::Int),
+        number if number.is_u64() => None,
+        number => match text.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) {
+            true => number.as_f64().map(Value::Double),
+            false => None,
+        },
+    }
+}
+
+fn special(double: f64) -> Option<&'static str> {
+    if double.is_finite() {
+        None
+    } else if double.is_nan() {
+        Some("NaN")
+    } else if double > 0.0 {
+        Some("Infinity")
+    } else {
+        Some("-Infinity")
+    }
+}
+
+/// Appends the fields of an `AnyValue` for `value` (without its own tag and length).
+pub(crate) fn encode(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => wire::varint_field(out, any_value::BOOL, u64::from(flag)),
+        Value::Int(int) => wire::varint_field(out, any_value::INT, int as u64),
+        Value::Double(double) => match special(double) {
+            Some(name) => wire::bytes_field(out, any_value::STRING, name.as_bytes()),
+            None => wire::fixed64_field(out, any_value::DOUBLE, double.to_bits()),
+        },
+        Value::Str(text) => wire::bytes_field(out, any_value::STRING, text.as_bytes()),
+        Value::Json(text) => match classify(text) {
+            Json::Scalar(scalar) => encode(out, scalar),
+            Json::Text(text) => wire::bytes_field(out, any_value::STRING, text.as_bytes()),
+        },
+        Value::Array(items) => wire::message_field(out, any_value::ARRAY, |out| {
+            for item in items {
+                wire::message_field(out, 1, |out| encode(out, *item));
+            }
+        }),
+    }
+}
+
+/// Appends a `KeyValue` message (field `number` of its parent). Keys are never empty on the wire.
+pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
+    wire::message_field(out, number, |out| {
+        wire::bytes_field(out, 1, key.as_bytes());
+        wire::message_field(out, 2, |out| encode(out, value));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(value: Value<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(&mut out, value);
+        out
+    }
+
+    #[test]
+    fn json_text_is_the_same_as_the_native_value() {
+        assert_eq!(bytes(Value::Json(" 5 ")), bytes(Value::Int(5)));
+        assert_eq!(bytes(Value::Json("true")), bytes(Value::Bool(true)));
+        assert_eq!(bytes(Value::Json("null")), bytes(Value::Null));
+        assert_eq!(bytes(Value::Json("1.5")), bytes(Value::Double(1.5)));
+        assert_eq!(bytes(Value::Json("\"a\\nb\"")), bytes(Value::Str("a\nb")));
+        assert_eq!(
+            bytes(Value::Json("{\"a\": 1}")),
+            bytes(Value::Str("{\"a\": 1}"))
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_or_too_wide_stays_text() {
+        assert_eq!(bytes(Value::Json("hello")), bytes(Value::Str("hello")));
+        let wide = "99999999999999999999999";
+        assert_eq!(bytes(Value::Json(wide)), bytes(Value::Str(wide)));
+        assert_eq!(
+            bytes(Value::Json("18446744073709551615")),
+            bytes(Value::Str("18446744073709551615"))
+        );
+    }
+
+    #[test]
+    fn non_finite_doubles_are_named() {
+        assert_eq!(bytes(Value::Double(f64::NAN)), bytes(Value::Str("NaN")));
+        assert_eq!(
+            bytes(Value::Double(f64::NEG_INFINITY)),
+            bytes(Value::Str("-Infinity"))
+        );
+    }
+}
