@@ -64,9 +64,12 @@ const EXPORTERS: &[&str] = &["auto", "mlflow", "file", "memory", "none"];
 const MINUTE_MS: u64 = 60_000;
 const MIB: u64 = 1 << 20;
 
+/// How many options there are; written out because the table's own length would define itself.
+const COUNT: usize = 17;
+
 /// The table of options. Its order is the order of the documentation.
 #[rustfmt::skip]
-pub const OPTIONS: &[OptionSpec] = &[
+pub const OPTIONS: &[OptionSpec; COUNT] = &[
     option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server; userinfo in it becomes the credentials"),
     option("experiment_id", "MLFLOW_EXPERIMENT_ID", "", Accepts::ExperimentId, "experiment of new traces; wins over the name"),
     option("experiment_name", "MLFLOW_EXPERIMENT_NAME", "", Accepts::Text, "experiment of new traces by name; created when missing"),
@@ -89,7 +92,7 @@ pub const OPTIONS: &[OptionSpec] = &[
 /// A set of option values. Setting checks; nothing is read from the environment unless asked.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    values: [Option<String>; OPTIONS.len()],
+    values: [Option<String>; COUNT],
 }
 
 impl Config {

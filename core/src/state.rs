@@ -158,7 +158,7 @@ impl State {
             self.close_open_traces();
             self.shared.queue.close(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
-                let _ = self.shared.queue.stop();
+                self.shared.queue.stop();
             }
         }
         self.shared.queue.wait_stopped(deadline + SETTLING)

@@ -40,6 +40,7 @@ struct Inner {
     flushes: u64,
     oldest: Option<Instant>,
     closing: Option<Instant>,
+    refusing: bool,
     stopped: bool,
 }
 
@@ -69,7 +70,7 @@ impl Queue {
     pub(crate) fn push(&self, trace: Finished) -> Result<(), Drop> {
         let size = trace.size();
         let mut inner = self.inner.lock();
-        if inner.stopped {
+        if inner.refusing {
             return Err(Drop::Shutdown);
         }
         let held = inner.waiting_bytes + inner.in_flight_bytes;
@@ -103,6 +104,7 @@ impl Queue {
         let Some(oldest) = inner.oldest.filter(|_| !inner.waiting.is_empty()) else {
             return match inner.closing {
                 Some(_) => {
+                    inner.refusing = true;
                     inner.stopped = true;
                     self.settled.notify_all();
                     Next::Stop
@@ -196,16 +198,24 @@ impl Queue {
         self.inner.lock().closing
     }
 
-    /// Takes what is left and refuses everything from now on.
-    pub(crate) fn stop(&self) -> Vec<Finished> {
+    /// Refuses everything from now on and takes what is left, for the caller to count before it
+    /// calls [`Self::stop`].
+    pub(crate) fn refuse(&self) -> Vec<Finished> {
         let mut inner = self.inner.lock();
-        inner.stopped = true;
+        inner.refusing = true;
         inner.waiting_bytes = 0;
         inner.waiting_spans = 0;
-        inner.settled += inner.waiting.len() as u64;
-        let rest = inner.waiting.drain(..).collect();
+        inner.waiting.drain(..).collect()
+    }
+
+    /// Tells those who wait that nothing more will be sent.
+    pub(crate) fn stop(&self) {
+        let mut inner = self.inner.lock();
+        inner.refusing = true;
+        inner.stopped = true;
+        inner.in_flight_bytes = 0;
+        inner.in_flight_spans = 0;
         self.settled.notify_all();
-        rest
     }
 
     /// Spans waiting or in flight.

@@ -44,10 +44,10 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 fn give_up(shared: &Shared) {
-    let in_flight = shared.queue.spans();
-    let _ = shared.queue.stop();
-    shared.queue.settle(0, 0, 0);
-    shared.counters.drop(Drop::Internal, in_flight);
+    let lost = shared.queue.spans();
+    let _ = shared.queue.refuse();
+    shared.counters.drop(Drop::Internal, lost);
+    shared.queue.stop();
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
@@ -133,16 +133,16 @@ async fn pause(shared: &Shared, length: Duration, flushes: u64) {
 
 /// The tracer is closing and the destination did not take these.
 fn abandon(shared: &Shared, batch: Vec<Finished>) {
-    let rest = shared.queue.stop();
+    let rest = shared.queue.refuse();
     let spans = batch
         .iter()
         .chain(&rest)
         .filter(|trace| !trace.progress.settled)
         .map(|trace| u64::from(trace.span_count))
         .sum();
-    shared.queue.settle(batch.len(), 0, 0);
     shared.counters.drop(Drop::Shutdown, spans);
     shared.diagnostics.report("shutdown", || {
         format!("shut down before {spans} spans could be delivered")
     });
+    shared.queue.stop();
 }

@@ -1,15 +1,17 @@
 //! Helpers of the integration tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod server;
+
 use std::time::Duration;
 
 use mlflow_trace_core::{Config, Tracer};
 use serde_json::Value;
 
 /// Long enough for any machine; nothing here waits this long when it works.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn config(options: &[(&str, &str)]) -> Config {
+pub(crate) fn config(options: &[(&str, &str)]) -> Config {
     let mut config = Config::new();
     for (key, value) in options {
         config.set(key, value).unwrap();
@@ -17,16 +19,16 @@ pub fn config(options: &[(&str, &str)]) -> Config {
     config
 }
 
-pub fn tracer(options: &[(&str, &str)]) -> Tracer {
+pub(crate) fn tracer(options: &[(&str, &str)]) -> Tracer {
     Tracer::new(config(options)).unwrap()
 }
 
-pub fn memory_tracer() -> Tracer {
+pub(crate) fn memory_tracer() -> Tracer {
     tracer(&[("exporter", "memory"), ("batch.delay_ms", "0")])
 }
 
 /// Everything that the memory exporter received.
-pub fn traces(tracer: &Tracer) -> Vec<Value> {
+pub(crate) fn traces(tracer: &Tracer) -> Vec<Value> {
     assert_eq!(tracer.flush(PATIENCE), 0);
     std::iter::from_fn(|| tracer.next_memory_trace())
         .map(|text| serde_json::from_str(&text).unwrap())
@@ -34,7 +36,7 @@ pub fn traces(tracer: &Tracer) -> Vec<Value> {
 }
 
 /// The span of this name.
-pub fn span<'a>(trace: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn span<'a>(trace: &'a Value, name: &str) -> &'a Value {
     trace["spans"]
         .as_array()
         .unwrap()
@@ -44,7 +46,7 @@ pub fn span<'a>(trace: &'a Value, name: &str) -> &'a Value {
 }
 
 /// `created = delivered + dropped + pending`, whatever happened.
-pub fn assert_conserved(tracer: &Tracer) {
+pub(crate) fn assert_conserved(tracer: &Tracer) {
     let stats = tracer.stats();
     assert_eq!(
         stats.created,
