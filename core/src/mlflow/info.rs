@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::{environment, keys, preview, span_json, usage};
+use super::{environment, git, keys, preview, span_json, usage};
 use crate::config::Config;
 use crate::json;
 use crate::otlp::reader::SpanData;
@@ -109,6 +109,10 @@ fn metadata(
             .unwrap_or_else(|| environment::program()),
     );
     put(keys::META_SOURCE_TYPE, "LOCAL");
+    let git = git::of_working_directory();
+    put(keys::META_GIT_COMMIT, &git.commit);
+    put(keys::META_GIT_BRANCH, &git.branch);
+    put(keys::META_GIT_REPO_URL, &git.repo_url);
     put(keys::META_INPUTS, &excerpt(inputs));
     put(keys::META_OUTPUTS, &excerpt(outputs));
     for (key, value) in &update.metadata {
@@ -179,10 +183,14 @@ fn percentile(sorted: &[u64], p: f64) -> u64 {
     (below + (above - below) * position.fract()) as u64
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// RFC 3339 in UTC with milliseconds, which protobuf leaves out when they are 0.
 fn request_time(start_ns: u64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(start_ns / 1_000_000))
-        .to_string()
+    let millis = start_ns / 1_000_000;
+    let time = UNIX_EPOCH + Duration::from_millis(millis);
+    match millis % 1000 {
+        0 => humantime::format_rfc3339_seconds(time).to_string(),
+        _ => humantime::format_rfc3339_millis(time).to_string(),
+    }
 }
 
 /// Protobuf JSON duration in whole milliseconds, for instance `0.118s`.
@@ -203,6 +211,10 @@ mod tests {
         assert_eq!(
             request_time(1_795_226_049_477_376_054),
             "2026-11-21T01:54:09.477Z"
+        );
+        assert_eq!(
+            request_time(1_795_226_049_000_999_999),
+            "2026-11-21T01:54:09Z"
         );
         for (nanos, text) in [
             (0, "0s"),

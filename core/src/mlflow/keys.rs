@@ -24,6 +24,9 @@ pub(crate) const META_TRACE_USER: &str = "mlflow.trace.user";
 pub(crate) const META_MODEL_ID: &str = "mlflow.modelId";
 pub(crate) const META_USER: &str = "mlflow.user";
 pub(crate) const META_SOURCE_NAME: &str = "mlflow.source.name";
+pub(crate) const META_GIT_COMMIT: &str = "mlflow.source.git.commit";
+pub(crate) const META_GIT_BRANCH: &str = "mlflow.source.git.branch";
+pub(crate) const META_GIT_REPO_URL: &str = "mlflow.source.git.repoURL";
 pub(crate) const META_SOURCE_TYPE: &str = "mlflow.source.type";
 
 pub(crate) const TAG_TRACE_NAME: &str = "mlflow.traceName";

@@ -17,7 +17,7 @@ pub(crate) fn span(data: &SpanData) -> Value {
         .iter()
         .map(|(key, value)| (key.clone(), attribute_text(key, value).into()))
         .collect();
-    let mut out = json!({
+    json!({
         "trace_id": STANDARD.encode(&data.trace_id),
         "span_id": STANDARD.encode(&data.span_id),
         "parent_span_id": parent,
@@ -27,11 +27,8 @@ pub(crate) fn span(data: &SpanData) -> Value {
         "events": data.events.iter().map(event).collect::<Value>(),
         "status": {"code": status_name(data.status_code), "message": data.status_message},
         "attributes": attributes,
-    });
-    if !data.links.is_empty() {
-        out["links"] = data.links.iter().map(link).collect();
-    }
-    out
+        "links": data.links.iter().map(link).collect::<Value>(),
+    })
 }
 
 /// The JSON text of an attribute as it is on the wire. A string that holds an object or array is
