@@ -83,13 +83,27 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+fn encode_hex(text: &mut [u8], bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0u8; 32];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
+}
+
+/// A trace id in MLflow's form, on the stack.
+pub(crate) struct MlflowText([u8; 35]);
+
+impl MlflowText {
+    pub(crate) fn as_str(&self) -> &str {
+        // Always ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let mut text = [0u8; 32];
+    encode_hex(&mut text, bytes);
     match std::str::from_utf8(&text[..bytes.len() * 2]) {
         Ok(text) => f.write_str(text),
         Err(_) => Err(fmt::Error),
@@ -145,7 +159,14 @@ impl TraceId {
 
     /// MLflow's form: `tr-` and 32 hex digits (trace id V3).
     pub fn to_mlflow(&self) -> String {
-        format!("tr-{self}")
+        self.mlflow_text().as_str().to_owned()
+    }
+
+    /// As [`Self::to_mlflow`], without an allocation.
+    pub(crate) fn mlflow_text(&self) -> MlflowText {
+        let mut text = *b"tr-00000000000000000000000000000000";
+        encode_hex(&mut text[3..], &self.0);
+        MlflowText(text)
     }
 
     /// Parses MLflow's form, with or without `tr-`.

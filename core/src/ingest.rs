@@ -35,11 +35,10 @@ const LOST: u8 = 4;
 
 const HEADER: usize = 8;
 
-/// A span that a host announced and did not end yet, with the tracer it was announced to: frames name
-/// none, and a host may have replaced its tracer meanwhile.
+/// A span that a host announced and did not end yet. Its trace knows the tracer it was announced to:
+/// frames name none, and a host may have replaced its tracer meanwhile.
 #[derive(Clone)]
 struct OpenSpan {
-    state: Arc<State>,
     trace: Arc<Trace>,
     is_root: bool,
 }
@@ -99,7 +98,7 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
     let trace = if parent.is_valid() {
         state.join(trace_id, destination)
     } else {
-        let trace = Trace::new(trace_id, false, destination.clone());
+        let trace = Trace::new(trace_id, false, destination.clone(), state.clone());
         if !context.is_empty() {
             let update = std::str::from_utf8(context)
                 .ok()
@@ -111,7 +110,6 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
         state.open_trace(trace)
     };
     let span = OpenSpan {
-        state: state.clone(),
         trace,
         is_root: !parent.is_valid(),
     };
@@ -121,15 +119,11 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
 
 fn end(message: &[u8]) -> Option<()> {
     let seen = Seen::scan(message).ok()?;
-    let OpenSpan {
-        state,
-        trace,
-        is_root,
-    } = open().lock().remove(&(seen.trace_id?, seen.span_id?))?;
+    let OpenSpan { trace, is_root } = open().lock().remove(&(seen.trace_id?, seen.span_id?))?;
     let mut span = message.to_vec();
     seen.complete(&mut span, trace.id);
     if let Some(finished) = trace.end_span(&span, is_root) {
-        state.hand_over(&trace, finished);
+        trace.state.hand_over(&trace, finished);
     }
     Some(())
 }
@@ -138,7 +132,7 @@ fn lose(payload: &[u8]) -> Option<()> {
     let (trace_id, rest) = take_trace_id(payload)?;
     let (span_id, _) = take_span_id(rest)?;
     let span = open().lock().remove(&(trace_id, span_id))?;
-    span.state.lose_span(&span.trace, Drop::Unfinished);
+    span.trace.state.lose_span(&span.trace, Drop::Unfinished);
     Some(())
 }
 

@@ -11,7 +11,6 @@ use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
 use crate::propagation::{RANDOM, SAMPLED};
 use crate::span::StatusCode;
-use crate::state::State;
 use crate::trace::Trace;
 use crate::value::{self, Value};
 
@@ -20,7 +19,6 @@ const KEEP_CAPACITY: usize = 64 * 1024;
 
 /// What a new span starts with.
 pub(crate) struct Start<'a> {
-    pub(crate) state: &'a Arc<State>,
     pub(crate) trace: Arc<Trace>,
     pub(crate) parent: Option<SpanId>,
     pub(crate) trace_state: Option<Arc<str>>,
@@ -38,7 +36,8 @@ struct Attribute {
 /// The span in a slot. Its buffers outlive it, so that the next span in the slot allocates nothing.
 #[derive(Default)]
 pub(crate) struct LiveSpan {
-    owner: Option<Owner>,
+    /// Absent in a free slot.
+    trace: Option<Arc<Trace>>,
     ids: Option<(TraceId, SpanId, Option<SpanId>)>,
     trace_state: Option<Arc<str>>,
     start: Moment,
@@ -53,13 +52,6 @@ pub(crate) struct LiveSpan {
     failed: bool,
 }
 
-/// Whose span it is; absent in a free slot.
-#[derive(Clone)]
-pub(crate) struct Owner {
-    pub(crate) state: Arc<State>,
-    pub(crate) trace: Arc<Trace>,
-}
-
 impl LiveSpan {
     /// Begins a span in a slot that was reset.
     pub(crate) fn begin(&mut self, start: Start<'_>) {
@@ -71,12 +63,8 @@ impl LiveSpan {
         }
         self.ids = Some((trace_id, id, start.parent));
         self.trace_state = start.trace_state;
-        self.owner = Some(Owner {
-            state: start.state.clone(),
-            trace: start.trace,
-        });
+        self.trace = Some(start.trace);
         self.name.push_str(start.name);
-        self.type_level = span_type::DEBUG;
 
         let out = &mut self.buffer;
         wire::bytes_field(out, field::TRACE_ID, trace_id.bytes());
@@ -85,11 +73,13 @@ impl LiveSpan {
             wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
         }
         wire::fixed64_field(out, field::START, self.start.unix);
-        self.append_attribute(keys::TRACE_REQUEST_ID, Value::Str(&trace_id.to_mlflow()));
-        self.set_attribute(
-            keys::SPAN_TYPE,
-            Value::Str(start.span_type.unwrap_or(span_type::UNKNOWN)),
+        self.append_attribute(
+            keys::TRACE_REQUEST_ID,
+            Value::Str(trace_id.mlflow_text().as_str()),
         );
+        let span_type = start.span_type.unwrap_or(span_type::UNKNOWN);
+        self.type_level = span_type::default_level(span_type);
+        self.append_attribute(keys::SPAN_TYPE, Value::Str(span_type));
         if let Some(time) = start.start_time_ns {
             self.append_attribute(keys::SPAN_START_TIME_NS, Value::Int(time as i64));
         }
@@ -97,7 +87,7 @@ impl LiveSpan {
 
     /// Empties the slot's span.
     pub(crate) fn reset(&mut self) {
-        self.owner = None;
+        self.trace = None;
         self.ids = None;
         self.trace_state = None;
         self.name.clear();
@@ -114,12 +104,12 @@ impl LiveSpan {
         self.failed = false;
     }
 
-    pub(crate) fn owner(&self) -> Option<&Owner> {
-        self.owner.as_ref()
+    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
+        self.trace.as_ref()
     }
 
-    pub(crate) fn take_owner(&mut self) -> Option<Owner> {
-        self.owner.take()
+    pub(crate) fn take_trace(&mut self) -> Option<Arc<Trace>> {
+        self.trace.take()
     }
 
     pub(crate) fn is_root(&self) -> bool {
@@ -290,9 +280,16 @@ impl LiveSpan {
     }
 }
 
-/// FNV-1a, enough to tell a handful of keys apart.
+/// Tells a handful of keys apart: their length and their last eight bytes, which differ where keys
+/// share a prefix.
 fn hash(key: &str) -> u32 {
-    key.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    let bytes = key.as_bytes();
+    let tail = match bytes.last_chunk::<8>() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => bytes
+            .iter()
+            .fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    let mixed = (tail ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32
 }

@@ -179,16 +179,16 @@ impl Span {
         keep: impl FnOnce(&[u8]) -> R,
     ) -> std::result::Result<R, ErrorKind> {
         let mut live = self.lock().ok_or_else(Self::ignored)?;
-        let owner = live.take_owner();
+        let trace = live.take_trace();
         let is_root = live.is_root();
         let bytes = live.finish(end_time_ns);
         let kept = keep(bytes);
-        let finished = owner
+        let finished = trace
             .as_ref()
-            .and_then(|owner| owner.trace.end_span(bytes, is_root));
+            .and_then(|trace| trace.end_span(bytes, is_root));
         live.release();
-        if let (Some(owner), Some(finished)) = (owner, finished) {
-            owner.state.hand_over(&owner.trace, finished);
+        if let (Some(trace), Some(finished)) = (trace, finished) {
+            trace.state.hand_over(&trace, finished);
         }
         Ok(kept)
     }
@@ -205,9 +205,9 @@ impl Span {
 
     /// Changes the information of the span's trace.
     pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
-        let owner = self.lock().and_then(|live| live.owner().cloned());
-        match owner {
-            Some(owner) if owner.trace.update(update) => Ok(()),
+        let trace = self.lock().and_then(|live| live.trace().cloned());
+        match trace {
+            Some(trace) if trace.update(update) => Ok(()),
             _ => Err(Self::ignored()),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::config::Config;
@@ -20,10 +21,13 @@ const SHARDS: usize = 16;
 /// How much longer a shutdown waits than the worker, so that the worker's last count is seen.
 const SETTLING: Duration = Duration::from_millis(50);
 
+/// Seeded at random, because the ids of remote parents are chosen by whoever sends them.
+type Shard = HashMap<TraceId, Arc<Trace>, RandomState>;
+
 /// Made anew in every fork generation; see [`crate::pipeline::fork`].
 pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
-    open: [Mutex<HashMap<TraceId, Arc<Trace>>>; SHARDS],
+    open: [Mutex<Shard>; SHARDS],
     worker_started: AtomicBool,
     stopped: AtomicBool,
 }
@@ -38,8 +42,7 @@ impl State {
         })
     }
 
-    fn shard(&self, id: TraceId) -> &Mutex<HashMap<TraceId, Arc<Trace>>> {
-        // Ids are random; one byte spreads as well as a hash.
+    fn shard(&self, id: TraceId) -> &Mutex<Shard> {
         &self.open[usize::from(id.bytes()[7]) % SHARDS]
     }
 
@@ -56,14 +59,18 @@ impl State {
 
     /// The open trace of a parent that is known only by its ids, with one more span open. A
     /// trace that is not open here is rooted elsewhere (or has been sent): its spans go alone.
-    pub(crate) fn join(&self, id: TraceId, destination: &Arc<Destination>) -> Arc<Trace> {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        id: TraceId,
+        destination: &Arc<Destination>,
+    ) -> Arc<Trace> {
         let mut shard = self.shard(id).lock();
         if let Some(trace) = shard.get(&id)
             && trace.open_span()
         {
             return trace.clone();
         }
-        let trace = Arc::new(Trace::new(id, true, destination.clone()));
+        let trace = Arc::new(Trace::new(id, true, destination.clone(), self.clone()));
         shard.insert(trace.id, trace.clone());
         trace
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TraceId;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
+use crate::state::State;
 
 /// A state that the user forces on a trace; otherwise the root's status decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,8 @@ pub(crate) struct Trace {
     /// Rooted in another process: its spans are sent, its information is the other's business.
     pub(crate) remote: bool,
     pub(crate) destination: Arc<Destination>,
+    /// The tracer that it belongs to.
+    pub(crate) state: Arc<State>,
     shared: Mutex<Shared>,
 }
 
@@ -185,16 +188,23 @@ struct Shared {
     /// Ended spans as a run of `ScopeSpans.spans` fields.
     spans: Vec<u8>,
     ended: u32,
-    info: TraceUpdate,
+    /// Boxed: most traces set nothing.
+    info: Option<Box<TraceUpdate>>,
 }
 
 impl Trace {
     /// A trace with its first span open.
-    pub(crate) fn new(id: TraceId, remote: bool, destination: Arc<Destination>) -> Self {
+    pub(crate) fn new(
+        id: TraceId,
+        remote: bool,
+        destination: Arc<Destination>,
+        state: Arc<State>,
+    ) -> Self {
         Trace {
             id,
             remote,
             destination,
+            state,
             shared: Mutex::new(Shared {
                 open: 1,
                 ..Shared::default()
@@ -215,7 +225,7 @@ impl Trace {
     pub(crate) fn update(&self, update: &TraceUpdate) -> bool {
         let mut shared = self.shared.lock();
         if !shared.closed {
-            shared.info.merge(update);
+            shared.info.get_or_insert_default().merge(update);
         }
         !shared.closed
     }
@@ -265,7 +275,8 @@ impl Trace {
         Finished {
             id: self.id,
             destination: self.destination.clone(),
-            info: (!self.remote && shared.root_ended).then(|| std::mem::take(&mut shared.info)),
+            info: (!self.remote && shared.root_ended)
+                .then(|| shared.info.take().unwrap_or_default()),
             spans: std::mem::take(&mut shared.spans),
             span_count: shared.ended,
             progress: Progress::default(),
@@ -288,7 +299,7 @@ pub(crate) struct Finished {
     pub(crate) id: TraceId,
     pub(crate) destination: Arc<Destination>,
     /// `None` for the local part of a trace that is rooted elsewhere.
-    pub(crate) info: Option<TraceUpdate>,
+    pub(crate) info: Option<Box<TraceUpdate>>,
     /// A run of `ScopeSpans.spans` fields.
     pub(crate) spans: Vec<u8>,
     pub(crate) span_count: u32,
@@ -331,7 +342,7 @@ impl Progress {
 impl Finished {
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.spans.len() + self.info.as_ref().map_or(0, TraceUpdate::size)
+        size_of::<Self>() + self.spans.len() + self.info.as_ref().map_or(0, |info| info.size())
     }
 }
 
@@ -344,7 +355,8 @@ mod tests {
             experiment: Experiment::Id("0".into()),
             workspace: None,
         };
-        Trace::new(TraceId::generate(), remote, Arc::new(destination))
+        let state = State::new(crate::Config::new());
+        Trace::new(TraceId::generate(), remote, Arc::new(destination), state)
     }
 
     #[test]

@@ -122,7 +122,6 @@ impl Tracer {
         let opened = trace.clone();
         let handle = slot::allocate(|live| {
             live.begin(Start {
-                state,
                 trace,
                 parent: parent.as_ref().map(|parent| parent.span_id),
                 trace_state,
@@ -181,7 +180,7 @@ impl Tracer {
             None => {
                 let chosen = experiment_id.and_then(|id| Self::chosen(state, id, &destination));
                 let destination = chosen.unwrap_or_else(|| destination.clone());
-                let trace = Trace::new(TraceId::generate(), false, destination);
+                let trace = Trace::new(TraceId::generate(), false, destination, state.clone());
                 if let Some(update) = update {
                     trace.update(update);
                 }
@@ -214,10 +213,10 @@ impl Tracer {
     ) -> Option<std::result::Result<(Arc<Trace>, SpanContext), SpanContext>> {
         let live = span.lock()?;
         let context = live.context()?;
-        let owner = live.owner()?;
+        let trace = live.trace()?;
         Some(
-            match Arc::ptr_eq(&owner.state, state) && owner.trace.open_span() {
-                true => Ok((owner.trace.clone(), context)),
+            match Arc::ptr_eq(&trace.state, state) && trace.open_span() {
+                true => Ok((trace.clone(), context)),
                 false => Err(context),
             },
         )

@@ -110,8 +110,58 @@ pub(crate) fn encode(out: &mut Vec<u8>, value: Value<'_>) {
     }
 }
 
+/// Keys and texts that together stay below this leave every length of a `KeyValue` in one byte.
+const SHORT: usize = 110;
+
+/// The common case, without looking back: all lengths are known and take one byte each. `head` is the
+/// length of `text`, or a whole varint without one.
+#[inline]
+fn encode_short(out: &mut Vec<u8>, number: u32, key: &str, field: u32, head: &[u8], text: &str) {
+    let wire_type = if field == any_value::STRING {
+        wire::LENGTH
+    } else {
+        wire::VARINT
+    };
+    let any_length = 1 + head.len() + text.len();
+    let length = 2 + key.len() + 2 + any_length;
+    out.reserve(2 + length);
+    out.extend_from_slice(&[
+        (number << 3 | wire::LENGTH) as u8,
+        length as u8,
+        (1 << 3 | wire::LENGTH) as u8,
+        key.len() as u8,
+    ]);
+    out.extend_from_slice(key.as_bytes());
+    let tags = [
+        (2 << 3 | wire::LENGTH) as u8,
+        any_length as u8,
+        (field << 3 | wire_type) as u8,
+    ];
+    out.extend_from_slice(&tags);
+    out.extend_from_slice(head);
+    out.extend_from_slice(text.as_bytes());
+}
+
 /// Appends a `KeyValue` message (field `number` of its parent). Keys are never empty on the wire.
 pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
+    match value {
+        Value::Str(text) if key.len() + text.len() < SHORT => {
+            return encode_short(
+                out,
+                number,
+                key,
+                any_value::STRING,
+                &[text.len() as u8],
+                text,
+            );
+        }
+        Value::Int(int) if key.len() < SHORT => {
+            let mut digits = [0u8; 10];
+            let used = wire::varint_to(&mut digits, int as u64);
+            return encode_short(out, number, key, any_value::INT, &digits[..used], "");
+        }
+        _ => {}
+    }
     wire::message_field(out, number, |out| {
         wire::bytes_field(out, 1, key.as_bytes());
         wire::message_field(out, 2, |out| encode(out, value));
@@ -150,6 +200,30 @@ mod tests {
             bytes(Value::Json("18446744073709551615")),
             bytes(Value::Str("18446744073709551615"))
         );
+    }
+
+    #[test]
+    fn short_key_values_are_the_same_as_long_ones() {
+        for length in [0, 1, SHORT - 2, SHORT - 1, SHORT, 200] {
+            for key in ["k", &"k".repeat(SHORT - 1), &"k".repeat(SHORT)] {
+                let text = "x".repeat(length);
+                for value in [
+                    Value::Str(&text),
+                    Value::Int(-1),
+                    Value::Int(0),
+                    Value::Int(300),
+                ] {
+                    let mut quick = Vec::new();
+                    encode_key_value(&mut quick, 9, key, value);
+                    let mut plain = Vec::new();
+                    wire::message_field(&mut plain, 9, |out| {
+                        wire::bytes_field(out, 1, key.as_bytes());
+                        wire::message_field(out, 2, |out| encode(out, value));
+                    });
+                    assert_eq!(quick, plain, "{} {length}", key.len());
+                }
+            }
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn children_record_and_flush_under_load() {
                 }
             });
         }
-        let codes: Vec<i32> = (0..50)
+        let codes: Vec<i32> = (0..25)
             .map(|_| {
                 // SAFETY: the child calls only this library and `_exit`. This library is what is
                 // tested; its allocations rely on glibc keeping its allocator usable after a fork.
@@ -76,7 +76,7 @@ fn children_record_and_flush_under_load() {
             })
             .collect();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(codes, vec![0; 50]);
+        assert_eq!(codes, vec![0; 25]);
     });
     inherited.end().unwrap();
     assert_eq!(tracer.flush(support::PATIENCE), 0);
