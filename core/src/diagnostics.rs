@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 const CAPACITY: usize = 64;
 const REPEAT_AFTER: Duration = Duration::from_secs(30);

@@ -14,6 +14,7 @@ mod clock;
 mod export;
 mod ingest;
 mod live;
+mod lock;
 mod mlflow;
 mod otlp;
 mod pipeline;

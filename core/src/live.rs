@@ -20,7 +20,8 @@ const KEEP_CAPACITY: usize = 64 * 1024;
 /// What a new span starts with.
 pub(crate) struct Start<'a> {
     pub(crate) trace: Arc<Trace>,
-    pub(crate) parent: Option<SpanId>,
+    /// The parent's id and W3C flags.
+    pub(crate) parent: Option<(SpanId, u8)>,
     pub(crate) trace_state: Option<Arc<str>>,
     pub(crate) name: &'a str,
     pub(crate) span_type: Option<&'a str>,
@@ -39,6 +40,7 @@ pub(crate) struct LiveSpan {
     /// Absent in a free slot.
     trace: Option<Arc<Trace>>,
     ids: Option<(TraceId, SpanId, Option<SpanId>)>,
+    flags: u8,
     trace_state: Option<Arc<str>>,
     start: Moment,
     name: String,
@@ -61,7 +63,10 @@ impl LiveSpan {
         if let Some(time) = start.start_time_ns {
             self.start.unix = time;
         }
-        self.ids = Some((trace_id, id, start.parent));
+        let parent = start.parent.map(|(id, _)| id);
+        self.ids = Some((trace_id, id, parent));
+        // "Random" is a claim about the trace id that only its maker can make.
+        self.flags = start.parent.map_or(SAMPLED | RANDOM, |(_, flags)| flags);
         self.trace_state = start.trace_state;
         self.trace = Some(start.trace);
         self.name.push_str(start.name);
@@ -69,7 +74,7 @@ impl LiveSpan {
         let out = &mut self.buffer;
         wire::bytes_field(out, field::TRACE_ID, trace_id.bytes());
         wire::bytes_field(out, field::SPAN_ID, id.bytes());
-        if let Some(parent) = start.parent {
+        if let Some(parent) = parent {
             wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
         }
         wire::fixed64_field(out, field::START, self.start.unix);
@@ -124,7 +129,7 @@ impl LiveSpan {
         self.ids.map(|(trace_id, span_id, _)| SpanContext {
             trace_id,
             span_id,
-            flags: SAMPLED | RANDOM,
+            flags: self.flags,
             trace_state: self.trace_state.clone(),
             remote: false,
         })

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::lock::Mutex;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::EnvResourceDetector;
-use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;

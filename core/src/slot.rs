@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::lock::{Mutex, MutexGuard};
 
 use crate::live::LiveSpan;
 use crate::pipeline::fork::{self, ForkCell};
@@ -24,7 +24,8 @@ static CHUNKS_USED: AtomicUsize = AtomicUsize::new(0);
 static FREE: ForkCell<Mutex<Vec<u32>>> = ForkCell::new();
 
 struct Slot {
-    /// Never 0; advanced when the span ends.
+    /// Odd while a span lives in the slot, even while it is free; each start and each end adds one. A
+    /// handle never holds an even one, so the next span of a free slot cannot be guessed.
     generation: AtomicU32,
     /// The fork generation that the span belongs to. Checked before the lock: a lock taken by
     /// another thread of the parent would never be released in a child.
@@ -65,10 +66,14 @@ pub(crate) fn allocate(fill: impl FnOnce(&mut LiveSpan)) -> Option<Handle> {
     let index = take_free()?;
     let slot = slot(index)?;
     slot.fork.store(fork::generation(), Ordering::Relaxed);
-    fill(&mut slot.live.lock());
+    let mut live = slot.live.lock();
+    fill(&mut live);
     Some(Handle {
         index,
-        generation: slot.generation.load(Ordering::Acquire),
+        generation: slot
+            .generation
+            .fetch_add(1, Ordering::Release)
+            .wrapping_add(1),
     })
 }
 
@@ -107,7 +112,7 @@ fn refill(local: &mut Vec<u32>) {
     };
     place.get_or_init(|| {
         let slot = || Slot {
-            generation: AtomicU32::new(1),
+            generation: AtomicU32::new(0),
             fork: AtomicU32::new(0),
             live: Mutex::default(),
         };
@@ -126,6 +131,9 @@ pub(crate) struct Locked {
 
 /// Locks the span of a handle; `None` when it has ended, never existed or belongs to a parent process.
 pub(crate) fn lock(handle: Handle) -> Option<Locked> {
+    if handle.generation.is_multiple_of(2) {
+        return None;
+    }
     let slot = slot(handle.index)?;
     if slot.generation.load(Ordering::Acquire) != handle.generation
         || slot.fork.load(Ordering::Relaxed) != fork::generation()
@@ -145,13 +153,7 @@ impl Locked {
     /// Ends the handle's life. The slot is free for another span afterwards.
     pub(crate) fn release(mut self) {
         self.live.reset();
-        let next = self
-            .slot
-            .generation
-            .load(Ordering::Relaxed)
-            .wrapping_add(1)
-            .max(1);
-        self.slot.generation.store(next, Ordering::Release);
+        self.slot.generation.fetch_add(1, Ordering::Release);
         drop(self.live);
         let index = self.index;
         let kept = LOCAL.try_with(|local| {
@@ -204,6 +206,26 @@ mod tests {
                     generation: 1
                 })
                 .is_none()
+            );
+        }
+    }
+
+    #[test]
+    fn a_free_slot_is_stale_under_every_generation_near_its_own() {
+        let handle = allocate(|_| {}).unwrap();
+        lock(handle).unwrap().release();
+        let own = slot(handle.index)
+            .unwrap()
+            .generation
+            .load(Ordering::Relaxed);
+        for generation in [own.wrapping_sub(1), own] {
+            assert!(
+                lock(Handle {
+                    generation,
+                    ..handle
+                })
+                .is_none(),
+                "{generation}"
             );
         }
     }

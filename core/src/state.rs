@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::lock::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::id::TraceId;
@@ -158,7 +158,7 @@ impl State {
         waiting + self.in_traces().1
     }
 
-    /// Ends recording, sends what ended, and counts the rest; returns the spans still undelivered.
+    /// Ends recording, sends what ended, and counts the rest; returns the ended spans that were not delivered.
     pub(crate) fn shutdown(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
         if !self.stopped.swap(true, Ordering::AcqRel) {
@@ -168,7 +168,8 @@ impl State {
                 self.shared.queue.stop();
             }
         }
-        self.shared.queue.wait_stopped(deadline + SETTLING)
+        let waiting = self.shared.queue.wait_stopped(deadline + SETTLING);
+        waiting + self.shared.counters.dropped(Drop::Shutdown)
     }
 
     /// Gives the worker `timeout` to send what is queued, without waiting for it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -110,36 +110,46 @@ impl Tracer {
     }
 
     /// Starts a span. Never fails: after shutdown, and when a million spans are live, the handle is
-    /// [`Span::NONE`] and the span is counted as dropped.
+    /// [`Span::NONE`] and the span is counted.
     pub fn start(&self, start: SpanStart<'_>) -> Span {
+        self.start_with_context(start)
+            .map_or(Span::NONE, |(span, _)| span)
+    }
+
+    /// As [`Self::start`], with the new span's context, which saves asking for it; `None` where `start`
+    /// answers [`Span::NONE`].
+    pub fn start_with_context(&self, start: SpanStart<'_>) -> Option<(Span, SpanContext)> {
         let state = self.state();
         if state.is_stopped() {
             state.shared.counters.ignore(1);
-            return Span::NONE;
+            return None;
         }
-        let (trace, parent, trace_state) =
-            self.place(state, start.parent, start.update, start.experiment_id);
+        let (trace, parent) = self.place(state, start.parent, start.update, start.experiment_id);
         let opened = trace.clone();
+        let mut context = None;
         let handle = slot::allocate(|live| {
             live.begin(Start {
                 trace,
-                parent: parent.as_ref().map(|parent| parent.span_id),
-                trace_state,
+                parent: parent.as_ref().map(|parent| (parent.span_id, parent.flags)),
+                trace_state: parent.and_then(|parent| parent.trace_state),
                 name: start.name,
                 span_type: start.span_type,
                 start_time_ns: start.start_time_ns,
             });
+            context = live.context();
         });
-        handle.map_or_else(|| Self::refuse(state, &opened), Span::new)
+        if handle.is_none() {
+            Self::refuse(state, &opened);
+        }
+        Some((Span::new(handle?), context?))
     }
 
     #[cold]
-    fn refuse(state: &State, trace: &Arc<Trace>) -> Span {
+    fn refuse(state: &State, trace: &Arc<Trace>) {
         state.lose_span(trace, Reason::TooManySpans);
         state.shared.diagnostics.report("too_many_spans", || {
             "too many live spans; do they ever end?".into()
         });
-        Span::NONE
     }
 
     /// The trace of a new span, with the span counted as open in it.
@@ -149,15 +159,12 @@ impl Tracer {
         parent: Parent,
         update: Option<&TraceUpdate>,
         experiment_id: Option<&str>,
-    ) -> (Arc<Trace>, Option<SpanContext>, Option<Arc<str>>) {
+    ) -> (Arc<Trace>, Option<SpanContext>) {
         let context = match parent {
             Parent::None => None,
             Parent::Remote(context) => Some(context),
             Parent::Span(span) => match Self::adopt(state, span) {
-                Some(Ok((trace, context))) => {
-                    let trace_state = context.trace_state.clone();
-                    return (trace, Some(context), trace_state);
-                }
+                Some(Ok((trace, context))) => return (trace, Some(context)),
                 Some(Err(context)) => Some(context),
                 None => {
                     state.shared.diagnostics.report("ended_parent", || {
@@ -169,14 +176,7 @@ impl Tracer {
         };
         let destination = self.0.destination.load();
         match context {
-            Some(context) => {
-                let trace_state = context.trace_state.clone();
-                (
-                    state.join(context.trace_id, &destination),
-                    Some(context),
-                    trace_state,
-                )
-            }
+            Some(context) => (state.join(context.trace_id, &destination), Some(context)),
             None => {
                 let chosen = experiment_id.and_then(|id| Self::chosen(state, id, &destination));
                 let destination = chosen.unwrap_or_else(|| destination.clone());
@@ -184,7 +184,7 @@ impl Tracer {
                 if let Some(update) = update {
                     trace.update(update);
                 }
-                (state.open_trace(trace), None, None)
+                (state.open_trace(trace), None)
             }
         }
     }
@@ -289,8 +289,9 @@ impl Tracer {
         self.state().flush(timeout)
     }
 
-    /// Ends recording and delivers what has ended within `timeout`. Returns the spans that are still
-    /// undelivered. Calling it again only waits again; recording afterwards has no effect.
+    /// Ends recording and delivers what has ended within `timeout`. Returns the spans that had ended and
+    /// were not delivered: 0 is full success. Calling it again gives the same answer; recording
+    /// afterwards has no effect.
     pub fn shutdown(&self, timeout: Duration) -> u64 {
         self.state().shutdown(timeout)
     }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::lock::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::stats::Drop;
@@ -59,7 +59,7 @@ impl Queue {
         Queue {
             inner: Mutex::default(),
             work: Notify::new(),
-            settled: Condvar::new(),
+            settled: Condvar::default(),
             max_bytes,
             batch_bytes,
             batch_spans,
@@ -163,11 +163,8 @@ impl Queue {
             inner.flushes += 1;
             self.work.notify_one();
         }
-        while inner.settled < target && !inner.stopped {
-            if self.settled.wait_until(&mut inner, deadline).timed_out() {
-                break;
-            }
-        }
+        let settled = |inner: &Inner| inner.settled >= target || inner.stopped;
+        let inner = self.settled.wait_until(inner, deadline, settled);
         inner.waiting_spans + inner.in_flight_spans
     }
 
@@ -179,12 +176,10 @@ impl Queue {
 
     /// Waits until the worker has stopped, at most until `deadline`; returns the spans left.
     pub(crate) fn wait_stopped(&self, deadline: Instant) -> u64 {
-        let mut inner = self.inner.lock();
-        while !inner.stopped {
-            if self.settled.wait_until(&mut inner, deadline).timed_out() {
-                break;
-            }
-        }
+        let inner = self.inner.lock();
+        let inner = self
+            .settled
+            .wait_until(inner, deadline, |inner| inner.stopped);
         inner.waiting_spans + inner.in_flight_spans
     }
 

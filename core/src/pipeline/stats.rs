@@ -66,18 +66,19 @@ impl Counters {
         self.dropped[reason as usize].fetch_add(spans, Ordering::Relaxed);
     }
 
+    pub(crate) fn dropped(&self, reason: Drop) -> u64 {
+        self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+
     pub(crate) fn ignore(&self, calls: u64) {
         self.ignored.fetch_add(calls, Ordering::Relaxed);
     }
 
     /// A reading, given what is open or ended in open traces and what waits behind them.
     pub(crate) fn read(&self, in_traces: u64, waiting: u64) -> Stats {
-        let dropped = Drop::ALL.iter().map(|reason| {
-            (
-                reason.name(),
-                self.dropped[*reason as usize].load(Ordering::Relaxed),
-            )
-        });
+        let dropped = Drop::ALL
+            .iter()
+            .map(|reason| (reason.name(), self.dropped(*reason)));
         Stats {
             created: self.closed.load(Ordering::Relaxed) + in_traces,
             delivered: self.delivered.load(Ordering::Relaxed),
