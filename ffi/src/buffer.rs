@@ -1,0 +1,64 @@
+//! Short text on its way out, into the caller's memory.
+
+use std::ffi::c_char;
+
+use mlflow_trace_core::ErrorKind;
+
+use crate::guard::Failure;
+use crate::text::mlflow_str_t;
+
+/// What text reads as where there is none: empty, and NUL-terminated like any other that goes out.
+pub(crate) const EMPTY_TEXT: mlflow_str_t = mlflow_str_t {
+    ptr: c"".as_ptr(),
+    len: 0,
+};
+
+/// A `char *buffer, size_t capacity, size_t *length` triple.
+pub(crate) struct Buffer {
+    start: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+}
+
+impl Buffer {
+    /// A null buffer of capacity 0 asks for the length alone.
+    pub(crate) fn new(
+        start: *mut c_char,
+        capacity: usize,
+        length: *mut usize,
+    ) -> Result<Self, Failure> {
+        if start.is_null() && capacity > 0 {
+            return Err(Failure::Argument("buffer", "is NULL but has a capacity"));
+        }
+        if capacity > isize::MAX as usize {
+            return Err(Failure::Argument("capacity", "is larger than any object"));
+        }
+        if !length.is_aligned() {
+            return Err(Failure::Argument("length", "is misaligned"));
+        }
+        Ok(Buffer {
+            start,
+            capacity,
+            length,
+        })
+    }
+
+    /// Copies `text` and a final NUL; when they do not fit, only the length of `text` is written.
+    ///
+    /// # Safety
+    /// The buffer holds `capacity` bytes, and `length` is null or leads to one `usize`.
+    pub(crate) unsafe fn write(&self, text: &str) -> Result<(), Failure> {
+        if !self.length.is_null() {
+            unsafe { self.length.write(text.len()) };
+        }
+        if text.len() >= self.capacity {
+            return Err(ErrorKind::BufferTooSmall.into());
+        }
+        unsafe {
+            self.start
+                .copy_from_nonoverlapping(text.as_ptr().cast(), text.len());
+            self.start.add(text.len()).write(0);
+        }
+        Ok(())
+    }
+}

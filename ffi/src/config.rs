@@ -1,0 +1,135 @@
+//! Configuration
+//!
+//! Options are text keys and text values, the same in every language; docs/options.md lists them. The usual
+//! order is: new, then the environment, then what the program itself decides.
+
+use std::ffi::c_char;
+use std::sync::{Mutex, PoisonError};
+
+use mlflow_trace_core::Config;
+
+use crate::buffer::Buffer;
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard, guard_or};
+use crate::handle;
+use crate::status::mlflow_status_t;
+use crate::text::mlflow_str_t;
+
+/// Options of a tracer to be.
+pub struct mlflow_config_t {
+    config: Mutex<Config>,
+}
+
+impl mlflow_config_t {
+    fn with<T>(&self, work: impl FnOnce(&mut Config) -> T) -> T {
+        work(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A copy, so that later changes do not reach a tracer.
+    pub(crate) fn snapshot(&self) -> Config {
+        self.with(|config| config.clone())
+    }
+}
+
+/// Makes a configuration that holds the built-in defaults.
+///
+/// Ownership: the caller owns `*config` and releases it with mlflow_config_free.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: INVALID_ARGUMENT when `config` is NULL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_config_new(
+    config: *mut *mut mlflow_config_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            handle::output(config, "config")?.give(mlflow_config_t {
+                config: Mutex::new(Config::new()),
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Reads the MLFLOW_* variables of the environment (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...).
+/// They replace what was set before; variables that are absent change nothing.
+///
+/// Ownership: none.
+/// Threads: any thread, as long as none changes the environment meanwhile; also in a forked child.
+/// Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming the variable.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_config_set_env(
+    config: *const mlflow_config_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            handle::borrow(config, "config")?.with(Config::set_env)?;
+            Ok(())
+        })
+    }
+}
+
+/// Sets one option.
+///
+/// Ownership: `key` and `value` are copied.
+/// Threads: any thread, at any time, also in a forked child. Tracers made before do not change.
+/// Errors: INVALID_ARGUMENT for NULL or text that is not UTF-8; INVALID_CONFIG naming an unknown
+/// option, or one whose value is malformed or out of range.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_config_set(
+    config: *const mlflow_config_t,
+    key: mlflow_str_t,
+    value: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let config = handle::borrow(config, "config")?;
+            let (key, value) = (key.key("key")?, value.option("value")?);
+            Ok(config.with(|config| config.set(key, value))?)
+        })
+    }
+}
+
+/// Copies the present value of an option into `buffer` (see Text above).
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming an unknown option; BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_config_get(
+    config: *const mlflow_config_t,
+    key: mlflow_str_t,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let config = handle::borrow(config, "config")?;
+            let key = key.key("key")?;
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            config.with(|config| match config.get(key) {
+                Ok(value) => buffer.write(value),
+                Err(error) => Err(Failure::from(error)),
+            })
+        })
+    }
+}
+
+/// Releases a configuration. Tracers made from it go on.
+///
+/// Ownership: takes `config`; NULL is a no-op.
+/// Threads: any thread, once, after every other use; also in a forked child.
+/// Errors: none.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_config_free(config: *mut mlflow_config_t) {
+    guard_or((), || unsafe { handle::free(config) })
+}

@@ -1,0 +1,53 @@
+//! The C ABI over `mlflow-trace-core`; `include/mlflow_trace.h` is generated from this crate.
+//!
+//! The modules below the boundary helpers are the groups of the header, in its order. Three rules hold for
+//! every exported function and are tested: its body is one [`guard::guard`] or [`guard::guard_or`], its
+//! documentation has the four labelled lines, and its name stands in `abi/symbols.txt`.
+//!
+//! Safety, once for the whole crate: a pointer from C is checked for null and alignment before it becomes a
+//! shared reference, a length before it becomes a slice, and nothing ever becomes `&mut`. What cannot be
+//! checked (that memory behind a non-null pointer is alive) is the caller's part, stated in the header.
+
+#![allow(unsafe_code, reason = "this crate is the boundary to C")]
+#![allow(
+    non_camel_case_types,
+    reason = "items carry their C names, so that no table of renames exists"
+)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the prose is for C; the contract is the crate's, above"
+)]
+
+mod buffer;
+mod counters;
+mod guard;
+mod handle;
+mod layout;
+
+pub mod version;
+
+pub mod status;
+
+pub mod text;
+
+pub mod error;
+
+pub mod config;
+
+pub mod tracer;
+
+pub mod stats;
+
+pub mod diagnostics;
+
+pub mod attribute;
+
+pub mod span;
+
+pub mod record;
+
+pub mod trace;
+
+pub mod propagation;
+
+pub mod panic;

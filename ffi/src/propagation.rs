@@ -1,0 +1,109 @@
+//! Identity and propagation
+//!
+//! To continue a trace in another process, send what mlflow_span_inject gives as HTTP headers; there, put
+//! them into mlflow_span_options_t.
+
+use std::ffi::c_char;
+
+use mlflow_trace_core::{Error, ErrorKind, SpanContext, propagation};
+
+use crate::buffer::Buffer;
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard};
+use crate::span::mlflow_span_t;
+use crate::status::mlflow_status_t;
+use crate::text::mlflow_str_t;
+
+/// A buffer that holds any trace id.
+pub const MLFLOW_TRACE_ID_CAPACITY: usize = 36;
+/// A buffer that holds any span id.
+pub const MLFLOW_SPAN_ID_CAPACITY: usize = 17;
+/// A buffer that holds any `traceparent`.
+pub const MLFLOW_TRACEPARENT_CAPACITY: usize = 56;
+
+/// Copies the id of the span's trace into `buffer` (see Text above), as MLflow spells it: "tr-" and 32 hex
+/// digits.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_get_trace_id(
+    span: mlflow_span_t,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            buffer.write(&context(span)?.trace_id.to_mlflow())
+        })
+    }
+}
+
+/// Copies the id of the span into `buffer` (see Text above): 16 hex digits.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_get_span_id(
+    span: mlflow_span_t,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            buffer.write(&context(span)?.span_id.to_string())
+        })
+    }
+}
+
+/// Copies the value of an outgoing header into `buffer` (see Text above): "traceparent" always exists,
+/// "tracestate" only where the trace came with one.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when the span
+/// has no such header; BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_inject(
+    span: mlflow_span_t,
+    header: mlflow_str_t,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let header = header.key("header")?;
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            let headers = propagation::inject(&context(span)?);
+            let (_, value) = headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(header))
+                .ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::NotFound,
+                        format!("the span has no header {header:?}"),
+                    )
+                })?;
+            buffer.write(value)
+        })
+    }
+}
+
+fn context(span: mlflow_span_t) -> Result<SpanContext, Failure> {
+    span.handle()
+        .context()
+        .ok_or(Failure::Kind(ErrorKind::InvalidState))
+}

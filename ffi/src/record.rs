@@ -1,0 +1,419 @@
+//! Recording
+//!
+//! What a live span can be told. Setting the same thing again replaces it.
+
+use mlflow_trace_core::{Span, StatusCode, Value};
+
+use crate::attribute::{Fields, mlflow_attribute_t};
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard};
+use crate::span::mlflow_span_t;
+use crate::status::mlflow_status_t;
+use crate::text::mlflow_str_t;
+
+/// The span has not failed; becomes OK when it ends.
+pub const MLFLOW_SPAN_STATUS_UNSET: i32 = 0;
+/// The span succeeded.
+pub const MLFLOW_SPAN_STATUS_OK: i32 = 1;
+/// The span failed.
+pub const MLFLOW_SPAN_STATUS_ERROR: i32 = 2;
+
+/// Renames the span.
+///
+/// Ownership: `name` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_name(
+    span: mlflow_span_t,
+    name: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let name = name.value("name")?;
+            Ok(span.handle().set_name(&name)?)
+        })
+    }
+}
+
+/// Sets the span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own.
+///
+/// Ownership: `span_type` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_type(
+    span: mlflow_span_t,
+    span_type: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let span_type = span_type.value("span_type")?;
+            Ok(span.handle().set_type(&span_type)?)
+        })
+    }
+}
+
+/// Sets the inputs to JSON text of any kind; text that is not JSON is kept as plain text.
+///
+/// Ownership: `json` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_inputs(
+    span: mlflow_span_t,
+    json: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let json = json.value("json")?;
+            Ok(span.handle().set_inputs(Value::Json(&json))?)
+        })
+    }
+}
+
+/// Sets the inputs to plain text.
+///
+/// Ownership: `text` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_inputs_str(
+    span: mlflow_span_t,
+    text: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let text = text.value("text")?;
+            Ok(span.handle().set_inputs(Value::Str(&text))?)
+        })
+    }
+}
+
+/// Sets the inputs to a JSON object of `count` named values.
+///
+/// Ownership: `fields` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+/// is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_inputs_fields(
+    span: mlflow_span_t,
+    fields: *const mlflow_attribute_t,
+    count: usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let object = Fields::new(fields, count)?.object()?;
+            Ok(span.handle().set_inputs(Value::Json(&object))?)
+        })
+    }
+}
+
+/// Sets the outputs to JSON text of any kind; text that is not JSON is kept as plain text.
+///
+/// Ownership: `json` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_outputs(
+    span: mlflow_span_t,
+    json: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let json = json.value("json")?;
+            Ok(span.handle().set_outputs(Value::Json(&json))?)
+        })
+    }
+}
+
+/// Sets the outputs to plain text.
+///
+/// Ownership: `text` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_outputs_str(
+    span: mlflow_span_t,
+    text: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let text = text.value("text")?;
+            Ok(span.handle().set_outputs(Value::Str(&text))?)
+        })
+    }
+}
+
+/// Sets the outputs to a JSON object of `count` named values.
+///
+/// Ownership: `fields` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+/// is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_outputs_fields(
+    span: mlflow_span_t,
+    fields: *const mlflow_attribute_t,
+    count: usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let object = Fields::new(fields, count)?.object()?;
+            Ok(span.handle().set_outputs(Value::Json(&object))?)
+        })
+    }
+}
+
+/// Sets an attribute to text.
+///
+/// Ownership: `key` and `value` are copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+/// span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attribute_str(
+    span: mlflow_span_t,
+    key: mlflow_str_t,
+    value: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let key = key.key("key")?;
+            let value = value.value("value")?;
+            Ok(span.handle().set_attribute(key, Value::Str(&value))?)
+        })
+    }
+}
+
+/// Sets an attribute to a whole number.
+///
+/// Ownership: `key` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+/// span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attribute_i64(
+    span: mlflow_span_t,
+    key: mlflow_str_t,
+    value: i64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let key = key.key("key")?;
+            Ok(span.handle().set_attribute(key, Value::Int(value))?)
+        })
+    }
+}
+
+/// Sets an attribute to a number; NaN and the infinities are kept as the texts NaN, Infinity, -Infinity.
+///
+/// Ownership: `key` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+/// span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attribute_f64(
+    span: mlflow_span_t,
+    key: mlflow_str_t,
+    value: f64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let key = key.key("key")?;
+            Ok(span.handle().set_attribute(key, Value::Double(value))?)
+        })
+    }
+}
+
+/// Sets an attribute to a truth value: 0 is false, anything else true.
+///
+/// Ownership: `key` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+/// span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attribute_bool(
+    span: mlflow_span_t,
+    key: mlflow_str_t,
+    value: i32,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let key = key.key("key")?;
+            Ok(span.handle().set_attribute(key, Value::Bool(value != 0))?)
+        })
+    }
+}
+
+/// Sets an attribute to JSON text of any kind; text that is not JSON is kept as plain text.
+///
+/// Ownership: `key` and `json` are copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+/// span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attribute_json(
+    span: mlflow_span_t,
+    key: mlflow_str_t,
+    json: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let key = key.key("key")?;
+            let json = json.value("json")?;
+            Ok(span.handle().set_attribute(key, Value::Json(&json))?)
+        })
+    }
+}
+
+/// Sets `count` attributes at once. A bad one does not keep the others from being set.
+///
+/// Ownership: `attributes` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind
+/// (of the first bad one); INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_attributes(
+    span: mlflow_span_t,
+    attributes: *const mlflow_attribute_t,
+    count: usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let attributes = Fields::new(attributes, count)?;
+            set_all(span.handle(), &attributes)
+        })
+    }
+}
+
+/// Adds an event with `count` attributes, at `time_ns` nanoseconds since the Unix epoch; 0 is now.
+///
+/// Ownership: `name` and `attributes` are copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+/// is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_add_event(
+    span: mlflow_span_t,
+    name: mlflow_str_t,
+    time_ns: u64,
+    attributes: *const mlflow_attribute_t,
+    count: usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let name = name.value("name")?;
+            let fields = Fields::new(attributes, count)?
+                .iter()
+                .collect::<Result<Vec<_>, _>>()?;
+            let attributes: Vec<_> = fields
+                .iter()
+                .map(|(key, field)| (*key, field.value()))
+                .collect();
+            let time = (time_ns != 0).then_some(time_ns);
+            Ok(span.handle().add_event(&name, time, &attributes)?)
+        })
+    }
+}
+
+/// Records an exception: an event `exception`, and the status ERROR with "<type>: <message>".
+/// `stacktrace` may be empty.
+///
+/// Ownership: the texts are copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_record_exception(
+    span: mlflow_span_t,
+    exception_type: mlflow_str_t,
+    message: mlflow_str_t,
+    stacktrace: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let exception_type = exception_type.value("exception_type")?;
+            let message = message.value("message")?;
+            let stacktrace = stacktrace.value("stacktrace")?;
+            Ok(span
+                .handle()
+                .record_exception(&exception_type, &message, &stacktrace)?)
+        })
+    }
+}
+
+/// Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR.
+///
+/// Ownership: `message` is copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad length or an unknown status; INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_set_status(
+    span: mlflow_span_t,
+    status: i32,
+    message: mlflow_str_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let status = match status {
+                MLFLOW_SPAN_STATUS_UNSET => StatusCode::Unset,
+                MLFLOW_SPAN_STATUS_OK => StatusCode::Ok,
+                MLFLOW_SPAN_STATUS_ERROR => StatusCode::Error,
+                _ => return Err(Failure::Argument("status", "is not known")),
+            };
+            let message = message.value("message")?;
+            Ok(span.handle().set_status(status, &message)?)
+        })
+    }
+}
+
+/// # Safety
+/// The texts of the attributes are readable until the call returns.
+unsafe fn set_all(span: Span, attributes: &Fields<'_>) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    for attribute in unsafe { attributes.iter() } {
+        let one = match attribute {
+            Ok((key, field)) => span
+                .set_attribute(key, field.value())
+                .map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        outcome = outcome.and(one);
+    }
+    outcome
+}

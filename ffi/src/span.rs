@@ -1,0 +1,191 @@
+//! Spans
+//!
+//! A span is a value of 64 bits that the library checks on every call. A handle that is zero, was never
+//! issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
+//! nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
+//!
+//! The library keeps no current span: the caller says which span is the parent.
+
+use mlflow_trace_core::{Parent, Span, SpanStart, propagation};
+
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard};
+use crate::handle;
+use crate::status::mlflow_status_t;
+use crate::text::mlflow_str_t;
+use crate::tracer::mlflow_tracer_t;
+
+/// A span, from mlflow_span_start until mlflow_span_end. {0} is no span.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct mlflow_span_t {
+    /// Opaque; 0 is no span.
+    pub id: u64,
+}
+
+/// What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT.
+///
+/// Later versions add members at the end; `struct_size` tells which ones the caller knows.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct mlflow_span_options_t {
+    /// sizeof(mlflow_span_options_t).
+    pub struct_size: usize,
+    /// The span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own; empty is UNKNOWN.
+    pub span_type: mlflow_str_t,
+    /// The parent; {0} makes a root, and so does a parent that is no longer live.
+    pub parent: mlflow_span_t,
+    /// The `traceparent` header of an incoming request, used when `parent` is {0}. A malformed one is
+    /// ignored, as W3C Trace Context asks: the span becomes a root.
+    pub traceparent: mlflow_str_t,
+    /// The `tracestate` header that came with it.
+    pub tracestate: mlflow_str_t,
+    /// When the span started, in nanoseconds since the Unix epoch; 0 is now.
+    pub start_time_ns: u64,
+}
+
+impl mlflow_span_options_t {
+    /// The size in ABI 1.0; no caller can know less.
+    const fn first_size() -> usize {
+        std::mem::offset_of!(Self, start_time_ns) + size_of::<u64>()
+    }
+
+    const fn none() -> Self {
+        mlflow_span_options_t {
+            struct_size: size_of::<Self>(),
+            span_type: mlflow_str_t::empty(),
+            parent: mlflow_span_t { id: 0 },
+            traceparent: mlflow_str_t::empty(),
+            tracestate: mlflow_str_t::empty(),
+            start_time_ns: 0,
+        }
+    }
+
+    /// Copies the members that the caller knows over the defaults.
+    ///
+    /// # Safety
+    /// A non-null `options` leads to `struct_size` readable bytes.
+    unsafe fn read(options: *const Self) -> Result<Self, Failure> {
+        let mut known = Self::none();
+        if options.is_null() {
+            return Ok(known);
+        }
+        if !options.is_aligned() {
+            return Err(Failure::Argument("options", "is misaligned"));
+        }
+        let size = unsafe { (&raw const (*options).struct_size).read() };
+        if size < Self::first_size() {
+            return Err(Failure::Argument(
+                "struct_size",
+                "is too small; use MLFLOW_SPAN_OPTIONS_INIT",
+            ));
+        }
+        unsafe {
+            (&raw mut known)
+                .cast::<u8>()
+                .copy_from_nonoverlapping(options.cast(), size.min(size_of::<Self>()));
+        }
+        Ok(known)
+    }
+
+    /// # Safety
+    /// The texts are readable until the call returns.
+    unsafe fn remote(&self) -> Result<Parent, Failure> {
+        let (traceparent, tracestate) = unsafe {
+            (
+                self.traceparent.value("traceparent")?,
+                self.tracestate.value("tracestate")?,
+            )
+        };
+        if traceparent.is_empty() {
+            return Ok(Parent::None);
+        }
+        let tracestate = (!tracestate.is_empty()).then_some(&*tracestate);
+        Ok(propagation::extract(&traceparent, tracestate).map_or(Parent::None, Parent::Remote))
+    }
+}
+
+impl mlflow_span_t {
+    /// Any number is safe: what is not a live span answers `InvalidState` and is counted by core.
+    pub(crate) fn handle(self) -> Span {
+        Span::from_raw(self.id).unwrap_or(Span::NONE)
+    }
+}
+
+/// Starts a span. With no options it is the root of a new trace.
+///
+/// On failure `*span` becomes {0}, so that later calls on it do nothing.
+///
+/// Ownership: end the span with mlflow_span_end; `name` and `options` (optional) are copied.
+/// Threads: any thread, at any time, also in a forked child. After mlflow_tracer_shutdown the span is a
+/// counted no-op.
+/// Errors: INVALID_ARGUMENT for NULL, a bad length, or a `struct_size` that is too small.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_start(
+    tracer: *const mlflow_tracer_t,
+    name: mlflow_str_t,
+    options: *const mlflow_span_options_t,
+    span: *mut mlflow_span_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let output = handle::output(span, "span")?;
+            output.write(mlflow_span_t { id: 0 });
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let name = name.value("name")?;
+            let options = mlflow_span_options_t::read(options)?;
+            let span_type = options.span_type.value("span_type")?;
+            let mut start = SpanStart::new(&name);
+            start.span_type = (!span_type.is_empty()).then_some(&*span_type);
+            start.parent = match Span::from_raw(options.parent.id) {
+                Some(parent) => Parent::Span(parent),
+                None => options.remote()?,
+            };
+            start.start_time_ns = (options.start_time_ns != 0).then_some(options.start_time_ns);
+            output.write(mlflow_span_t {
+                id: tracer.tracer.start(start).to_raw(),
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Ends a span now. Its handle becomes stale; ending the root makes the trace ready to be sent.
+///
+/// Ownership: takes the span.
+/// Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+/// Errors: INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_end(
+    span: mlflow_span_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe { guard(error, || Ok(span.handle().end()?)) }
+}
+
+/// Ends a span at `end_time_ns`, in nanoseconds since the Unix epoch; a time before its start counts as the
+/// start, 0 is now.
+///
+/// Ownership: takes the span.
+/// Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+/// Errors: INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_end_at(
+    span: mlflow_span_t,
+    end_time_ns: u64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let span = span.handle();
+            Ok(match end_time_ns {
+                0 => span.end(),
+                time => span.end_at(time),
+            }?)
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Statistics
+//!
+//! At every moment created = delivered + dropped + pending, counted in spans.
+
+use mlflow_trace_core::{Error, ErrorKind, Stats};
+
+use crate::counters;
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard};
+use crate::handle;
+use crate::status::mlflow_status_t;
+use crate::text::{mlflow_str_t, mlflow_text_t};
+use crate::tracer::mlflow_tracer_t;
+
+/// Reads one counter: "created", "delivered", "pending", "dropped" (the sum), "dropped.<reason>", "ignored"
+/// (calls without effect, for instance on an ended span), and for the whole process "panics" (caught at this
+/// boundary) and "invalid_utf8" (values with bytes replaced).
+///
+/// Ownership: none.
+/// Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
+/// Errors: INVALID_ARGUMENT for NULL; NOT_FOUND naming an unknown counter.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_get_stat(
+    tracer: *const mlflow_tracer_t,
+    name: mlflow_str_t,
+    value: *mut u64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let name = name.key("name")?;
+            let output = handle::output(value, "value")?;
+            output.write(counter(name, || tracer.tracer.stats())?);
+            Ok(())
+        })
+    }
+}
+
+/// Reads every counter of the tracer at once, as JSON:
+/// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
+///
+/// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
+/// Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
+/// Errors: INVALID_ARGUMENT for NULL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_get_stats(
+    tracer: *const mlflow_tracer_t,
+    json: *mut *mut mlflow_text_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let output = handle::output(json, "json")?;
+            output.give(mlflow_text_t::new(tracer.tracer.stats().to_json()));
+            Ok(())
+        })
+    }
+}
+
+fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
+    let found = match name {
+        "panics" => Some(counters::PANICS.get()),
+        "invalid_utf8" => Some(counters::INVALID_UTF8.get()),
+        "created" => Some(stats().created),
+        "delivered" => Some(stats().delivered),
+        "pending" => Some(stats().pending),
+        "ignored" => Some(stats().ignored),
+        "dropped" => Some(stats().dropped_total()),
+        _ => name.strip_prefix("dropped.").and_then(|reason| {
+            let dropped = stats().dropped;
+            dropped
+                .iter()
+                .find(|(known, _)| *known == reason)
+                .map(|(_, count)| *count)
+        }),
+    };
+    found.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("no counter is called {name:?}"),
+        )
+        .into()
+    })
+}

@@ -1,0 +1,128 @@
+//! Text
+//!
+//! Text goes in as a pointer and a length, needs no final NUL, and is copied before the call returns. NULL
+//! with length 0 is the empty text. In values (names, attributes, inputs, tags) bytes that are not UTF-8
+//! become U+FFFD; in keys and options they are refused.
+//!
+//! Short text comes out into the caller's buffer, always with a final NUL; `*length` (optional) receives its
+//! length without that NUL. When it does not fit, the status is MLFLOW_ERROR_BUFFER_TOO_SMALL, the buffer is
+//! untouched, and `*length` still tells the length. A NULL buffer with capacity 0 asks for the length.
+//! Text of any length comes out as an mlflow_text_t.
+
+use std::borrow::Cow;
+use std::ffi::c_char;
+
+use crate::buffer::EMPTY_TEXT;
+use crate::counters;
+use crate::guard::{Failure, guard_or};
+use crate::handle;
+
+/// Text that somebody else owns. MLFLOW_STR("literal") and mlflow_str(pointer) make one.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct mlflow_str_t {
+    /// The first byte; NULL only where `len` is 0.
+    pub ptr: *const c_char,
+    /// The number of bytes, at most PTRDIFF_MAX.
+    pub len: usize,
+}
+
+/// Text that the caller owns.
+pub struct mlflow_text_t {
+    /// Ends with a NUL that is not part of the text.
+    terminated: String,
+}
+
+impl mlflow_str_t {
+    pub(crate) const fn empty() -> Self {
+        mlflow_str_t {
+            ptr: std::ptr::null(),
+            len: 0,
+        }
+    }
+
+    /// # Safety
+    /// A non-null `ptr` leads to `len` readable bytes that nobody writes to meanwhile.
+    unsafe fn bytes<'a>(self, name: &'static str) -> Result<&'a [u8], Failure> {
+        match (self.ptr.is_null(), self.len) {
+            (_, 0) => Ok(&[]),
+            (true, _) => Err(Failure::Argument(name, "is NULL but has a length")),
+            (false, len) if len > isize::MAX as usize => {
+                Err(Failure::Argument(name, "is longer than any object"))
+            }
+            (false, len) => Ok(unsafe { std::slice::from_raw_parts(self.ptr.cast(), len) }),
+        }
+    }
+
+    /// A key or an option: valid UTF-8, not empty.
+    ///
+    /// # Safety
+    /// As for every text that comes in: the bytes are readable until the call returns.
+    pub(crate) unsafe fn key<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
+        match unsafe { self.option(name) }? {
+            "" => Err(Failure::Argument(name, "must not be empty")),
+            key => Ok(key),
+        }
+    }
+
+    /// The value of an option: valid UTF-8.
+    ///
+    /// # Safety
+    /// As [`mlflow_str_t::key`].
+    pub(crate) unsafe fn option<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
+        std::str::from_utf8(unsafe { self.bytes(name) }?)
+            .map_err(|_| Failure::Argument(name, "is not valid UTF-8"))
+    }
+
+    /// A recorded value: whatever is not UTF-8 is replaced and counted.
+    ///
+    /// # Safety
+    /// As [`mlflow_str_t::key`].
+    pub(crate) unsafe fn value<'a>(self, name: &'static str) -> Result<Cow<'a, str>, Failure> {
+        let text = String::from_utf8_lossy(unsafe { self.bytes(name) }?);
+        if matches!(text, Cow::Owned(_)) {
+            counters::INVALID_UTF8.add();
+        }
+        Ok(text)
+    }
+}
+
+impl mlflow_text_t {
+    pub(crate) fn new(text: String) -> Self {
+        let mut terminated = text;
+        terminated.push('\0');
+        mlflow_text_t { terminated }
+    }
+
+    /// The first byte; a NUL follows the last one.
+    pub(crate) fn start(&self) -> *const c_char {
+        self.terminated.as_ptr().cast()
+    }
+}
+
+/// Lends the text, whose `ptr` also ends with a NUL; the empty text for NULL.
+///
+/// Ownership: borrowed; valid until mlflow_text_free.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: none.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_text_get(text: *const mlflow_text_t) -> mlflow_str_t {
+    guard_or(EMPTY_TEXT, || {
+        unsafe { handle::borrow(text, "text") }.map_or(EMPTY_TEXT, |text| mlflow_str_t {
+            ptr: text.start(),
+            len: text.terminated.len() - 1,
+        })
+    })
+}
+
+/// Releases a text.
+///
+/// Ownership: takes `text`; NULL is a no-op.
+/// Threads: any thread, once, after every other use; also in a forked child.
+/// Errors: none.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_text_free(text: *mut mlflow_text_t) {
+    guard_or((), || unsafe { handle::free(text) })
+}

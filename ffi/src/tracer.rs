@@ -1,0 +1,138 @@
+//! Tracer
+//!
+//! A tracer records spans and sends finished traces from a thread of its own. A process usually has one.
+//! Handles may be used from any thread at any time; only the `_free` of an object must be its last use.
+//! fork() needs no help: a child starts with an empty queue, never sends what its parent recorded, and may
+//! use the same tracer at once. No function may be called from a signal handler.
+
+use std::time::Duration;
+
+use mlflow_trace_core::{ErrorKind, Tracer};
+
+use crate::config::mlflow_config_t;
+use crate::error::mlflow_error_t;
+use crate::guard::{Failure, guard, guard_or};
+use crate::handle;
+use crate::status::mlflow_status_t;
+
+/// As a time limit: the tracer's option `shutdown.timeout_ms`.
+pub const MLFLOW_TIMEOUT_DEFAULT: u64 = 0xFFFF_FFFF_FFFF_FFFF;
+
+/// Records spans and sends finished traces.
+pub struct mlflow_tracer_t {
+    pub(crate) tracer: Tracer,
+}
+
+impl mlflow_tracer_t {
+    fn timeout(&self, timeout_ms: u64) -> Duration {
+        match timeout_ms {
+            MLFLOW_TIMEOUT_DEFAULT => self.tracer.config().shutdown_timeout(),
+            // A deadline further away could not be computed.
+            bounded => Duration::from_millis(bounded).min(Duration::from_secs(365 * 24 * 60 * 60)),
+        }
+    }
+}
+
+/// Makes a tracer from a copy of `config`. No thread starts and nothing is sent until spans end.
+///
+/// Ownership: the caller owns `*tracer` and releases it with mlflow_tracer_free; `config` stays the caller's.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming the option at fault.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_new(
+    config: *const mlflow_config_t,
+    tracer: *mut *mut mlflow_tracer_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let config = handle::borrow(config, "config")?;
+            let output = handle::output(tracer, "tracer")?;
+            output.give(mlflow_tracer_t {
+                tracer: Tracer::new(config.snapshot())?,
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Waits until everything that has ended is delivered, at most `timeout_ms` milliseconds.
+///
+/// `*pending` (optional) receives the number of spans still waiting, also on TIMEOUT. A trace whose root
+/// is still open is not waited for.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time; blocks only the caller. In a forked child it waits for the child's own.
+/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans are still pending.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_flush(
+    tracer: *const mlflow_tracer_t,
+    timeout_ms: u64,
+    pending: *mut u64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let timeout = tracer.timeout(timeout_ms);
+            settle(pending, || tracer.tracer.flush(timeout))
+        })
+    }
+}
+
+/// Flushes for at most `timeout_ms` milliseconds, then stops. Recording goes on as a counted no-op.
+///
+/// `*pending` (optional) receives the number of spans given up, also on TIMEOUT. A second call is harmless.
+///
+/// Ownership: none; the handle stays valid until mlflow_tracer_free.
+/// Threads: any thread, at any time; blocks only the caller. A forked child shuts down its own side only.
+/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans were given up.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_shutdown(
+    tracer: *const mlflow_tracer_t,
+    timeout_ms: u64,
+    pending: *mut u64,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    unsafe {
+        guard(error, || {
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let timeout = tracer.timeout(timeout_ms);
+            settle(pending, || tracer.tracer.shutdown(timeout))
+        })
+    }
+}
+
+/// Releases a tracer without ever waiting. As long as the process lives, what has ended is still sent, for at
+/// most `shutdown.timeout_ms`; call mlflow_tracer_flush or mlflow_tracer_shutdown before to be sure. Open spans
+/// are given up; calls on them do no harm.
+///
+/// Ownership: takes `tracer`; NULL is a no-op.
+/// Threads: any thread, once, after every other use; also in a forked child.
+/// Errors: none.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_free(tracer: *mut mlflow_tracer_t) {
+    guard_or((), || unsafe { handle::free(tracer) })
+}
+
+/// Waits, then reports what is pending both as a number and as a status.
+///
+/// # Safety
+/// `pending` is null or leads to one `u64`.
+unsafe fn settle(pending: *mut u64, wait: impl FnOnce() -> u64) -> Result<(), Failure> {
+    if !pending.is_aligned() {
+        return Err(Failure::Argument("pending", "is misaligned"));
+    }
+    let left = wait();
+    if !pending.is_null() {
+        unsafe { pending.write(left) };
+    }
+    match left {
+        0 => Ok(()),
+        _ => Err(ErrorKind::Timeout.into()),
+    }
+}

@@ -1,0 +1,970 @@
+/* mlflow-trace: records MLflow traces from C and C++.
+ *
+ * Generated from the sources of the library; do not edit.
+ *
+ * Every function says what it does, then four things: who owns what (Ownership), from where it may be called
+ * (Threads, which covers fork() too), which statuses it returns (Errors, without their prefix MLFLOW_ERROR_),
+ * and the ABI version that it came with (Since).
+ */
+
+/* clang-format off */
+
+#ifndef MLFLOW_TRACE_H
+#define MLFLOW_TRACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version
+ *
+ * The macros say what a program was compiled against, the functions what it runs with. Within one
+ * MLFLOW_TRACE_ABI_VERSION the ABI only grows: a program runs with every later library of the same one.
+ */
+
+/** The version of the library that this header came with. */
+#define MLFLOW_TRACE_VERSION "0.1.0"
+#define MLFLOW_TRACE_VERSION_MAJOR 0
+#define MLFLOW_TRACE_VERSION_MINOR 1
+#define MLFLOW_TRACE_VERSION_PATCH 0
+/** The version of the ABI that this header describes; the shared library's name carries it. */
+#define MLFLOW_TRACE_ABI_VERSION 1
+
+/**
+ * Tells the version of the library that is loaded, for instance "0.1.0".
+ *
+ * Ownership: static text; never free it.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+const char *mlflow_version(void);
+
+/**
+ * Tells the ABI version of the library that is loaded; compare it with MLFLOW_TRACE_ABI_VERSION.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+uint32_t mlflow_abi_version(void);
+
+/* Status
+ *
+ * Every function that can fail returns an mlflow_status_t: MLFLOW_OK, or one of the numbers below. The
+ * numbers never change meaning, and later versions may add some: treat an unknown one as a failure.
+ */
+
+/** The outcome of a call. */
+typedef int32_t mlflow_status_t;
+
+/** The call did what it says. */
+#define MLFLOW_OK 0
+/** A null or misaligned pointer, a bad length, invalid UTF-8 in a key. */
+#define MLFLOW_ERROR_INVALID_ARGUMENT 1
+/** An unknown option, or a value outside its range. */
+#define MLFLOW_ERROR_INVALID_CONFIG 2
+/** The span has ended, or its handle never was one. */
+#define MLFLOW_ERROR_INVALID_STATE 3
+/** A bound was reached and the item was dropped (and counted). */
+#define MLFLOW_ERROR_CAPACITY 4
+/** A flush or shutdown reached its time limit. */
+#define MLFLOW_ERROR_TIMEOUT 5
+/** The server could not be reached; trying again may help. */
+#define MLFLOW_ERROR_TRANSPORT 6
+/** The server refused for good. */
+#define MLFLOW_ERROR_REJECTED 7
+/** The caller's buffer is too small; the length of the text was written. */
+#define MLFLOW_ERROR_BUFFER_TOO_SMALL 8
+/** Not available with this configuration, server or platform. */
+#define MLFLOW_ERROR_UNSUPPORTED 9
+/** A fault of this library, contained. */
+#define MLFLOW_ERROR_INTERNAL 10
+/** A panic of this library, caught. */
+#define MLFLOW_ERROR_PANIC 11
+/** What was asked for does not exist. */
+#define MLFLOW_ERROR_NOT_FOUND 12
+
+/**
+ * Names a status, for instance "INVALID_ARGUMENT"; "OK" for MLFLOW_OK, "UNKNOWN" for any other number.
+ *
+ * Ownership: static text; never free it.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+const char *mlflow_status_name(mlflow_status_t status);
+
+/* Text
+ *
+ * Text goes in as a pointer and a length, needs no final NUL, and is copied before the call returns. NULL
+ * with length 0 is the empty text. In values (names, attributes, inputs, tags) bytes that are not UTF-8
+ * become U+FFFD; in keys and options they are refused.
+ *
+ * Short text comes out into the caller's buffer, always with a final NUL; `*length` (optional) receives its
+ * length without that NUL. When it does not fit, the status is MLFLOW_ERROR_BUFFER_TOO_SMALL, the buffer is
+ * untouched, and `*length` still tells the length. A NULL buffer with capacity 0 asks for the length.
+ * Text of any length comes out as an mlflow_text_t.
+ */
+
+/** Text that somebody else owns. MLFLOW_STR("literal") and mlflow_str(pointer) make one. */
+typedef struct mlflow_str_t {
+    /** The first byte; NULL only where `len` is 0. */
+    const char *ptr;
+    /** The number of bytes, at most PTRDIFF_MAX. */
+    size_t len;
+} mlflow_str_t;
+
+/** Text that the caller owns. */
+typedef struct mlflow_text_t mlflow_text_t;
+
+/** Text of `len` bytes at `ptr`. */
+static inline mlflow_str_t mlflow_str_n(const char *ptr, size_t len)
+{
+    mlflow_str_t text;
+    text.ptr = ptr;
+    text.len = len;
+    return text;
+}
+
+/** Text up to the NUL; NULL is the empty text. */
+static inline mlflow_str_t mlflow_str(const char *terminated)
+{
+    return mlflow_str_n(terminated, terminated ? strlen(terminated) : 0);
+}
+
+/** The text of a string literal; anything else does not compile. */
+#define MLFLOW_STR(literal) mlflow_str_n("" literal "", sizeof(literal) - 1)
+
+/**
+ * Lends the text, whose `ptr` also ends with a NUL; the empty text for NULL.
+ *
+ * Ownership: borrowed; valid until mlflow_text_free.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+mlflow_str_t mlflow_text_get(const mlflow_text_t *text);
+
+/**
+ * Releases a text.
+ *
+ * Ownership: takes `text`; NULL is a no-op.
+ * Threads: any thread, once, after every other use; also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+void mlflow_text_free(mlflow_text_t *text);
+
+/* Errors
+ *
+ * A function that can fail ends with `mlflow_error_t **error`. Pass NULL to have the status alone, which
+ * costs nothing. Otherwise `*error` receives NULL on success, or on failure an object that names the option
+ * or argument; the caller owns it. Outputs are written only on success, unless a function says otherwise.
+ */
+
+/** What went wrong, for programs and for people. */
+typedef struct mlflow_error_t mlflow_error_t;
+
+/**
+ * Tells the status that came with the error; MLFLOW_OK for NULL.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_error_get_code(const mlflow_error_t *error);
+
+/**
+ * Lends the message: lower case, naming the option or argument, NUL-terminated; "" for NULL.
+ *
+ * Ownership: borrowed; valid until mlflow_error_free.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+const char *mlflow_error_get_message(const mlflow_error_t *error);
+
+/**
+ * Tells whether the same call may succeed later without any change: 1 or 0; 0 for NULL.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+int32_t mlflow_error_get_retryable(const mlflow_error_t *error);
+
+/**
+ * Releases an error.
+ *
+ * Ownership: takes `error`; NULL is a no-op.
+ * Threads: any thread, once, after every other use; also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+void mlflow_error_free(mlflow_error_t *error);
+
+/* Configuration
+ *
+ * Options are text keys and text values, the same in every language; docs/options.md lists them. The usual
+ * order is: new, then the environment, then what the program itself decides.
+ */
+
+/** Options of a tracer to be. */
+typedef struct mlflow_config_t mlflow_config_t;
+
+/**
+ * Makes a configuration that holds the built-in defaults.
+ *
+ * Ownership: the caller owns `*config` and releases it with mlflow_config_free.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: INVALID_ARGUMENT when `config` is NULL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_config_new(mlflow_config_t **config, mlflow_error_t **error);
+
+/**
+ * Reads the MLFLOW_* variables of the environment (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...).
+ * They replace what was set before; variables that are absent change nothing.
+ *
+ * Ownership: none.
+ * Threads: any thread, as long as none changes the environment meanwhile; also in a forked child.
+ * Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming the variable.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_config_set_env(const mlflow_config_t *config, mlflow_error_t **error);
+
+/**
+ * Sets one option.
+ *
+ * Ownership: `key` and `value` are copied.
+ * Threads: any thread, at any time, also in a forked child. Tracers made before do not change.
+ * Errors: INVALID_ARGUMENT for NULL or text that is not UTF-8; INVALID_CONFIG naming an unknown
+ * option, or one whose value is malformed or out of range.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_config_set(const mlflow_config_t *config,
+                                  mlflow_str_t key,
+                                  mlflow_str_t value,
+                                  mlflow_error_t **error);
+
+/**
+ * Copies the present value of an option into `buffer` (see Text above).
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming an unknown option; BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_config_get(const mlflow_config_t *config,
+                                  mlflow_str_t key,
+                                  char *buffer,
+                                  size_t capacity,
+                                  size_t *length,
+                                  mlflow_error_t **error);
+
+/**
+ * Releases a configuration. Tracers made from it go on.
+ *
+ * Ownership: takes `config`; NULL is a no-op.
+ * Threads: any thread, once, after every other use; also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+void mlflow_config_free(mlflow_config_t *config);
+
+/* Tracer
+ *
+ * A tracer records spans and sends finished traces from a thread of its own. A process usually has one.
+ * Handles may be used from any thread at any time; only the `_free` of an object must be its last use.
+ * fork() needs no help: a child starts with an empty queue, never sends what its parent recorded, and may
+ * use the same tracer at once. No function may be called from a signal handler.
+ */
+
+/** Records spans and sends finished traces. */
+typedef struct mlflow_tracer_t mlflow_tracer_t;
+
+/** As a time limit: the tracer's option `shutdown.timeout_ms`. */
+#define MLFLOW_TIMEOUT_DEFAULT 18446744073709551615ull
+
+/**
+ * Makes a tracer from a copy of `config`. No thread starts and nothing is sent until spans end.
+ *
+ * Ownership: the caller owns `*tracer` and releases it with mlflow_tracer_free; `config` stays the caller's.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming the option at fault.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_new(const mlflow_config_t *config,
+                                  mlflow_tracer_t **tracer,
+                                  mlflow_error_t **error);
+
+/**
+ * Waits until everything that has ended is delivered, at most `timeout_ms` milliseconds.
+ *
+ * `*pending` (optional) receives the number of spans still waiting, also on TIMEOUT. A trace whose root
+ * is still open is not waited for.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time; blocks only the caller. In a forked child it waits for the child's own.
+ * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans are still pending.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_flush(const mlflow_tracer_t *tracer,
+                                    uint64_t timeout_ms,
+                                    uint64_t *pending,
+                                    mlflow_error_t **error);
+
+/**
+ * Flushes for at most `timeout_ms` milliseconds, then stops. Recording goes on as a counted no-op.
+ *
+ * `*pending` (optional) receives the number of spans given up, also on TIMEOUT. A second call is harmless.
+ *
+ * Ownership: none; the handle stays valid until mlflow_tracer_free.
+ * Threads: any thread, at any time; blocks only the caller. A forked child shuts down its own side only.
+ * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans were given up.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_shutdown(const mlflow_tracer_t *tracer,
+                                       uint64_t timeout_ms,
+                                       uint64_t *pending,
+                                       mlflow_error_t **error);
+
+/**
+ * Releases a tracer without ever waiting. As long as the process lives, what has ended is still sent, for at
+ * most `shutdown.timeout_ms`; call mlflow_tracer_flush or mlflow_tracer_shutdown before to be sure. Open spans
+ * are given up; calls on them do no harm.
+ *
+ * Ownership: takes `tracer`; NULL is a no-op.
+ * Threads: any thread, once, after every other use; also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+void mlflow_tracer_free(mlflow_tracer_t *tracer);
+
+/* Statistics
+ *
+ * At every moment created = delivered + dropped + pending, counted in spans.
+ */
+
+/**
+ * Reads one counter: "created", "delivered", "pending", "dropped" (the sum), "dropped.<reason>", "ignored"
+ * (calls without effect, for instance on an ended span), and for the whole process "panics" (caught at this
+ * boundary) and "invalid_utf8" (values with bytes replaced).
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
+ * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND naming an unknown counter.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
+                                       mlflow_str_t name,
+                                       uint64_t *value,
+                                       mlflow_error_t **error);
+
+/**
+ * Reads every counter of the tracer at once, as JSON:
+ * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
+ *
+ * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
+ * Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
+ * Errors: INVALID_ARGUMENT for NULL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
+                                        mlflow_text_t **json,
+                                        mlflow_error_t **error);
+
+/* Diagnostics
+ *
+ * The library never writes to the program's streams or logs. What it has to say about itself waits in a
+ * bounded ring, and what the memory exporter keeps waits in another, until the program asks:
+ *
+ *     mlflow_text_t *message;
+ *     while (mlflow_tracer_next_diagnostic(tracer, &message, NULL) == MLFLOW_OK) {
+ *         fprintf(stderr, "%s\n", mlflow_text_get(message).ptr);
+ *         mlflow_text_free(message);
+ *     }
+ */
+
+/**
+ * Takes the oldest message of the library about itself: a stable word, a colon and text for people. The word
+ * "file" tells where traces are written; every other one is about a problem.
+ *
+ * Ownership: the caller owns `*message` and releases it with mlflow_text_free.
+ * Threads: any thread, at any time; each message is given once. A forked child has its own ring.
+ * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND when there is none.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_next_diagnostic(const mlflow_tracer_t *tracer,
+                                              mlflow_text_t **message,
+                                              mlflow_error_t **error);
+
+/**
+ * Takes the oldest trace that the memory exporter (option `exporter` = "memory") keeps, as JSON:
+ * {"info": {...}, "spans": [...]} with MLflow's own field names. Flush before, to be sure that it is there.
+ *
+ * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
+ * Threads: any thread, at any time; each trace is given once. A forked child has its own.
+ * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND when there is none.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_next_trace(const mlflow_tracer_t *tracer,
+                                         mlflow_text_t **json,
+                                         mlflow_error_t **error);
+
+/* Attributes
+ *
+ * Lists of named values, for calls that take several at once. Make them with mlflow_attribute_str,
+ * mlflow_attribute_i64, mlflow_attribute_f64, mlflow_attribute_bool and mlflow_attribute_json:
+ *
+ *     mlflow_attribute_t inputs[] = {
+ *         mlflow_attribute_str(MLFLOW_STR("question"), mlflow_str(question)),
+ *         mlflow_attribute_i64(MLFLOW_STR("limit"), 5),
+ *     };
+ *     mlflow_span_set_inputs_fields(span, inputs, 2, NULL);
+ */
+
+/** The value of an attribute; `kind` tells which member holds it. */
+typedef union mlflow_attribute_data_t {
+    /** For MLFLOW_ATTRIBUTE_STR and MLFLOW_ATTRIBUTE_JSON. */
+    mlflow_str_t text;
+    /** For MLFLOW_ATTRIBUTE_I64 and MLFLOW_ATTRIBUTE_BOOL. */
+    int64_t integer;
+    /** For MLFLOW_ATTRIBUTE_F64. */
+    double number;
+} mlflow_attribute_data_t;
+
+/** A named value. */
+typedef struct mlflow_attribute_t {
+    /** The name, valid UTF-8 and not empty. */
+    mlflow_str_t key;
+    /** One of MLFLOW_ATTRIBUTE_*; any other number is refused. */
+    int32_t kind;
+    /** Must be 0. */
+    uint32_t reserved;
+    /** The value. */
+    mlflow_attribute_data_t data;
+} mlflow_attribute_t;
+
+/** JSON null; `data` is not read. */
+#define MLFLOW_ATTRIBUTE_NULL 0
+/** Text in `data.text`. */
+#define MLFLOW_ATTRIBUTE_STR 1
+/** A whole number in `data.integer`. */
+#define MLFLOW_ATTRIBUTE_I64 2
+/** A number in `data.number`; NaN and the infinities are kept as the texts NaN, Infinity, -Infinity. */
+#define MLFLOW_ATTRIBUTE_F64 3
+/** A truth value in `data.integer`: 0 is false, anything else true. */
+#define MLFLOW_ATTRIBUTE_BOOL 4
+/** JSON text of any kind in `data.text`; text that is not JSON is kept as it is. */
+#define MLFLOW_ATTRIBUTE_JSON 5
+
+/** A named text. */
+static inline mlflow_attribute_t mlflow_attribute_str(mlflow_str_t key, mlflow_str_t value)
+{
+    mlflow_attribute_t attribute;
+    attribute.key = key;
+    attribute.kind = MLFLOW_ATTRIBUTE_STR;
+    attribute.reserved = 0;
+    attribute.data.text = value;
+    return attribute;
+}
+
+/** A named whole number. */
+static inline mlflow_attribute_t mlflow_attribute_i64(mlflow_str_t key, int64_t value)
+{
+    mlflow_attribute_t attribute;
+    attribute.key = key;
+    attribute.kind = MLFLOW_ATTRIBUTE_I64;
+    attribute.reserved = 0;
+    attribute.data.integer = value;
+    return attribute;
+}
+
+/** A named number. */
+static inline mlflow_attribute_t mlflow_attribute_f64(mlflow_str_t key, double value)
+{
+    mlflow_attribute_t attribute;
+    attribute.key = key;
+    attribute.kind = MLFLOW_ATTRIBUTE_F64;
+    attribute.reserved = 0;
+    attribute.data.number = value;
+    return attribute;
+}
+
+/** A named truth value: 0 is false, anything else true. */
+static inline mlflow_attribute_t mlflow_attribute_bool(mlflow_str_t key, int32_t value)
+{
+    mlflow_attribute_t attribute = mlflow_attribute_i64(key, value != 0);
+    attribute.kind = MLFLOW_ATTRIBUTE_BOOL;
+    return attribute;
+}
+
+/** A named value given as JSON text of any kind. */
+static inline mlflow_attribute_t mlflow_attribute_json(mlflow_str_t key, mlflow_str_t json)
+{
+    mlflow_attribute_t attribute = mlflow_attribute_str(key, json);
+    attribute.kind = MLFLOW_ATTRIBUTE_JSON;
+    return attribute;
+}
+
+/* Spans
+ *
+ * A span is a value of 64 bits that the library checks on every call. A handle that is zero, was never
+ * issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
+ * nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
+ *
+ * The library keeps no current span: the caller says which span is the parent.
+ */
+
+/** A span, from mlflow_span_start until mlflow_span_end. {0} is no span. */
+typedef struct mlflow_span_t {
+    /** Opaque; 0 is no span. */
+    uint64_t id;
+} mlflow_span_t;
+
+/**
+ * What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT.
+ *
+ * Later versions add members at the end; `struct_size` tells which ones the caller knows.
+ */
+typedef struct mlflow_span_options_t {
+    /** sizeof(mlflow_span_options_t). */
+    size_t struct_size;
+    /** The span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own; empty is UNKNOWN. */
+    mlflow_str_t span_type;
+    /** The parent; {0} makes a root, and so does a parent that is no longer live. */
+    mlflow_span_t parent;
+    /**
+     * The `traceparent` header of an incoming request, used when `parent` is {0}. A malformed one is
+     * ignored, as W3C Trace Context asks: the span becomes a root.
+     */
+    mlflow_str_t traceparent;
+    /** The `tracestate` header that came with it. */
+    mlflow_str_t tracestate;
+    /** When the span started, in nanoseconds since the Unix epoch; 0 is now. */
+    uint64_t start_time_ns;
+} mlflow_span_options_t;
+
+/** Options that ask for nothing: mlflow_span_options_t options = MLFLOW_SPAN_OPTIONS_INIT; */
+#define MLFLOW_SPAN_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(mlflow_span_options_t), {NULL, 0}, {0}, {NULL, 0}, {NULL, 0}, 0                     \
+    }
+
+/**
+ * Starts a span. With no options it is the root of a new trace.
+ *
+ * On failure `*span` becomes {0}, so that later calls on it do nothing.
+ *
+ * Ownership: end the span with mlflow_span_end; `name` and `options` (optional) are copied.
+ * Threads: any thread, at any time, also in a forked child. After mlflow_tracer_shutdown the span is a
+ * counted no-op.
+ * Errors: INVALID_ARGUMENT for NULL, a bad length, or a `struct_size` that is too small.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_start(const mlflow_tracer_t *tracer,
+                                  mlflow_str_t name,
+                                  const mlflow_span_options_t *options,
+                                  mlflow_span_t *span,
+                                  mlflow_error_t **error);
+
+/**
+ * Ends a span now. Its handle becomes stale; ending the root makes the trace ready to be sent.
+ *
+ * Ownership: takes the span.
+ * Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+ * Errors: INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_end(mlflow_span_t span, mlflow_error_t **error);
+
+/**
+ * Ends a span at `end_time_ns`, in nanoseconds since the Unix epoch; a time before its start counts as the
+ * start, 0 is now.
+ *
+ * Ownership: takes the span.
+ * Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+ * Errors: INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_end_at(mlflow_span_t span,
+                                   uint64_t end_time_ns,
+                                   mlflow_error_t **error);
+
+/* Recording
+ *
+ * What a live span can be told. Setting the same thing again replaces it.
+ */
+
+/** The span has not failed; becomes OK when it ends. */
+#define MLFLOW_SPAN_STATUS_UNSET 0
+/** The span succeeded. */
+#define MLFLOW_SPAN_STATUS_OK 1
+/** The span failed. */
+#define MLFLOW_SPAN_STATUS_ERROR 2
+
+/**
+ * Renames the span.
+ *
+ * Ownership: `name` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_name(mlflow_span_t span,
+                                     mlflow_str_t name,
+                                     mlflow_error_t **error);
+
+/**
+ * Sets the span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own.
+ *
+ * Ownership: `span_type` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_type(mlflow_span_t span,
+                                     mlflow_str_t span_type,
+                                     mlflow_error_t **error);
+
+/**
+ * Sets the inputs to JSON text of any kind; text that is not JSON is kept as plain text.
+ *
+ * Ownership: `json` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_inputs(mlflow_span_t span,
+                                       mlflow_str_t json,
+                                       mlflow_error_t **error);
+
+/**
+ * Sets the inputs to plain text.
+ *
+ * Ownership: `text` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_inputs_str(mlflow_span_t span,
+                                           mlflow_str_t text,
+                                           mlflow_error_t **error);
+
+/**
+ * Sets the inputs to a JSON object of `count` named values.
+ *
+ * Ownership: `fields` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+ * is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_inputs_fields(mlflow_span_t span,
+                                              const mlflow_attribute_t *fields,
+                                              size_t count,
+                                              mlflow_error_t **error);
+
+/**
+ * Sets the outputs to JSON text of any kind; text that is not JSON is kept as plain text.
+ *
+ * Ownership: `json` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_outputs(mlflow_span_t span,
+                                        mlflow_str_t json,
+                                        mlflow_error_t **error);
+
+/**
+ * Sets the outputs to plain text.
+ *
+ * Ownership: `text` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_outputs_str(mlflow_span_t span,
+                                            mlflow_str_t text,
+                                            mlflow_error_t **error);
+
+/**
+ * Sets the outputs to a JSON object of `count` named values.
+ *
+ * Ownership: `fields` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+ * is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_outputs_fields(mlflow_span_t span,
+                                               const mlflow_attribute_t *fields,
+                                               size_t count,
+                                               mlflow_error_t **error);
+
+/**
+ * Sets an attribute to text.
+ *
+ * Ownership: `key` and `value` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+ * span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attribute_str(mlflow_span_t span,
+                                              mlflow_str_t key,
+                                              mlflow_str_t value,
+                                              mlflow_error_t **error);
+
+/**
+ * Sets an attribute to a whole number.
+ *
+ * Ownership: `key` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+ * span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attribute_i64(mlflow_span_t span,
+                                              mlflow_str_t key,
+                                              int64_t value,
+                                              mlflow_error_t **error);
+
+/**
+ * Sets an attribute to a number; NaN and the infinities are kept as the texts NaN, Infinity, -Infinity.
+ *
+ * Ownership: `key` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+ * span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attribute_f64(mlflow_span_t span,
+                                              mlflow_str_t key,
+                                              double value,
+                                              mlflow_error_t **error);
+
+/**
+ * Sets an attribute to a truth value: 0 is false, anything else true.
+ *
+ * Ownership: `key` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+ * span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attribute_bool(mlflow_span_t span,
+                                               mlflow_str_t key,
+                                               int32_t value,
+                                               mlflow_error_t **error);
+
+/**
+ * Sets an attribute to JSON text of any kind; text that is not JSON is kept as plain text.
+ *
+ * Ownership: `key` and `json` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the
+ * span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attribute_json(mlflow_span_t span,
+                                               mlflow_str_t key,
+                                               mlflow_str_t json,
+                                               mlflow_error_t **error);
+
+/**
+ * Sets `count` attributes at once. A bad one does not keep the others from being set.
+ *
+ * Ownership: `attributes` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind
+ * (of the first bad one); INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_attributes(mlflow_span_t span,
+                                           const mlflow_attribute_t *attributes,
+                                           size_t count,
+                                           mlflow_error_t **error);
+
+/**
+ * Adds an event with `count` attributes, at `time_ns` nanoseconds since the Unix epoch; 0 is now.
+ *
+ * Ownership: `name` and `attributes` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
+ * is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_add_event(mlflow_span_t span,
+                                      mlflow_str_t name,
+                                      uint64_t time_ns,
+                                      const mlflow_attribute_t *attributes,
+                                      size_t count,
+                                      mlflow_error_t **error);
+
+/**
+ * Records an exception: an event `exception`, and the status ERROR with "<type>: <message>".
+ * `stacktrace` may be empty.
+ *
+ * Ownership: the texts are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_record_exception(mlflow_span_t span,
+                                             mlflow_str_t exception_type,
+                                             mlflow_str_t message,
+                                             mlflow_str_t stacktrace,
+                                             mlflow_error_t **error);
+
+/**
+ * Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR.
+ *
+ * Ownership: `message` is copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or an unknown status; INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_set_status(mlflow_span_t span,
+                                       int32_t status,
+                                       mlflow_str_t message,
+                                       mlflow_error_t **error);
+
+/* Traces
+ *
+ * What belongs to the whole trace is set through any live span of it.
+ */
+
+/**
+ * Sets a tag of the trace. Tags may still be changed on the server later.
+ *
+ * Ownership: `key` and `value` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the span
+ * is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_trace_set_tag(mlflow_span_t span,
+                                     mlflow_str_t key,
+                                     mlflow_str_t value,
+                                     mlflow_error_t **error);
+
+/**
+ * Sets a metadata entry of the trace. Metadata cannot be changed once the trace is sent.
+ *
+ * Ownership: `key` and `value` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length or a key that is empty or not UTF-8; INVALID_STATE when the span
+ * is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_trace_set_metadata(mlflow_span_t span,
+                                          mlflow_str_t key,
+                                          mlflow_str_t value,
+                                          mlflow_error_t **error);
+
+/**
+ * Sets a field of the trace: "session_id", "user", "client_request_id", "request_preview",
+ * "response_preview", "model_id", or "state" ("OK" or "ERROR", instead of what the root's status says).
+ *
+ * Ownership: `field` and `value` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad length, an unknown field or state; INVALID_STATE when the span is not
+ * live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_trace_set(mlflow_span_t span,
+                                 mlflow_str_t field,
+                                 mlflow_str_t value,
+                                 mlflow_error_t **error);
+
+/* Identity and propagation
+ *
+ * To continue a trace in another process, send what mlflow_span_inject gives as HTTP headers; there, put
+ * them into mlflow_span_options_t.
+ */
+
+/** A buffer that holds any trace id. */
+#define MLFLOW_TRACE_ID_CAPACITY 36
+/** A buffer that holds any span id. */
+#define MLFLOW_SPAN_ID_CAPACITY 17
+/** A buffer that holds any `traceparent`. */
+#define MLFLOW_TRACEPARENT_CAPACITY 56
+
+/**
+ * Copies the id of the span's trace into `buffer` (see Text above), as MLflow spells it: "tr-" and 32 hex
+ * digits.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_get_trace_id(mlflow_span_t span,
+                                         char *buffer,
+                                         size_t capacity,
+                                         size_t *length,
+                                         mlflow_error_t **error);
+
+/**
+ * Copies the id of the span into `buffer` (see Text above): 16 hex digits.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_get_span_id(mlflow_span_t span,
+                                        char *buffer,
+                                        size_t capacity,
+                                        size_t *length,
+                                        mlflow_error_t **error);
+
+/**
+ * Copies the value of an outgoing header into `buffer` (see Text above): "traceparent" always exists,
+ * "tracestate" only where the trace came with one.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when the span
+ * has no such header; BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_inject(mlflow_span_t span,
+                                   mlflow_str_t header,
+                                   char *buffer,
+                                   size_t capacity,
+                                   size_t *length,
+                                   mlflow_error_t **error);
+
+/* Testing
+ *
+ * For a program that wants to see the library's last line of defence work.
+ */
+
+/**
+ * Panics inside the library on purpose. The panic is caught, counted in the statistic "panics" and returned;
+ * the process goes on. Like any panic it is first reported on standard error.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: always PANIC.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_panic_provoke(mlflow_error_t **error);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* MLFLOW_TRACE_H */
