@@ -1,0 +1,22 @@
+// Named one by one: `export *` would add the markers of CommonJS.
+export {
+  diagnostics,
+  flushTraces,
+  getCurrentActiveSpan,
+  getLastActiveTraceId,
+  getTracingContextHeaders,
+  init,
+  SpanAttributeKey,
+  SpanLogLevel,
+  SpanStatusCode,
+  SpanType,
+  startSpan,
+  stats,
+  TokenUsageKey,
+  toSpanLogLevel,
+  trace,
+  tracingContext,
+  updateCurrentTrace,
+  withSpan,
+  withTracingContextFromHeaders,
+} from './dist/index.js';

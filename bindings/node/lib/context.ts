@@ -1,0 +1,86 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Anchor, currentAnchor } from './clock.js';
+import { TRACE_ID_PREFIX } from './constants.js';
+import type { TraceIdentity } from './encode.js';
+import { hexToWord, isId, randomNonZeroWord, randomWord, wordToHex } from './ids.js';
+import type { LiveSpan } from './span.js';
+import type { TraceUpdate } from './update.js';
+
+/** W3C trace flags of the traces that start here: sampled, and the id is random. */
+const OWN_FLAGS = 0x03;
+
+/** What all spans of a trace share in this process. */
+export class TraceHandle implements TraceIdentity {
+  /** All spans of a trace tell the time from one anchor, so that no child starts before its parent. */
+  readonly anchor: Anchor = currentAnchor();
+
+  constructor(
+    readonly id0: number,
+    readonly id1: number,
+    readonly id2: number,
+    readonly id3: number,
+    readonly flags: number,
+    readonly traceState: string,
+  ) {}
+
+  static start(): TraceHandle {
+    return new TraceHandle(randomNonZeroWord(), randomWord(), randomWord(), randomWord(), OWN_FLAGS, '');
+  }
+
+  /** The trace with this id, 32 hex digits; undefined when the text is no valid one. */
+  static fromHex(hex: string, flags: number, traceState: string): TraceHandle | undefined {
+    if (!isId(hex, 32)) return undefined;
+    const [id0, id1, id2, id3] = [0, 8, 16, 24].map((at) => hexToWord(hex, at));
+    return new TraceHandle(id0, id1, id2, id3, flags, traceState);
+  }
+
+  /** 32 lower-case hex digits. */
+  get hex(): string {
+    return wordToHex(this.id0) + wordToHex(this.id1) + wordToHex(this.id2) + wordToHex(this.id3);
+  }
+
+  get mlflowId(): string {
+    return TRACE_ID_PREFIX + this.hex;
+  }
+}
+
+/** The span of another process that a request names as its parent. */
+export interface RemoteParent {
+  readonly trace: TraceHandle;
+  readonly spanHigh: number;
+  readonly spanLow: number;
+  /** 16 lower-case hex digits. */
+  readonly spanId: string;
+}
+
+/** What new traces start with inside a `tracingContext`. */
+export interface TraceScope {
+  readonly enabled: boolean;
+  readonly update: TraceUpdate;
+  /** The engine's form of `update`; empty when there is nothing in it. */
+  readonly json: string;
+}
+
+/** What is in force for the code that runs now and for what it starts. */
+export interface Context {
+  readonly span: LiveSpan | null;
+  readonly remote: RemoteParent | null;
+  readonly scope: TraceScope | null;
+}
+
+const storage = new AsyncLocalStorage<Context>();
+
+export function currentContext(): Context | undefined {
+  return storage.getStore();
+}
+
+/** Runs `run` and all that it starts inside `context`. */
+export function runIn<T>(context: Context, run: () => T): T {
+  return storage.run(context, run);
+}
+
+/** The present context with `span` active in it. */
+export function contextOf(span: LiveSpan): Context {
+  const outer = storage.getStore();
+  return { span, remote: null, scope: outer === undefined ? null : outer.scope };
+}

@@ -1,0 +1,210 @@
+import { setImmediate } from 'node:timers';
+import { isMainThread } from 'node:worker_threads';
+import { onLostSpan, watchOpenSpans } from './abandoned.js';
+import { monotonicMs, realign } from './clock.js';
+import { clearFrames, pendingFrames } from './encode.js';
+import { startEpoch } from './epoch.js';
+import { native } from './native.js';
+
+/** Frames are handed over at this size at the latest, otherwise a macrotask after the first of them. */
+const DRAIN_BYTES = 64 * 1024;
+/** How long the end of the process may wait for the network when nothing else was configured. */
+const EXIT_TIMEOUT_MS = 2000;
+const EXIT_TIMEOUT_KEY = 'shutdown.timeout_ms';
+const FLUSH_TIMEOUT_MS = 30_000;
+/** Lines about ourselves on stderr; the rest can be read with `diagnostics()`. */
+const PRINTED_LINES = 5;
+const KEPT_MESSAGES = 100;
+
+/** What became of the spans of this process since the last `init`. `created = delivered + pending + dropped` at every moment. */
+export interface Stats {
+  created: number;
+  delivered: number;
+  pending: number;
+  /** Spans given up, by reason. */
+  dropped: Record<string, number>;
+  /** Recording calls that had no effect, as on a span that the engine does not know. */
+  ignored: number;
+}
+
+// Bound at load, so that a test's fake timers do not hold spans back.
+const soon = setImmediate;
+
+let engineState: 'unused' | 'ready' | 'unusable' = 'unused';
+let isDrainScheduled = false;
+let isFlushDue = false;
+let printedLines = 0;
+let messages: string[] = [];
+let exitTimeoutMs = EXIT_TIMEOUT_MS;
+let exitWaitedMs = 0;
+
+/** True when spans can be recorded. The first call loads the addon. Never throws. */
+export function canRecord(): boolean {
+  if (engineState === 'unused') {
+    try {
+      useEngine();
+      // A worker uses what the main thread configured; without that, the engine reads the environment itself.
+      if (isMainThread) configureEngine({});
+    } catch (error) {
+      if (!isUsable()) engineState = 'unusable';
+      report(`${isUsable() ? 'the defaults are used' : 'spans are not recorded'}: ${messageOf(error)}`);
+    }
+  }
+  return isUsable();
+}
+
+function isUsable(): boolean {
+  return engineState === 'ready';
+}
+
+/** Loads the addon and arranges for what is recorded to be sent before the process ends. */
+function useEngine(): void {
+  native();
+  if (engineState === 'ready') return;
+  engineState = 'ready';
+  onLostSpan(recorded);
+  process.on('exit', onExit);
+  // A worker's end is not the end of the engine, which belongs to the process.
+  if (isMainThread) process.on('beforeExit', onBeforeExit);
+}
+
+/**
+ * (Re)configures the engine, from the environment and then these options by the engine's keys.
+ * @throws Error with `code` when a value is malformed; the configuration is then as it was.
+ */
+export function configureEngine(options: Record<string, string>): void {
+  useEngine();
+  drain();
+  const { MLFLOW_TRACE_SOURCE_NAME, MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS } = process.env;
+  // Left to itself, the engine would name the Node binary, which says nothing about the program.
+  const source = MLFLOW_TRACE_SOURCE_NAME ?? process.argv[1];
+  native().configure(source === undefined ? options : { 'source.name': source, ...options });
+  const timeout = options[EXIT_TIMEOUT_KEY] ?? MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS ?? '';
+  exitTimeoutMs = timeout === '' ? EXIT_TIMEOUT_MS : Number(timeout);
+  startEpoch();
+}
+
+/** To be called after a frame was written; `bytes` are pending now. */
+export function recorded(bytes: number): void {
+  if (bytes >= DRAIN_BYTES) {
+    drain();
+  } else if (!isDrainScheduled) {
+    isDrainScheduled = true;
+    soon(onMacrotask).unref();
+  }
+}
+
+function onMacrotask(): void {
+  isDrainScheduled = false;
+  drain();
+  pullDiagnostics();
+}
+
+/** Hands everything written so far to the engine. Never throws. */
+function drain(): void {
+  watchOpenSpans();
+  const { buffer, length } = pendingFrames();
+  if (length === 0) return;
+  isFlushDue = true;
+  try {
+    native().drain(buffer, length);
+  } catch (error) {
+    report(`${length} bytes of spans were lost: ${messageOf(error)}`);
+  }
+  clearFrames();
+  realign();
+}
+
+/**
+ * Waits until all that was recorded so far is delivered or given up.
+ * @param timeoutMs longest wait in milliseconds.
+ * @returns how many spans are still pending; 0 means none. Never rejects.
+ */
+export async function flushTraces(timeoutMs: number = FLUSH_TIMEOUT_MS): Promise<number> {
+  if (engineState !== 'ready') return 0;
+  drain();
+  try {
+    return await native().flush(toTimeout(timeoutMs, FLUSH_TIMEOUT_MS));
+  } catch (error) {
+    report(`flush failed: ${messageOf(error)}`);
+    return stats().pending;
+  } finally {
+    pullDiagnostics();
+  }
+}
+
+/** Counters since the last `init`, of all threads. Never throws. */
+export function stats(): Stats {
+  if (engineState === 'ready') {
+    drain();
+    try {
+      return JSON.parse(native().stats()) as Stats;
+    } catch (error) {
+      report(`stats failed: ${messageOf(error)}`);
+    }
+  }
+  return { created: 0, delivered: 0, pending: 0, dropped: {}, ignored: 0 };
+}
+
+/** Messages of mlflow-trace about itself since the last call, oldest first; at most the newest 100 are kept. */
+export function diagnostics(): string[] {
+  pullDiagnostics();
+  const result = messages;
+  messages = [];
+  return result;
+}
+
+/** Adds a message about ourselves, and prints it when it is one of the first. Never throws. */
+export function report(message: string): void {
+  messages.push(message);
+  if (messages.length > KEPT_MESSAGES) messages.shift();
+  if (printedLines >= PRINTED_LINES || process.env.MLFLOW_TRACE_QUIET === 'true') return;
+  printedLines++;
+  try {
+    process.stderr.write(`mlflow-trace: ${message}\n`);
+  } catch {
+    // Nobody reads stderr.
+  }
+}
+
+function pullDiagnostics(): void {
+  if (engineState !== 'ready') return;
+  try {
+    native().diagnostics().forEach(report);
+  } catch {
+    // The messages are about ourselves; the host has no use for this one.
+  }
+}
+
+/** The loop has run dry: there is time to send what is left, within the bound that the end of the process has. */
+function onBeforeExit(): void {
+  drain();
+  const remaining = exitTimeoutMs - exitWaitedMs;
+  // Waiting revives the loop, which then ends in another `beforeExit`; only new spans make it wait again.
+  if (!isFlushDue || remaining <= 0) return;
+  isFlushDue = false;
+  const begin = monotonicMs();
+  void flushTraces(remaining).then((pending) => {
+    exitWaitedMs = pending === 0 ? 0 : exitWaitedMs + monotonicMs() - begin;
+  });
+}
+
+function onExit(): void {
+  drain();
+  if (!isMainThread) return;
+  try {
+    native().shutdownSync(Math.max(0, exitTimeoutMs - exitWaitedMs));
+  } catch {
+    // The process ends; there is nobody left to tell.
+  }
+  pullDiagnostics();
+}
+
+function toTimeout(value: number, fallback: number): number {
+  if (typeof value !== 'number' || Number.isNaN(value)) return fallback;
+  return Math.min(Math.max(Math.ceil(value), 0), 0x7fffffff);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

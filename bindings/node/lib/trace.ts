@@ -1,0 +1,145 @@
+import { DEFAULT_SPAN_NAME, type SpanType } from './constants.js';
+import { contextOf, currentContext, runIn, TraceHandle, type TraceScope } from './context.js';
+import { writeUpdate } from './encode.js';
+import { describeException } from './exception.js';
+import { follow } from './follow.js';
+import { randomNonZeroWord, randomWord } from './ids.js';
+import { canRecord, recorded, report } from './lifecycle.js';
+import { NoOpSpan, noOpSpan } from './noop.js';
+import { type LiveSpan, RecordingSpan, type SpanPlace } from './span.js';
+import { type TraceUpdate, updateJson } from './update.js';
+
+/** How a span starts. */
+export interface SpanOptions {
+  name?: string;
+  spanType?: SpanType;
+  inputs?: unknown;
+  attributes?: Record<string, unknown>;
+  /** Nanoseconds since the Unix epoch; now when left out. */
+  startTimeNs?: bigint | number;
+  /** The span above; null starts a new trace; left out, it is the active span. */
+  parent?: LiveSpan | null;
+}
+
+/** What holds for all traces that start inside a `tracingContext`. */
+export interface TracingContextOptions extends Pick<TraceUpdate, 'tags' | 'metadata' | 'sessionId' | 'user'> {
+  /** False: spans that start inside are not recorded. */
+  enabled?: boolean;
+}
+
+/** Starts a span. It does not become active: give it to `parent`, or use `withSpan`. End it with `end`. Never throws. */
+export function startSpan(options: SpanOptions): LiveSpan {
+  try {
+    return createSpan(options.name ?? DEFAULT_SPAN_NAME, options);
+  } catch (error) {
+    report(`a span could not be started: ${describeException(error).message}`);
+    return noOpSpan;
+  }
+}
+
+/**
+ * Runs `callback` inside a new span that is active in all it calls. What it returns, or its promise resolves to, becomes the
+ * outputs, unless some were set; what it throws is recorded and thrown on. The span ends with it.
+ */
+export function withSpan<T>(callback: (span: LiveSpan) => T, options: SpanOptions = {}): T {
+  const span = startSpan(options);
+  return runInside(span, () => callback(span));
+}
+
+/** Runs `run` with `span` active, and ends the span with what comes of it. */
+export function runInside<T>(span: LiveSpan, run: () => T, reduce?: (items: unknown[]) => unknown): T {
+  const context = contextOf(span);
+  let result: T;
+  try {
+    result = runIn(context, run);
+  } catch (error) {
+    span.recordException(error);
+    span.end();
+    throw error;
+  }
+  return follow(span, context, result, reduce);
+}
+
+/** The span that `withSpan` or `trace` made active here; null when there is none. */
+export function getCurrentActiveSpan(): LiveSpan | null {
+  const span = currentContext()?.span ?? null;
+  return span instanceof NoOpSpan ? null : span;
+}
+
+/**
+ * Changes the trace of the active span, or of `span` where one is given, as it must be for spans that `startSpan` made.
+ * Without a span nothing happens. Never throws.
+ */
+export function updateCurrentTrace(
+  update: TraceUpdate,
+  span: LiveSpan | null = getCurrentActiveSpan(),
+): void {
+  try {
+    if (!(span instanceof RecordingSpan)) {
+      if (span === null) report('updateCurrentTrace was called without an active span; ignored');
+      return;
+    }
+    const json = updateJson(update);
+    if (json !== '') recorded(writeUpdate(span.trace, json));
+  } catch (error) {
+    report(`a trace could not be updated: ${describeException(error).message}`);
+  }
+}
+
+/** Runs `run` so that traces started in it carry these tags, metadata, session and user. Scopes nest; the inner one wins. */
+export function tracingContext<T>(options: TracingContextOptions, run: () => T): T {
+  const outer = currentContext();
+  const scope = mergeScope(outer?.scope ?? null, options);
+  return runIn({ span: outer?.span ?? null, remote: outer?.remote ?? null, scope }, run);
+}
+
+/** Starts a span under the parent that the options or the context name. */
+export function createSpan(name: string, options: SpanOptions): LiveSpan {
+  const context = currentContext();
+  const scope = context?.scope ?? null;
+  const parent = options.parent === undefined ? (context?.span ?? null) : options.parent;
+  if (scope?.enabled === false || parent instanceof NoOpSpan || !canRecord()) return noOpSpan;
+  let place: SpanPlace;
+  let startsWith = '';
+  if (parent instanceof RecordingSpan) {
+    place = {
+      trace: parent.trace,
+      parentHigh: parent.idHigh,
+      parentLow: parent.idLow,
+      hasRemoteParent: false,
+    };
+  } else if (context?.remote && options.parent === undefined) {
+    const { trace, spanHigh, spanLow } = context.remote;
+    place = { trace, parentHigh: spanHigh, parentLow: spanLow, hasRemoteParent: true };
+  } else {
+    place = { trace: TraceHandle.start(), parentHigh: 0, parentLow: 0, hasRemoteParent: false };
+    startsWith = scope?.json ?? '';
+  }
+  const span = new RecordingSpan(
+    String(name),
+    place,
+    randomNonZeroWord(),
+    randomWord(),
+    options.startTimeNs,
+    startsWith,
+  );
+  if (options.spanType !== undefined) span.setSpanType(options.spanType);
+  if (options.inputs !== undefined) span.setInputs(options.inputs);
+  if (options.attributes !== undefined) span.setAttributes(options.attributes);
+  return span;
+}
+
+function mergeScope(outer: TraceScope | null, options: TracingContextOptions): TraceScope {
+  try {
+    const update: TraceUpdate = {
+      tags: { ...outer?.update.tags, ...options.tags },
+      metadata: { ...outer?.update.metadata, ...options.metadata },
+      sessionId: options.sessionId ?? outer?.update.sessionId,
+      user: options.user ?? outer?.update.user,
+    };
+    return { enabled: options.enabled ?? outer?.enabled ?? true, update, json: updateJson(update) };
+  } catch (error) {
+    report(`a tracing context could not be read: ${describeException(error).message}`);
+    return outer ?? { enabled: true, update: {}, json: '' };
+  }
+}
