@@ -114,19 +114,20 @@ impl Config {
     ///
     /// Fails with `InvalidConfig`, naming the variable; the options before it are set.
     pub fn set_env(&mut self) -> Result<()> {
-        for option in OPTIONS {
-            if let Ok(value) = std::env::var(option.variable)
-                && !value.is_empty()
-            {
-                self.set(option.key, &value).map_err(|error| {
-                    Error::new(
-                        error.kind(),
-                        format!("{} ({})", error.message(), option.variable),
-                    )
-                })?;
-            }
+        OPTIONS
+            .iter()
+            .try_for_each(|option| self.set_variable(option))
+    }
+
+    /// Takes over the variable of one option, if it is set and not empty.
+    pub(crate) fn set_variable(&mut self, option: &OptionSpec) -> Result<()> {
+        match std::env::var(option.variable) {
+            Ok(value) if !value.is_empty() => self.set(option.key, &value).map_err(|error| {
+                let message = format!("{} ({})", error.message(), option.variable);
+                Error::new(error.kind(), message)
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Sets an option; the empty text goes back to its default.

@@ -311,6 +311,16 @@ impl Tracer {
         self.state().shared.diagnostics.waiting()
     }
 
+    /// Whether it was shut down.
+    pub fn is_stopped(&self) -> bool {
+        self.state().is_stopped()
+    }
+
+    /// Whether [`Self::next_memory_trace`] has something.
+    pub(crate) fn has_memory_traces(&self) -> bool {
+        !self.state().shared.memory.lock().is_empty()
+    }
+
     /// Adds a message of the host's binding (reason `host`).
     pub fn note(&self, message: impl Into<String>) {
         self.state()

@@ -1,12 +1,10 @@
 import { type TraceIdentity, writeLost } from './encode.js';
-import { currentEpoch } from './epoch.js';
 
 /** What outlives a span that nobody can end any more. */
 export interface SpanIdentity {
   readonly trace: TraceIdentity;
   readonly idHigh: number;
   readonly idLow: number;
-  readonly epoch: number;
 }
 
 /** A span as it is watched for being forgotten. */
@@ -19,7 +17,7 @@ export interface WatchedSpan extends SpanIdentity {
 let young: WatchedSpan[] = [];
 
 const registry = new FinalizationRegistry<SpanIdentity>((lost) => {
-  if (lost.epoch === currentEpoch()) announce(writeLost(lost));
+  announce(writeLost(lost));
 });
 
 let announce: (bytes: number) => void = () => undefined;
@@ -44,8 +42,8 @@ export function watchOpenSpans(): void {
   for (const span of young) {
     if (span.isEnded) continue;
     span.isWatched = true;
-    const { trace, idHigh, idLow, epoch } = span;
-    registry.register(span, { trace, idHigh, idLow, epoch }, span);
+    const { trace, idHigh, idLow } = span;
+    registry.register(span, { trace, idHigh, idLow }, span);
   }
   young = [];
 }

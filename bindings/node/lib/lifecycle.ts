@@ -3,7 +3,6 @@ import { isMainThread } from 'node:worker_threads';
 import { onLostSpan, watchOpenSpans } from './abandoned.js';
 import { monotonicMs, realign } from './clock.js';
 import { clearFrames, pendingFrames } from './encode.js';
-import { startEpoch } from './epoch.js';
 import { native } from './native.js';
 
 /** Frames are handed over at this size at the latest, otherwise a macrotask after the first of them. */
@@ -81,7 +80,6 @@ export function configureEngine(options: Record<string, string>): void {
   native().configure(source === undefined ? options : { 'source.name': source, ...options });
   const timeout = options[EXIT_TIMEOUT_KEY] ?? MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS ?? '';
   exitTimeoutMs = timeout === '' ? EXIT_TIMEOUT_MS : Number(timeout);
-  startEpoch();
 }
 
 /** To be called after a frame was written; `bytes` are pending now. */

@@ -16,7 +16,6 @@ import {
   writeSpan,
   writeStart,
 } from './encode.js';
-import { currentEpoch } from './epoch.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
 import { recorded, report } from './lifecycle.js';
@@ -138,7 +137,6 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   readonly hasRemoteParent: boolean;
   readonly startHigh: number;
   readonly startLow: number;
-  readonly epoch = currentEpoch();
   endHigh = 0;
   endLow = 0;
   type = '';
@@ -352,7 +350,6 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     if (this.isWatched) noteEnd(this);
     try {
       // An engine that took over meanwhile has yet to hear of this span.
-      if (this.epoch !== currentEpoch()) writeStart(this, '');
       recorded(writeSpan(this));
     } catch (error) {
       report(`a span was lost: ${describeException(error).message}`);

@@ -14,6 +14,7 @@ use napi::bindgen_prelude::{AsyncTask, Uint8ArraySlice};
 use napi::{Env, Status, Task};
 use napi_derive::napi;
 
+use crate::engine::PROCESS;
 use crate::error::Result;
 
 /// (Re)creates the process-wide tracer from the environment and then these options.
@@ -40,19 +41,19 @@ pub fn flush(timeout_ms: u32) -> AsyncTask<Flush> {
 /// As `flush`, on this thread.
 #[napi(catch_unwind)]
 pub fn flush_sync(timeout_ms: u32) -> i64 {
-    to_count(engine::flush(milliseconds(timeout_ms)))
+    to_count(PROCESS.flush(milliseconds(timeout_ms)))
 }
 
 /// Ends recording and delivers what has ended; returns the spans that are still pending.
 #[napi(catch_unwind)]
 pub fn shutdown_sync(timeout_ms: u32) -> i64 {
-    to_count(engine::shutdown(milliseconds(timeout_ms)))
+    to_count(PROCESS.shutdown(milliseconds(timeout_ms)))
 }
 
 /// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n}}`
 #[napi(catch_unwind)]
 pub fn stats() -> String {
-    engine::stats().to_json()
+    PROCESS.stats().to_json()
 }
 
 /// Messages of the engine about itself since the last call, oldest first.
@@ -82,7 +83,7 @@ impl Task for Flush {
 
     fn compute(&mut self) -> napi::Result<u64> {
         let timeout = self.0;
-        catch_unwind(AssertUnwindSafe(|| engine::flush(timeout)))
+        catch_unwind(AssertUnwindSafe(|| PROCESS.flush(timeout)))
             .map_err(|_| napi::Error::new(Status::GenericFailure, "the engine panicked in flush"))
     }
 

@@ -105,6 +105,20 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Adds the counters of another tracer of this process; ignored calls are counted by process.
+    pub(crate) fn add(&mut self, other: &Stats) {
+        self.created += other.created;
+        self.delivered += other.delivered;
+        self.pending += other.pending;
+        self.ignored = self.ignored.max(other.ignored);
+        for (reason, spans) in &other.dropped {
+            match self.dropped.iter_mut().find(|(name, _)| name == reason) {
+                Some(entry) => entry.1 += spans,
+                None => self.dropped.push((reason, *spans)),
+            }
+        }
+    }
+
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n}`.
     pub fn to_json(&self) -> String {
         let dropped: serde_json::Map<String, serde_json::Value> = self

@@ -1,0 +1,325 @@
+//! The process-wide tracer of a language binding: made on first use, replaced by configuration.
+//!
+//! A binding's users configure at any time, before and after the first span. Options that the program
+//! set win over the environment, the environment over what the binding knows (the program's name), that
+//! over the built-in defaults. Traces that have started keep the tracer they started with, which goes on
+//! delivering until it has nothing left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwapOption, Guard};
+use once_cell::sync::OnceCell;
+
+use crate::client::Experiment;
+use crate::config::{Config, OPTIONS};
+use crate::diagnostics::Diagnostic;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{Mutex, MutexGuard};
+use crate::pipeline::fork::ForkCell;
+use crate::pipeline::stats::Stats;
+use crate::tracer::Tracer;
+
+/// The tracers of a process, of which one is current.
+pub struct Process {
+    current: ArcSwapOption<Tracer>,
+    /// Values that the binding supplies where nobody else does.
+    defaults: OnceCell<Vec<(&'static str, String)>>,
+    /// Options that the program set. Read without a lock, so that a fork's child has them.
+    chosen: ArcSwapOption<Vec<(&'static str, String)>>,
+    /// Serialises changes; one of its own in every fork generation.
+    changes: ForkCell<Mutex<Replaced>>,
+}
+
+/// What is left of the tracers before the current one.
+#[derive(Default)]
+struct Replaced {
+    /// Those that may still have something to deliver.
+    tracers: Vec<Tracer>,
+    /// The counters of the others.
+    stats: Stats,
+}
+
+impl Replaced {
+    /// Lets go of tracers that have nothing left.
+    fn settle(&mut self) {
+        let stats = &mut self.stats;
+        self.tracers.retain(|tracer| {
+            let last = tracer.stats();
+            let done =
+                last.pending == 0 && !tracer.has_diagnostics() && !tracer.has_memory_traces();
+            if done {
+                stats.add(&last);
+            }
+            !done
+        });
+    }
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Process {
+    /// No tracer yet.
+    pub const fn new() -> Self {
+        Process {
+            current: ArcSwapOption::const_empty(),
+            defaults: OnceCell::new(),
+            chosen: ArcSwapOption::const_empty(),
+            changes: ForkCell::new(),
+        }
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Replaced> {
+        self.changes.get_or_init(Mutex::default).lock()
+    }
+
+    /// Supplies values for options that neither the program nor the environment sets. Only the first
+    /// call counts; values that an option does not accept are left out.
+    pub fn set_defaults(&self, defaults: &[(&str, &str)]) {
+        self.defaults.get_or_init(|| {
+            let known = defaults.iter().filter_map(|(name, value)| {
+                Config::new().set(name, value).ok()?;
+                Some((key(name).ok()?, (*value).to_owned()))
+            });
+            known.collect()
+        });
+    }
+
+    /// The current tracer, for recording: one load when it exists. The first call makes it; a variable
+    /// of the environment that is malformed is left out then, with a message.
+    pub fn tracer(&self) -> Result<Guard<Option<Arc<Tracer>>>> {
+        let current = self.current.load();
+        if current.is_some() {
+            return Ok(current);
+        }
+        {
+            let _changes = self.changes();
+            if self.current.load().is_none() {
+                let mut faults = Vec::new();
+                let config = self.config(&self.chosen(), &mut |fault| {
+                    faults.push(fault);
+                    Ok(())
+                })?;
+                let tracer = Tracer::new(config)?;
+                faults
+                    .iter()
+                    .for_each(|fault| tracer.note(format!("ignored: {fault}")));
+                self.current.store(Some(Arc::new(tracer)));
+            }
+        }
+        Ok(self.current.load())
+    }
+
+    /// The current tracer, as a clone of its own.
+    fn cloned(&self) -> Option<Tracer> {
+        self.current.load().as_deref().cloned()
+    }
+
+    fn chosen(&self) -> Vec<(&'static str, String)> {
+        self.chosen.load().as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Built-in defaults, the binding's, the environment, the program's. `fault` decides about a bad
+    /// variable.
+    fn config(
+        &self,
+        chosen: &[(&'static str, String)],
+        fault: &mut dyn FnMut(Error) -> Result<()>,
+    ) -> Result<Config> {
+        let mut config = Config::new();
+        for (key, value) in self.defaults.get().into_iter().flatten() {
+            config.set(key, value)?;
+        }
+        for option in OPTIONS {
+            // A variable that the program overrides may hold anything.
+            if chosen.iter().all(|(key, _)| *key != option.key) {
+                config.set_variable(option).or_else(&mut *fault)?;
+            }
+        }
+        for (key, value) in chosen {
+            config.set(key, value)?;
+        }
+        Ok(config)
+    }
+
+    /// Sets options for the traces that start from now on: all or none. `None` gives an option back to
+    /// the environment and its default; keys may have `_` for `.`.
+    ///
+    /// Fails with `InvalidConfig`, naming the option or the variable.
+    pub fn configure(&self, changes: &[(&str, Option<&str>)]) -> Result<()> {
+        let mut replaced = self.changes();
+        let mut chosen = self.chosen();
+        for (name, value) in changes {
+            let key = key(name)?;
+            if key == "tracking_uri" && chosen.iter().any(|(key, _)| *key == "experiment_name") {
+                // The id that the name had belongs to the server before.
+                choose(&mut chosen, "experiment_id", Some(""));
+            }
+            choose(&mut chosen, key, *value);
+        }
+        let config = self.config(&chosen, &mut Err)?;
+        self.replace(&mut replaced, config, chosen)
+    }
+
+    /// Sets exactly these options for the traces that start from now on; earlier choices are forgotten.
+    ///
+    /// Fails as [`Self::configure`].
+    pub fn init(&self, options: &[(&str, &str)]) -> Result<()> {
+        let mut replaced = self.changes();
+        let mut chosen = Vec::new();
+        for (name, value) in options {
+            choose(&mut chosen, key(name)?, Some(value));
+        }
+        let config = self.config(&chosen, &mut Err)?;
+        self.replace(&mut replaced, config, chosen)
+    }
+
+    fn replace(
+        &self,
+        replaced: &mut Replaced,
+        config: Config,
+        chosen: Vec<(&'static str, String)>,
+    ) -> Result<()> {
+        let current = self.cloned();
+        let unchanged = current
+            .as_ref()
+            .is_some_and(|tracer| *tracer.config() == config && !tracer.is_stopped());
+        if !unchanged {
+            let tracer = Tracer::new(config)?;
+            self.current.store(Some(Arc::new(tracer)));
+            replaced.tracers.extend(current);
+            replaced.settle();
+        }
+        self.chosen.store(Some(Arc::new(chosen)));
+        Ok(())
+    }
+
+    /// The value of an option as it is in force; empty when it is not set and has no default.
+    pub fn option(&self, name: &str) -> Result<String> {
+        let key = key(name)?;
+        let config = self.config(&self.chosen(), &mut |_| Ok(()))?;
+        config.get(key).map(str::to_owned)
+    }
+
+    /// Makes an experiment the one of later traces: found or made by name, or found by id. Waits for the
+    /// server, at most `http.timeout_ms`; without one, the choice holds for the server that is set later.
+    ///
+    /// Fails with `NotFound`, `Transport` or `Rejected`, and with `InvalidArgument` for neither.
+    pub fn set_experiment(&self, name: Option<&str>, id: Option<&str>) -> Result<Experiment> {
+        if name.is_none() && id.is_none() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "neither a name nor an id of an experiment",
+            ));
+        }
+        if self.option("tracking_uri")?.is_empty() {
+            // What is not given must not come from the environment: it would name another experiment.
+            self.configure(&[
+                ("experiment_name", Some(name.unwrap_or_default())),
+                ("experiment_id", Some(id.unwrap_or_default())),
+            ])?;
+            return Ok(Experiment {
+                experiment_id: id.unwrap_or_default().to_owned(),
+                name: name.unwrap_or_default().to_owned(),
+            });
+        }
+        self.configure(&[])?;
+        let missing = || Error::new(ErrorKind::InvalidState, "there is no tracer");
+        let tracer = self.cloned().ok_or_else(missing)?;
+        let client = tracer.client()?;
+        let experiment = match (id, name) {
+            (Some(id), _) => client.get_experiment(id)?,
+            (None, name) => client.set_experiment(name.unwrap_or_default())?,
+        };
+        let _changes = self.changes();
+        // The tracer stays: its traces go elsewhere from now on.
+        tracer.set_experiment_id(&experiment.experiment_id)?;
+        let mut chosen = self.chosen();
+        choose(&mut chosen, "experiment_name", Some(&experiment.name));
+        choose(
+            &mut chosen,
+            "experiment_id",
+            Some(&experiment.experiment_id),
+        );
+        self.chosen.store(Some(Arc::new(chosen)));
+        Ok(experiment)
+    }
+
+    /// Every tracer that may hold something, the current one last.
+    fn all(&self) -> Vec<Tracer> {
+        let mut tracers = self.changes().tracers.clone();
+        tracers.extend(self.cloned());
+        tracers
+    }
+
+    /// As [`Tracer::flush`], for all tracers together.
+    pub fn flush(&self, timeout: Duration) -> u64 {
+        self.settle(timeout, Tracer::flush)
+    }
+
+    /// As [`Tracer::shutdown`], for all tracers together. [`Self::configure`] begins anew.
+    pub fn shutdown(&self, timeout: Duration) -> u64 {
+        self.settle(timeout, Tracer::shutdown)
+    }
+
+    fn settle(&self, timeout: Duration, wait: fn(&Tracer, Duration) -> u64) -> u64 {
+        let deadline = Instant::now() + timeout.min(Duration::from_secs(86_400));
+        let left =
+            |tracer: &Tracer| wait(tracer, deadline.saturating_duration_since(Instant::now()));
+        let tracers = self.all();
+        let pending = match tracers.as_slice() {
+            [tracer] => left(tracer),
+            // At once: one that cannot deliver must not use up the time of the others.
+            several => std::thread::scope(|scope| {
+                let threads: Vec<_> = several
+                    .iter()
+                    .map(|tracer| scope.spawn(|| left(tracer)))
+                    .collect();
+                threads
+                    .into_iter()
+                    .filter_map(|thread| thread.join().ok())
+                    .sum()
+            }),
+        };
+        self.changes().settle();
+        pending
+    }
+
+    /// The counters of all tracers of this process together.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for tracer in self.all() {
+            stats.add(&tracer.stats());
+        }
+        stats.add(&self.changes().stats);
+        stats
+    }
+
+    /// As [`Tracer::next_diagnostic`], of all tracers.
+    pub fn next_diagnostic(&self) -> Option<Diagnostic> {
+        self.all().iter().find_map(Tracer::next_diagnostic)
+    }
+
+    /// As [`Tracer::next_memory_trace`], of all tracers.
+    pub fn next_memory_trace(&self) -> Option<String> {
+        self.all().iter().find_map(Tracer::next_memory_trace)
+    }
+}
+
+/// The key of an option by its name in any language.
+fn key(name: &str) -> Result<&'static str> {
+    OPTIONS
+        .iter()
+        .map(|option| option.key)
+        .find(|key| *key == name || key.replace('.', "_") == name)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, format!("unknown option '{name}'")))
+}
+
+fn choose(chosen: &mut Vec<(&'static str, String)>, key: &'static str, value: Option<&str>) {
+    chosen.retain(|(name, _)| *name != key);
+    chosen.extend(value.map(|value| (key, value.to_owned())));
+}
