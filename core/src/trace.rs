@@ -237,6 +237,7 @@ impl Trace {
             // Given up at shutdown and counted there.
             return None;
         }
+        shared.spans.reserve(wire::field_len(span.len()));
         wire::bytes_field(&mut shared.spans, SCOPE_SPANS_SPANS, span);
         shared.ended += 1;
         shared.open = shared.open.saturating_sub(1);

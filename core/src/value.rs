@@ -113,52 +113,62 @@ pub(crate) fn encode(out: &mut Vec<u8>, value: Value<'_>) {
 /// Keys and texts that together stay below this leave every length of a `KeyValue` in one byte.
 const SHORT: usize = 110;
 
-/// The common case, without looking back: all lengths are known and take one byte each. `head` is the
-/// length of `text`, or a whole varint without one.
+const fn tag(number: u32, wire_type: u32) -> u8 {
+    (number << 3 | wire_type) as u8
+}
+
+/// The common case of text, without looking back: all lengths are known and take one byte each.
 #[inline]
-fn encode_short(out: &mut Vec<u8>, number: u32, key: &str, field: u32, head: &[u8], text: &str) {
-    let wire_type = if field == any_value::STRING {
-        wire::LENGTH
-    } else {
-        wire::VARINT
-    };
-    let any_length = 1 + head.len() + text.len();
+fn encode_short_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
+    let any_length = 2 + text.len();
     let length = 2 + key.len() + 2 + any_length;
     out.reserve(2 + length);
     out.extend_from_slice(&[
-        (number << 3 | wire::LENGTH) as u8,
+        tag(number, wire::LENGTH),
         length as u8,
-        (1 << 3 | wire::LENGTH) as u8,
+        tag(1, wire::LENGTH),
         key.len() as u8,
     ]);
     out.extend_from_slice(key.as_bytes());
-    let tags = [
-        (2 << 3 | wire::LENGTH) as u8,
+    let string = tag(any_value::STRING, wire::LENGTH);
+    out.extend_from_slice(&[
+        tag(2, wire::LENGTH),
         any_length as u8,
-        (field << 3 | wire_type) as u8,
-    ];
-    out.extend_from_slice(&tags);
-    out.extend_from_slice(head);
+        string,
+        text.len() as u8,
+    ]);
     out.extend_from_slice(text.as_bytes());
+}
+
+/// The common case of an integer.
+#[inline]
+fn encode_short_int(out: &mut Vec<u8>, number: u32, key: &str, int: u64) {
+    let any_length = 1 + wire::varint_len(int);
+    let length = 2 + key.len() + 2 + any_length;
+    out.reserve(2 + length);
+    out.extend_from_slice(&[
+        tag(number, wire::LENGTH),
+        length as u8,
+        tag(1, wire::LENGTH),
+        key.len() as u8,
+    ]);
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(&[
+        tag(2, wire::LENGTH),
+        any_length as u8,
+        tag(any_value::INT, wire::VARINT),
+    ]);
+    wire::varint(out, int);
 }
 
 /// Appends a `KeyValue` message (field `number` of its parent). Keys are never empty on the wire.
 pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
     match value {
         Value::Str(text) if key.len() + text.len() < SHORT => {
-            return encode_short(
-                out,
-                number,
-                key,
-                any_value::STRING,
-                &[text.len() as u8],
-                text,
-            );
+            return encode_short_text(out, number, key, text);
         }
         Value::Int(int) if key.len() < SHORT => {
-            let mut digits = [0u8; 10];
-            let used = wire::varint_to(&mut digits, int as u64);
-            return encode_short(out, number, key, any_value::INT, &digits[..used], "");
+            return encode_short_int(out, number, key, int as u64);
         }
         _ => {}
     }

@@ -18,19 +18,6 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Writes `value` to the front of `out` and returns how many bytes it took.
-#[inline]
-pub(crate) fn varint_to(out: &mut [u8; 10], mut value: u64) -> usize {
-    let mut used = 0;
-    while value >= 0x80 {
-        out[used] = value as u8 | 0x80;
-        value >>= 7;
-        used += 1;
-    }
-    out[used] = value as u8;
-    used + 1
-}
-
 /// How many bytes `value` takes as a varint.
 #[inline]
 pub(crate) fn varint_len(value: u64) -> usize {
