@@ -1,0 +1,87 @@
+"""Where traces go, and the life cycle of the process-wide tracer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlflow_trace import _native
+from mlflow_trace.entities import Experiment
+from mlflow_trace.exceptions import InvalidArgumentError, UnsupportedError
+
+
+def configure(**options: Any) -> None:
+    """Set options of the engine for the traces that start from now on.
+
+    Keys are those of the engine with `_` for `.`, for instance `file_directory` for
+    `file.directory`; the engine's own spelling, passed by `**`, works as well. None gives an
+    option back to its environment variable and its default. All or nothing is set.
+
+    Raises:
+        InvalidConfigError: For an unknown option or a value that it does not accept, and for an
+            environment variable with such a value; the message names it.
+
+    """
+    _native.configure(options)
+
+
+def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
+    """Send later traces to this server. Traces that have started keep their destination.
+
+    Args:
+        uri: An `http://` or `https://` URI; the empty string writes traces to files.
+
+    Raises:
+        InvalidConfigError: For a URI that cannot be used.
+
+    """
+    _native.configure({"tracking_uri": os.fspath(uri)})
+
+
+def get_tracking_uri() -> str:
+    """Return the server's URI; the empty string where traces are written to files."""
+    return _native.get_option("tracking_uri")
+
+
+def set_experiment(
+    experiment_name: str | None = None,
+    experiment_id: str | None = None,
+    trace_location: Any = None,
+) -> Experiment:
+    """Send later traces to this experiment; one that has no such name yet is created.
+
+    Asks the server, within `http.timeout_ms`. Without a tracking URI nothing is asked and what was
+    given holds for the server that is set later.
+
+    Args:
+        experiment_name: The experiment's name.
+        experiment_id: The experiment's id. Exactly one of the two must be given.
+        trace_location: Not supported.
+
+    Raises:
+        InvalidArgumentError: Unless exactly one of name and id is given.
+        NotFoundError: When there is no experiment with this id.
+        TransportError: When the server cannot be reached.
+        UnsupportedError: With a `trace_location`.
+
+    """
+    if (experiment_name is None) == (experiment_id is None):
+        message = "Must specify exactly one of: `experiment_id` or `experiment_name`."
+        raise InvalidArgumentError(message)
+    if trace_location is not None:
+        message = "`trace_location` is not supported"
+        raise UnsupportedError(message)
+    return Experiment(*_native.set_experiment(experiment_name, experiment_id))
+
+
+def flush_trace_async_logging(terminate: bool = False) -> None:
+    """Wait until finished traces are delivered; MLflow's name for `flush`.
+
+    Args:
+        terminate: Also end recording, as `shutdown` does.
+
+    """
+    if terminate:
+        _native.shutdown(timeout=30.0)
+    else:
+        _native.flush(timeout=30.0)

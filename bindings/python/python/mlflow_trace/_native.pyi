@@ -1,0 +1,198 @@
+"""The engine behind the package; import `mlflow_trace` instead."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, TypeAlias, final
+
+from mlflow_trace.entities import (
+    Link,
+    NoOpSpan,
+    SpanEvent,
+    SpanLogLevel,
+    SpanStatus,
+    SpanStatusCode,
+    TraceState,
+)
+
+__all__ = [
+    "VERSION",
+    "ContextScope",
+    "LiveSpan",
+    "SpanScope",
+    "configure",
+    "diagnostics",
+    "error_kinds",
+    "flush",
+    "get_current_active_span",
+    "get_last_active_trace_id",
+    "get_option",
+    "has_parent",
+    "headers",
+    "memory_traces",
+    "remote_scope",
+    "set_enabled",
+    "set_experiment",
+    "shutdown",
+    "start_span",
+    "start_span_no_context",
+    "stats",
+    "to_json",
+    "trace_scope",
+    "update_current_trace",
+]
+
+VERSION: Final[str]
+
+_Status: TypeAlias = SpanStatus | SpanStatusCode | str
+_Level: TypeAlias = SpanLogLevel | str
+
+@final
+class LiveSpan:
+    """A span that is being recorded; readable after its end as well."""
+
+    @property
+    def trace_id(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def span_id(self) -> str: ...
+    @property
+    def parent_id(self) -> str | None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def span_type(self) -> str | None: ...
+    @property
+    def inputs(self) -> Any: ...
+    @property
+    def outputs(self) -> Any: ...
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+    @property
+    def status(self) -> SpanStatus | None: ...
+    @property
+    def events(self) -> list[SpanEvent]: ...
+    @property
+    def links(self) -> list[Link]: ...
+    @property
+    def start_time_ns(self) -> int | None: ...
+    @property
+    def end_time_ns(self) -> int | None: ...
+    @property
+    def log_level(self) -> SpanLogLevel | None: ...
+    @property
+    def description(self) -> str | None: ...
+    @property
+    def model_name(self) -> str | None: ...
+    @property
+    def llm_cost(self) -> dict[str, float] | None: ...
+    def get_attribute(self, key: str) -> Any: ...
+    def to_dict(self) -> dict[str, Any] | None: ...
+    def set_inputs(self, inputs: Any) -> None: ...
+    def set_outputs(self, outputs: Any) -> None: ...
+    def set_attribute(self, key: str, value: Any) -> None: ...
+    def set_attributes(self, attributes: dict[str, Any]) -> None: ...
+    def set_span_type(self, span_type: str) -> None: ...
+    def set_status(self, status: _Status) -> None: ...
+    def set_log_level(self, level: _Level) -> None: ...
+    def set_description(self, description: str) -> None: ...
+    def add_event(self, event: SpanEvent) -> None: ...
+    def add_link(self, link: Link) -> None: ...
+    def record_exception(self, exception: BaseException | str) -> None: ...
+    def end(
+        self,
+        outputs: Any = None,
+        attributes: dict[str, Any] | None = None,
+        status: _Status | None = None,
+        end_time_ns: int | None = None,
+    ) -> None: ...
+    def _has_outputs(self) -> bool: ...
+    def _record_chunk(self, index: int, chunk: Any) -> None: ...
+
+@final
+class ContextScope:
+    """Makes something current inside a `with` block."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class SpanScope:
+    """What `start_span` returns; the span starts when the `with` block is entered."""
+
+    def __enter__(self) -> LiveSpan | NoOpSpan: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def detached(self) -> tuple[LiveSpan | NoOpSpan, ContextScope]: ...
+
+def start_span(
+    name: str = "span",
+    span_type: str | None = "UNKNOWN",
+    attributes: dict[str, Any] | None = None,
+    trace_destination: Any = None,
+    log_level: _Level | None = None,
+    run_id: str | None = None,
+    links: Iterable[Link] | None = None,
+    description: str | None = None,
+) -> SpanScope: ...
+def start_span_no_context(
+    name: str,
+    span_type: str | None = "UNKNOWN",
+    parent_span: LiveSpan | NoOpSpan | None = None,
+    inputs: Any = None,
+    attributes: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+    experiment_id: str | None = None,
+    start_time_ns: int | None = None,
+    log_level: _Level | None = None,
+    links: Iterable[Link] | None = None,
+    description: str | None = None,
+) -> LiveSpan | NoOpSpan: ...
+def get_current_active_span() -> LiveSpan | None: ...
+def get_last_active_trace_id(thread_local: bool = False) -> str | None: ...
+def update_current_trace(
+    tags: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+    client_request_id: str | None = None,
+    request_preview: str | None = None,
+    response_preview: str | None = None,
+    state: TraceState | str | None = None,
+    model_id: str | None = None,
+    session_id: str | None = None,
+    user: str | None = None,
+) -> None: ...
+def has_parent() -> bool: ...
+def headers() -> list[tuple[str, str]]: ...
+def remote_scope(traceparent: str, tracestate: str | None = None) -> ContextScope: ...
+def trace_scope(
+    metadata: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+    enabled: bool | None = None,
+    session_id: str | None = None,
+    user: str | None = None,
+) -> ContextScope: ...
+def configure(options: Mapping[str, Any]) -> None: ...
+def get_option(key: str) -> str: ...
+def set_experiment(
+    name: str | None = None, experiment_id: str | None = None
+) -> tuple[str | None, str | None]: ...
+def set_enabled(enabled: bool) -> None: ...
+def flush(timeout: float = 30.0) -> int: ...
+def shutdown(timeout: float = 2.0) -> int: ...
+def stats() -> dict[str, Any]: ...
+def diagnostics() -> list[str]: ...
+def memory_traces() -> list[str]: ...
+def to_json(value: Any, *, ensure_ascii: bool = False) -> str: ...
+def error_kinds() -> list[tuple[int, str]]: ...

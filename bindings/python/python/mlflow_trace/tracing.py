@@ -1,0 +1,96 @@
+"""Tracing across processes, and settings for the traces of one scope or of the whole process."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from mlflow_trace import _native
+from mlflow_trace._logging import logger
+from mlflow_trace.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow_trace._native import ContextScope
+
+__all__ = [
+    "context",
+    "disable",
+    "enable",
+    "get_tracing_context_headers_for_http_request",
+    "set_tracing_context_from_http_request_headers",
+]
+
+
+def get_tracing_context_headers_for_http_request() -> dict[str, str]:
+    """Return the W3C headers by which the receiver of a request continues the current trace.
+
+    Without a current span they are empty and a warning is logged.
+    """
+    headers = dict(_native.headers())
+    if not headers:
+        logger.warning("no active span to take headers from; they are empty")
+    return headers
+
+
+@contextlib.contextmanager
+def set_tracing_context_from_http_request_headers(headers: Mapping[str, str]) -> Iterator[None]:
+    """Continue the trace of an incoming request: spans started inside are its children.
+
+    A malformed `traceparent` is ignored, as the W3C specification asks.
+
+    Args:
+        headers: Headers of the request; the case of their names does not matter.
+
+    Raises:
+        InvalidArgumentError: When there is no `traceparent` header.
+
+    """
+    by_name = {str(name).lower(): value for name, value in dict(headers).items()}
+    if "traceparent" not in by_name:
+        message = (
+            "The http request headers do not contain the required key 'traceparent', please "
+            "generate them with get_tracing_context_headers_for_http_request."
+        )
+        raise InvalidArgumentError(message)
+    try:
+        scope = _native.remote_scope(by_name["traceparent"], by_name.get("tracestate"))
+    except (InvalidArgumentError, TypeError):
+        logger.debug("malformed traceparent header ignored", exc_info=True)
+        yield
+        return
+    with scope:
+        yield
+
+
+def context(
+    metadata: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+    enabled: bool | None = None,
+    session_id: str | None = None,
+    user: str | None = None,
+) -> ContextScope:
+    """Give tags and metadata to every trace that starts inside a `with` block, or record none.
+
+    Blocks nest; the inner one wins key by key.
+
+    Args:
+        metadata: Metadata of the traces, which cannot be changed later.
+        tags: Tags of the traces.
+        enabled: With False, nothing is recorded inside; None leaves it to the outer block.
+        session_id: Conversation that the traces belong to.
+        user: End user that the traces belong to.
+
+    """
+    return _native.trace_scope(metadata, tags, enabled, session_id, user)
+
+
+def disable() -> None:
+    """Record nothing in this process until `enable` is called."""
+    _native.set_enabled(False)
+
+
+def enable() -> None:
+    """Record again after `disable`."""
+    _native.set_enabled(True)

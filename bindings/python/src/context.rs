@@ -1,0 +1,402 @@
+//! The current span: one context variable of the host, per thread and asynchronous task.
+//!
+//! The variable holds the active [`LiveSpan`] or, where there is none, a [`Frame`]. Both carry the
+//! settings of the scopes around them and the last trace, so that one look-up answers all.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use mlflow_trace_core::{Parent, SpanContext, SpanId, TraceId, Tracer, inject};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use crate::error::invalid_argument;
+use crate::lock::lock;
+use crate::settings::{Settings, merge, optional_text, pairs, tags};
+use crate::span::LiveSpan;
+
+/// Bound methods of the context variable.
+struct Variable {
+    get: Py<PyAny>,
+    set: Py<PyAny>,
+    reset: Py<PyAny>,
+}
+
+static VARIABLE: PyOnceLock<Variable> = PyOnceLock::new();
+
+fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
+    VARIABLE.get_or_try_init(py, || {
+        let options = PyDict::new(py);
+        options.set_item(intern!(py, "default"), py.None())?;
+        let variable = py
+            .import(intern!(py, "contextvars"))?
+            .getattr(intern!(py, "ContextVar"))?
+            .call(("mlflow_trace_current",), Some(&options))?;
+        let method = |name| variable.getattr(name).map(Bound::unbind);
+        Ok(Variable {
+            get: method(intern!(py, "get"))?,
+            set: method(intern!(py, "set"))?,
+            reset: method(intern!(py, "reset"))?,
+        })
+    })
+}
+
+/// What there is besides an active span of its own: scopes, a remote parent, the last trace.
+#[pyclass(frozen, freelist = 16, module = "mlflow_trace._native")]
+#[derive(Default)]
+pub(crate) struct Frame {
+    /// The local span around the scope.
+    span: Option<Py<LiveSpan>>,
+    /// The parent that came with a request; wins over `span`.
+    remote: Option<SpanContext>,
+    settings: Option<Arc<Settings>>,
+    /// The trace whose root was the last to end here.
+    last: Option<TraceId>,
+}
+
+impl Frame {
+    fn place(&self) -> Place {
+        let place = match (&self.remote, &self.span) {
+            (Some(remote), _) => Place {
+                parent: Parent::Remote(remote.clone()),
+                parent_id: Some(remote.span_id),
+                ..Place::default()
+            },
+            (None, Some(span)) => Place::under(span.get()),
+            (None, None) => Place::default(),
+        };
+        Place {
+            settings: self.settings.clone(),
+            last: self.last,
+            ..place
+        }
+    }
+}
+
+/// Where a new span belongs.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) parent: Parent,
+    pub(crate) parent_id: Option<SpanId>,
+    /// The parent's; without one the process's.
+    pub(crate) tracer: Option<Tracer>,
+    pub(crate) settings: Option<Arc<Settings>>,
+    /// The trace whose root was the last to end in this context.
+    pub(crate) last: Option<TraceId>,
+}
+
+impl Place {
+    /// Below a local span. One that has ended is known by its context only.
+    #[inline]
+    pub(crate) fn under(parent: &LiveSpan) -> Self {
+        let context = &parent.context;
+        Place {
+            parent_id: Some(context.span_id),
+            parent: match parent.handle.is_recording() {
+                true => Parent::Span(parent.handle),
+                false => Parent::Remote(context.clone()),
+            },
+            tracer: Some(parent.tracer.clone()),
+            settings: None,
+            last: parent.last,
+        }
+    }
+
+    /// The settings of the scopes around it, merged.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.as_deref().cloned().unwrap_or_default()
+    }
+}
+
+/// What the context variable holds.
+pub(crate) enum Current<'py> {
+    Nothing,
+    Span(Bound<'py, LiveSpan>),
+    Frame(Bound<'py, Frame>),
+}
+
+impl<'py> Current<'py> {
+    /// Reads the variable. Never fails: without a readable variable there is no current span.
+    #[inline]
+    pub(crate) fn read(py: Python<'py>) -> Self {
+        let Ok(value) = variable(py).and_then(|variable| variable.get.bind(py).call0()) else {
+            return Current::Nothing;
+        };
+        if value.is_none() {
+            return Current::Nothing;
+        }
+        match value.cast_into::<LiveSpan>() {
+            Ok(span) if span.get().abandoned.load(Ordering::Relaxed) => Current::Nothing,
+            Ok(span) => Current::Span(span),
+            Err(other) => match other.into_inner().cast_into::<Frame>() {
+                Ok(frame) => Current::Frame(frame),
+                Err(_) => Current::Nothing,
+            },
+        }
+    }
+
+    /// The active local span.
+    pub(crate) fn span(&self, py: Python<'py>) -> Option<Bound<'py, LiveSpan>> {
+        match self {
+            Current::Nothing => None,
+            Current::Span(span) => Some(span.clone()),
+            Current::Frame(frame) => {
+                let frame = frame.get();
+                let local = frame.span.as_ref().filter(|_| frame.remote.is_none());
+                local.map(|span| span.bind(py).clone())
+            }
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Option<&Arc<Settings>> {
+        match self {
+            Current::Nothing => None,
+            Current::Span(span) => span.get().settings.as_ref(),
+            Current::Frame(frame) => frame.get().settings.as_ref(),
+        }
+    }
+
+    /// Where a span that starts now belongs.
+    #[inline]
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Current::Nothing => Place::default(),
+            Current::Span(span) => Place {
+                settings: span.get().settings.clone(),
+                ..Place::under(span.get())
+            },
+            Current::Frame(frame) => frame.get().place(),
+        }
+    }
+
+    /// The trace whose root was the last to end in this context.
+    pub(crate) fn last(&self) -> Option<TraceId> {
+        match self {
+            Current::Nothing => None,
+            Current::Span(span) => span.get().last,
+            Current::Frame(frame) => frame.get().last,
+        }
+    }
+
+    /// A frame to build a scope on.
+    fn frame(&self, py: Python<'py>) -> Frame {
+        Frame {
+            span: self.span(py).map(Bound::unbind),
+            remote: self.remote(),
+            settings: self.settings().cloned(),
+            last: self.last(),
+        }
+    }
+
+    fn remote(&self) -> Option<SpanContext> {
+        match self {
+            Current::Frame(frame) => frame.get().remote.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// Makes `value` current and returns the token that undoes it.
+#[inline]
+pub(crate) fn enter<'py>(
+    py: Python<'py>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    variable(py)?.set.bind(py).call1((value,))
+}
+
+/// Undoes [`enter`]. A token of another context (a scope left elsewhere than entered) has no effect.
+fn reset(py: Python<'_>, token: Py<PyAny>) -> PyResult<()> {
+    variable(py)?.reset.bind(py).call1((token,)).map(drop)
+}
+
+/// Undoes [`enter`] for a span that ends. The trace of a root becomes the last of the context.
+#[inline]
+pub(crate) fn leave(py: Python<'_>, span: &Bound<'_, LiveSpan>, token: Py<PyAny>) {
+    let left = variable(py).and_then(|variable| {
+        let current = variable.get.bind(py).call0()?;
+        if !current.is(span) {
+            return abandon(py, span.get(), &current, token);
+        }
+        if !span.get().is_root() {
+            return reset(py, token);
+        }
+        let frame = Frame {
+            settings: span.get().settings.clone(),
+            last: Some(span.get().context.trace_id),
+            ..Frame::default()
+        };
+        enter(py, Bound::new(py, frame)?.as_any()).map(drop)
+    });
+    drop(left);
+}
+
+/// A span is left while another is current: one that began inside it, in a generator for instance,
+/// and is still open. That one stays current, and must not bring this one back when it is left.
+#[cold]
+fn abandon(
+    py: Python<'_>,
+    span: &LiveSpan,
+    current: &Bound<'_, PyAny>,
+    token: Py<PyAny>,
+) -> PyResult<()> {
+    reset(py, token)?;
+    span.abandoned.store(true, Ordering::Relaxed);
+    enter(py, current).map(drop)
+}
+
+/// Notes the last trace of the context. Where a span is active, that span's trace will be the last.
+pub(crate) fn note_last(py: Python<'_>, id: TraceId) {
+    let current = Current::read(py);
+    if matches!(current, Current::Span(_)) || current.last() == Some(id) {
+        return;
+    }
+    let frame = Frame {
+        last: Some(id),
+        ..current.frame(py)
+    };
+    let _ = Bound::new(py, frame).and_then(|frame| enter(py, frame.as_any()));
+}
+
+/// Makes a span or a scope current while it is entered; a span is not ended on exit.
+#[pyclass(frozen, module = "mlflow_trace._native")]
+pub(crate) struct ContextScope {
+    value: Py<PyAny>,
+    token: Mutex<Option<Py<PyAny>>>,
+}
+
+impl ContextScope {
+    fn new(value: Bound<'_, PyAny>) -> Self {
+        ContextScope {
+            value: value.unbind(),
+            token: Mutex::new(None),
+        }
+    }
+
+    fn of_frame(py: Python<'_>, frame: Frame) -> PyResult<Self> {
+        Ok(ContextScope::new(Bound::new(py, frame)?.into_any()))
+    }
+}
+
+#[pymethods]
+impl ContextScope {
+    fn __enter__(&self, py: Python<'_>) {
+        let token = enter(py, self.value.bind(py)).ok().map(Bound::unbind);
+        let replaced = std::mem::replace(&mut *lock(&self.token), token);
+        drop(replaced);
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    #[expect(unused_variables, reason = "the protocol fixes the arguments")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) {
+        let token = lock(&self.token).take();
+        let Some(token) = token else {
+            return;
+        };
+        let last = Current::read(py).last();
+        let _ = reset(py, token);
+        if let Some(last) = last {
+            note_last(py, last);
+        }
+    }
+}
+
+/// The scope in which `span` is the active span.
+pub(crate) fn activation(span: Bound<'_, LiveSpan>) -> ContextScope {
+    ContextScope::new(span.into_any())
+}
+
+/// The scope in which nothing is recorded.
+pub(crate) fn silence(py: Python<'_>) -> PyResult<ContextScope> {
+    let current = Current::read(py);
+    let frame = Frame {
+        settings: Some(Arc::new(Settings {
+            enabled: Some(false),
+            ..current.place().settings()
+        })),
+        ..current.frame(py)
+    };
+    ContextScope::of_frame(py, frame)
+}
+
+/// The active span, if it belongs to this process.
+#[pyfunction]
+pub(crate) fn get_current_active_span(py: Python<'_>) -> Option<Bound<'_, LiveSpan>> {
+    Current::read(py).span(py)
+}
+
+/// Whether a span that starts now is the child of another, of this process or a remote one.
+#[pyfunction]
+pub(crate) fn has_parent(py: Python<'_>) -> bool {
+    Current::read(py).place().parent_id.is_some()
+}
+
+/// The scope whose spans continue the trace of a W3C `traceparent` header.
+#[pyfunction]
+#[pyo3(signature = (traceparent, tracestate = None))]
+pub(crate) fn remote_scope(
+    py: Python<'_>,
+    traceparent: &str,
+    tracestate: Option<&str>,
+) -> PyResult<ContextScope> {
+    let remote = mlflow_trace_core::extract(traceparent, tracestate)
+        .map_err(|error| crate::error::raise(py, &error))?;
+    let current = Current::read(py);
+    let frame = Frame {
+        remote: Some(remote),
+        ..current.frame(py)
+    };
+    ContextScope::of_frame(py, frame)
+}
+
+/// The scope that gives tags, metadata and more to the traces started inside it.
+#[pyfunction]
+#[pyo3(signature = (metadata = None, tags = None, enabled = None, session_id = None, user = None))]
+pub(crate) fn trace_scope(
+    py: Python<'_>,
+    metadata: Option<&Bound<'_, PyAny>>,
+    tags: Option<&Bound<'_, PyAny>>,
+    enabled: Option<&Bound<'_, PyAny>>,
+    session_id: Option<&Bound<'_, PyAny>>,
+    user: Option<&Bound<'_, PyAny>>,
+) -> PyResult<ContextScope> {
+    let current = Current::read(py);
+    let mut settings = current.place().settings();
+    merge(&mut settings.update.metadata, pairs("metadata", metadata)?);
+    merge(&mut settings.update.tags, self::tags(tags)?);
+    if let Some(session) = optional_text(session_id)? {
+        settings.update.session_id = Some(session);
+    }
+    if let Some(user) = optional_text(user)? {
+        settings.update.user = Some(user);
+    }
+    if let Some(enabled) = enabled {
+        let enabled = enabled.is_truthy();
+        settings.enabled =
+            Some(enabled.map_err(|_| invalid_argument(py, "`enabled` must be a bool"))?);
+    }
+    let frame = Frame {
+        settings: Some(Arc::new(settings)),
+        ..current.frame(py)
+    };
+    ContextScope::of_frame(py, frame)
+}
+
+/// The W3C headers that carry the current span to another process; empty without one.
+#[pyfunction]
+pub(crate) fn headers(py: Python<'_>) -> Vec<(&'static str, String)> {
+    let current = Current::read(py);
+    let context = match current.remote() {
+        Some(remote) => Some(remote),
+        None => current.span(py).map(|span| span.get().context.clone()),
+    };
+    context.map_or_else(Vec::new, |context| inject(&context))
+}

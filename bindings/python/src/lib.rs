@@ -1,0 +1,55 @@
+//! The native module of the Python package `mlflow-trace`.
+//!
+//! ```text
+//! Python object -> json (JSON text) -> core::Span
+//! contextvar    -> context          -> parent and scope of a new span
+//! configure     -> engine           -> the process-wide core::Tracer
+//! ```
+//!
+//! Recording never raises: a value that cannot be written becomes a placeholder. The one exception
+//! that passes is `KeyboardInterrupt`, because it belongs to the user.
+
+use pyo3::prelude::*;
+
+mod attribute;
+mod context;
+mod engine;
+mod error;
+mod json;
+mod lock;
+mod messages;
+mod past;
+mod settings;
+mod span;
+mod start;
+mod text;
+mod update;
+mod view;
+mod wait;
+
+/// The engine behind the Python package; import `mlflow_trace` instead.
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use crate::context::{
+        ContextScope, get_current_active_span, has_parent, headers, remote_scope, trace_scope,
+    };
+    #[pymodule_export]
+    use crate::engine::{
+        configure, diagnostics, flush, get_option, memory_traces, set_enabled, set_experiment,
+        shutdown, stats,
+    };
+    #[pymodule_export]
+    use crate::error::error_kinds;
+    #[pymodule_export]
+    use crate::json::to_json;
+    #[pymodule_export]
+    use crate::span::LiveSpan;
+    #[pymodule_export]
+    use crate::start::{SpanScope, start_span, start_span_no_context};
+    #[pymodule_export]
+    use crate::update::{get_last_active_trace_id, update_current_trace};
+
+    #[pymodule_export]
+    const VERSION: &str = mlflow_trace_core::VERSION;
+}

@@ -1,0 +1,397 @@
+//! Starting spans: the context manager `start_span` and the detached `start_span_no_context`.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
+
+use mlflow_trace_core::{SpanStart, TraceUpdate};
+use pyo3::exceptions::PyGeneratorExit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+use crate::context::{self, ContextScope, Current, Place};
+use crate::error::warn;
+use crate::lock::lock;
+use crate::settings::{SOURCE_RUN, merge, optional_text, pairs, tags as read_tags};
+use crate::span::{LiveSpan, time_argument};
+use crate::text::{contain, str_of, text_of, utf8};
+use crate::{engine, messages, view};
+
+/// What the caller asks of a new trace.
+#[derive(Default)]
+struct Wishes {
+    update: Option<TraceUpdate>,
+    experiment_id: Option<String>,
+}
+
+/// Starts a span; `None` when nothing is recorded: where it is switched off, and after shutdown.
+#[inline]
+fn start(
+    py: Python<'_>,
+    name: &Bound<'_, PyString>,
+    span_type: Option<&str>,
+    place: Place,
+    start_time_ns: Option<u64>,
+    wishes: &Wishes,
+) -> PyResult<Option<LiveSpan>> {
+    let settings = place.settings;
+    let inherited = settings.as_deref();
+    if inherited.is_some_and(|settings| settings.enabled == Some(false)) || !engine::enabled() {
+        return Ok(None);
+    }
+    let text = utf8(name);
+    let request = SpanStart {
+        name: &text,
+        span_type,
+        parent: place.parent,
+        start_time_ns,
+        update: wishes
+            .update
+            .as_ref()
+            .or(inherited.map(|settings| &settings.update)),
+        experiment_id: wishes.experiment_id.as_deref(),
+    };
+    let started = match place.tracer {
+        Some(tracer) => tracer.start_with_context(request).zip(Some(tracer)),
+        None => engine::with_tracer(py, |tracer| {
+            tracer.start_with_context(request).zip(Some(tracer.clone()))
+        })?
+        .flatten(),
+    };
+    Ok(started.map(|((handle, context), tracer)| LiveSpan {
+        handle,
+        tracer,
+        context,
+        parent: place.parent_id,
+        name: name.clone().unbind(),
+        settings,
+        last: place.last,
+        abandoned: AtomicBool::new(false),
+        record: OnceLock::new(),
+    }))
+}
+
+/// The name of a span; anything that is no string is written as `str(name)`.
+fn span_name<'py>(
+    py: Python<'py>,
+    name: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyString>> {
+    match name {
+        None => Ok(intern!(py, "span").clone()),
+        Some(name) => match name.cast::<PyString>() {
+            Ok(name) => Ok(name.clone()),
+            Err(_) => Ok(PyString::new(py, &str_of(name)?)),
+        },
+    }
+}
+
+/// The span that stands for one that is not recorded.
+fn no_op(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static NO_OP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let span = NO_OP.get_or_try_init(py, || {
+        let class = py
+            .import(intern!(py, "mlflow_trace.entities"))?
+            .getattr(intern!(py, "NoOpSpan"))?;
+        class.call0().map(Bound::unbind)
+    })?;
+    Ok(span.bind(py).clone())
+}
+
+/// What `start_span` was asked for; read when the scope is entered.
+struct Request {
+    name: Option<Py<PyAny>>,
+    span_type: Option<Py<PyAny>>,
+    attributes: Option<Py<PyAny>>,
+    trace_destination: Option<Py<PyAny>>,
+    log_level: Option<Py<PyAny>>,
+    run_id: Option<Py<PyAny>>,
+    links: Option<Py<PyAny>>,
+    description: Option<Py<PyAny>>,
+}
+
+struct Entered {
+    span: Py<LiveSpan>,
+    token: Option<Py<PyAny>>,
+    /// The scope was entered again before it was left.
+    outer: Option<Box<Entered>>,
+}
+
+/// The context manager of `start_span`: a span that is current while it is open.
+#[pyclass(frozen, freelist = 64, module = "mlflow_trace._native")]
+pub(crate) struct SpanScope {
+    request: Request,
+    entered: Mutex<Option<Entered>>,
+}
+
+#[pymethods]
+impl SpanScope {
+    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(span) = self.request.start(py)? else {
+            return no_op(py);
+        };
+        let span = Bound::new(py, span)?;
+        let token = context::enter(py, span.as_any()).ok().map(Bound::unbind);
+        let mut entered = lock(&self.entered);
+        *entered = Some(Entered {
+            span: span.clone().unbind(),
+            token,
+            outer: entered.take().map(Box::new),
+        });
+        drop(entered);
+        if let Err(interrupt) = self.request.dress(span.get(), py) {
+            // Nobody will leave a scope whose entering failed.
+            self.leave(py, None)?;
+            return Err(interrupt);
+        }
+        Ok(span.into_any())
+    }
+
+    /// Starts the span without making it current. Returns it, and the scope in which it is current.
+    fn detached<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ContextScope)> {
+        let Some(span) = self.request.start(py)? else {
+            return Ok((no_op(py)?, context::silence(py)?));
+        };
+        let span = Bound::new(py, span)?;
+        self.request.dress(span.get(), py)?;
+        Ok((span.clone().into_any(), context::activation(span)))
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    #[expect(unused_variables, reason = "the protocol fixes the arguments")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        // Closing a generator is how its user says "enough", not a failure.
+        let failed = !exc_value.is_none() && !exc_value.is_instance_of::<PyGeneratorExit>();
+        self.leave(py, failed.then_some(exc_value))
+    }
+}
+
+impl SpanScope {
+    /// Ends the span that was entered last, as failed where there is an exception.
+    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let mut entered = lock(&self.entered);
+        let Some(left) = entered.take() else {
+            return Ok(());
+        };
+        *entered = left.outer.map(|outer| *outer);
+        drop(entered);
+        let span = left.span.get();
+        if let Some(token) = left.token {
+            context::leave(py, left.span.bind(py), token);
+        }
+        let described = exception.map_or(Ok(()), |exception| span.fail(exception));
+        span.finish(None);
+        described.and(messages::pull(py, &span.tracer))
+    }
+}
+
+impl Request {
+    fn start(&self, py: Python<'_>) -> PyResult<Option<LiveSpan>> {
+        let name = span_name(py, self.name.as_ref().map(|name| name.bind(py)))?;
+        let span_type = self
+            .span_type
+            .as_ref()
+            .map(|kind| text_of(kind.bind(py)))
+            .transpose()?;
+        let current = Current::read(py);
+        let place = current.place();
+        let wishes = self.wishes(py, &place)?;
+        start(py, &name, span_type.as_deref(), place, None, &wishes)
+    }
+
+    fn wishes(&self, py: Python<'_>, place: &Place) -> PyResult<Wishes> {
+        let mut wishes = Wishes::default();
+        if self.run_id.is_none() && self.trace_destination.is_none() {
+            return Ok(wishes);
+        }
+        if place.parent_id.is_some() {
+            let text =
+                "`run_id` and `trace_destination` belong to root spans; here they are ignored";
+            return warn(py, text).map(|()| wishes);
+        }
+        if let Some(run_id) = &self.run_id {
+            let mut update = place.settings().update;
+            let run_id = text_of(run_id.bind(py))?.into_owned();
+            merge(&mut update.metadata, vec![(SOURCE_RUN.to_owned(), run_id)]);
+            wishes.update = Some(update);
+        }
+        if let Some(destination) = &self.trace_destination {
+            wishes.experiment_id = experiment_of(destination.bind(py))?;
+        }
+        Ok(wishes)
+    }
+
+    #[inline]
+    fn dress(&self, span: &LiveSpan, py: Python<'_>) -> PyResult<()> {
+        Dress {
+            attributes: self.attributes.as_ref().map(|value| value.bind(py)),
+            description: self.description.as_ref().map(|value| value.bind(py)),
+            log_level: self.log_level.as_ref().map(|value| value.bind(py)),
+            links: self.links.as_ref().map(|value| value.bind(py)),
+        }
+        .put_on(span)
+    }
+}
+
+/// What a span gets right after its start.
+struct Dress<'a, 'py> {
+    attributes: Option<&'a Bound<'py, PyAny>>,
+    description: Option<&'a Bound<'py, PyAny>>,
+    log_level: Option<&'a Bound<'py, PyAny>>,
+    links: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl Dress<'_, '_> {
+    #[inline]
+    fn put_on(self, span: &LiveSpan) -> PyResult<()> {
+        if let Some(attributes) = self.attributes {
+            span.set_pairs(attributes)?;
+        }
+        if let Some(description) = self.description {
+            span.set_value(view::DESCRIPTION, description)?;
+        }
+        if let Some(level) = self.log_level {
+            span.set_log_level(level)?;
+        }
+        if let Some(links) = self.links {
+            span.set_links(links)?;
+        }
+        Ok(())
+    }
+}
+
+/// The experiment of a trace location, MLflow's or anything else with an `experiment_id`.
+fn experiment_of(destination: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = destination.py();
+    match destination.getattr_opt(intern!(py, "experiment_id")) {
+        Ok(Some(id)) if !id.is_none() => Ok(Some(text_of(&id)?.into_owned())),
+        Ok(_) => warn(py, "`trace_destination` names no experiment; it is ignored").map(|()| None),
+        Err(error) => contain(py, error).map(|()| None),
+    }
+}
+
+/// A context manager that starts a span on entry, makes it current, and ends it on exit.
+#[pyfunction]
+#[pyo3(
+    signature = (name = None, span_type = None, attributes = None, trace_destination = None,
+        log_level = None, run_id = None, links = None, description = None),
+    text_signature = "(name='span', span_type='UNKNOWN', attributes=None, trace_destination=None, \
+        log_level=None, run_id=None, links=None, description=None)"
+)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parameters of MLflow's function"
+)]
+pub(crate) fn start_span(
+    name: Option<Py<PyAny>>,
+    span_type: Option<Py<PyAny>>,
+    attributes: Option<Py<PyAny>>,
+    trace_destination: Option<Py<PyAny>>,
+    log_level: Option<Py<PyAny>>,
+    run_id: Option<Py<PyAny>>,
+    links: Option<Py<PyAny>>,
+    description: Option<Py<PyAny>>,
+) -> SpanScope {
+    SpanScope {
+        request: Request {
+            name,
+            span_type,
+            attributes,
+            trace_destination,
+            log_level,
+            run_id,
+            links,
+            description,
+        },
+        entered: Mutex::new(None),
+    }
+}
+
+/// Starts a span that the caller ends; the current span is neither used nor changed.
+#[pyfunction]
+#[pyo3(
+    signature = (name, span_type = None, parent_span = None, inputs = None, attributes = None,
+        tags = None, metadata = None, experiment_id = None, start_time_ns = None, log_level = None,
+        links = None, description = None),
+    text_signature = "(name, span_type='UNKNOWN', parent_span=None, inputs=None, attributes=None, \
+        tags=None, metadata=None, experiment_id=None, start_time_ns=None, log_level=None, \
+        links=None, description=None)"
+)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parameters of MLflow's function"
+)]
+pub(crate) fn start_span_no_context<'py>(
+    py: Python<'py>,
+    name: Bound<'py, PyAny>,
+    span_type: Option<&Bound<'py, PyAny>>,
+    parent_span: Option<&Bound<'py, PyAny>>,
+    inputs: Option<&Bound<'py, PyAny>>,
+    attributes: Option<&Bound<'py, PyAny>>,
+    tags: Option<&Bound<'py, PyAny>>,
+    metadata: Option<&Bound<'py, PyAny>>,
+    experiment_id: Option<&Bound<'py, PyAny>>,
+    start_time_ns: Option<&Bound<'py, PyAny>>,
+    log_level: Option<&Bound<'py, PyAny>>,
+    links: Option<&Bound<'py, PyAny>>,
+    description: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let name = span_name(py, Some(&name))?;
+    let span_type = span_type.map(text_of).transpose()?;
+    let start_time_ns = time_argument("start_time_ns", start_time_ns)?;
+    let settings = Current::read(py).settings().cloned();
+    let place = match parent_span.map(|parent| parent.cast::<LiveSpan>()) {
+        None => Place {
+            settings,
+            ..Place::default()
+        },
+        Some(Ok(parent)) => Place {
+            settings,
+            ..Place::under(parent.get())
+        },
+        // The child of a span that is not recorded is not recorded either.
+        Some(Err(_)) => return no_op(py),
+    };
+    let child = place.parent_id.is_some();
+    let mut update = match child {
+        true => TraceUpdate::default(),
+        false => place.settings().update,
+    };
+    merge(&mut update.tags, read_tags(tags)?);
+    merge(&mut update.metadata, pairs("metadata", metadata)?);
+    let wishes = Wishes {
+        update: Some(update),
+        experiment_id: optional_text(experiment_id)?,
+    };
+    let span = start(
+        py,
+        &name,
+        span_type.as_deref(),
+        place,
+        start_time_ns,
+        &wishes,
+    )?;
+    let Some(span) = span else {
+        return no_op(py);
+    };
+    if let Some(update) = wishes.update.filter(|update| child && !update.is_empty()) {
+        let _ = span.handle.update_trace(&update);
+    }
+    if let Some(inputs) = inputs {
+        span.set_inputs(inputs)?;
+    }
+    Dress {
+        attributes,
+        description,
+        log_level,
+        links,
+    }
+    .put_on(&span)?;
+    Ok(Bound::new(py, span)?.into_any())
+}
