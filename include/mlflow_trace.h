@@ -2,9 +2,31 @@
  *
  * Generated from the sources of the library; do not edit.
  *
- * Every function says what it does, then four things: who owns what (Ownership), from where it may be called
- * (Threads, which covers fork() too), which statuses it returns (Errors, without their prefix MLFLOW_ERROR_),
- * and the ABI version that it came with (Since).
+ *     mlflow_config_t *config = NULL;
+ *     mlflow_tracer_t *tracer = NULL;
+ *     mlflow_span_t span;
+ *
+ *     mlflow_config_new(&config, NULL);
+ *     mlflow_config_set_env(config, NULL);
+ *     mlflow_tracer_new(config, &tracer, NULL);
+ *     mlflow_config_free(config);
+ *
+ *     mlflow_span_start(tracer, MLFLOW_STR("answer"), NULL, &span, NULL);
+ *     mlflow_span_set_inputs_str(span, MLFLOW_STR("What is tracing?"), NULL);
+ *     mlflow_span_end(span, NULL);
+ *
+ *     mlflow_tracer_shutdown(tracer, MLFLOW_TIMEOUT_DEFAULT, NULL, NULL);
+ *     mlflow_tracer_free(tracer);
+ *
+ * Every function says what it does, then four things: who owns what (Ownership); from where it may be called,
+ * fork() included (Threads); which statuses it returns besides MLFLOW_OK, without their prefix MLFLOW_ERROR_
+ * (Errors); and the ABI version, major and minor, that it came with (Since). Any function that returns a status
+ * may also return MLFLOW_ERROR_PANIC.
+ *
+ * The library checks pointers for NULL and alignment, lengths, and handles of spans. What it cannot check is the
+ * caller's part: memory behind a pointer is as large as said and stays alive until the call returns; what goes
+ * in is initialised, and nobody writes to it meanwhile; an object comes from this library and is not used after
+ * its `_free`.
  */
 
 /* clang-format off */
@@ -23,7 +45,8 @@ extern "C" {
 /* Version
  *
  * The macros say what a program was compiled against, the functions what it runs with. Within one
- * MLFLOW_TRACE_ABI_VERSION the ABI only grows: a program runs with every later library of the same one.
+ * MLFLOW_TRACE_ABI_VERSION, which is the major, the ABI only grows: a program also runs with every later
+ * library of that major.
  */
 
 /** The version of the library that this header came with. */
@@ -65,21 +88,21 @@ typedef int32_t mlflow_status_t;
 
 /** The call did what it says. */
 #define MLFLOW_OK 0
-/** A null or misaligned pointer, a bad length, invalid UTF-8 in a key. */
+/** A NULL or misaligned pointer, a bad length or key, or another argument that the call cannot use. */
 #define MLFLOW_ERROR_INVALID_ARGUMENT 1
 /** An unknown option, or a value outside its range. */
 #define MLFLOW_ERROR_INVALID_CONFIG 2
-/** The span has ended, or its handle never was one. */
+/** The handle is no live span: it has ended, is {0}, was never issued, or is that of a parent process. */
 #define MLFLOW_ERROR_INVALID_STATE 3
 /** A bound was reached and the item was dropped (and counted). */
 #define MLFLOW_ERROR_CAPACITY 4
-/** A flush or shutdown reached its time limit. */
+/** A flush or shutdown left spans undelivered. */
 #define MLFLOW_ERROR_TIMEOUT 5
 /** The server could not be reached; trying again may help. */
 #define MLFLOW_ERROR_TRANSPORT 6
 /** The server refused for good. */
 #define MLFLOW_ERROR_REJECTED 7
-/** The caller's buffer is too small; the length of the text was written. */
+/** The caller's buffer is too small; `*length` tells the length of the text. */
 #define MLFLOW_ERROR_BUFFER_TOO_SMALL 8
 /** Not available with this configuration, server or platform. */
 #define MLFLOW_ERROR_UNSUPPORTED 9
@@ -87,7 +110,7 @@ typedef int32_t mlflow_status_t;
 #define MLFLOW_ERROR_INTERNAL 10
 /** A panic of this library, caught. */
 #define MLFLOW_ERROR_PANIC 11
-/** What was asked for does not exist. */
+/** What was asked for does not exist, or nothing is left of it. */
 #define MLFLOW_ERROR_NOT_FOUND 12
 
 /**
@@ -103,16 +126,20 @@ const char *mlflow_status_name(mlflow_status_t status);
 /* Text
  *
  * Text goes in as a pointer and a length, needs no final NUL, and is copied before the call returns. NULL
- * with length 0 is the empty text. In values (names, attributes, inputs, tags) bytes that are not UTF-8
- * become U+FFFD; in keys and options they are refused.
+ * with length 0 is the empty text. A bad length is one above PTRDIFF_MAX, or any but 0 with NULL. In values
+ * (names, attributes, inputs, tags) bytes that are not UTF-8 become U+FFFD; in keys and options they are
+ * refused.
  *
  * Short text comes out into the caller's buffer, always with a final NUL; `*length` (optional) receives its
  * length without that NUL. When it does not fit, the status is MLFLOW_ERROR_BUFFER_TOO_SMALL, the buffer is
- * untouched, and `*length` still tells the length. A NULL buffer with capacity 0 asks for the length.
- * Text of any length comes out as an mlflow_text_t.
+ * untouched, and `*length` still tells the length: `*length` + 1 bytes will do. To ask for the length alone,
+ * pass NULL with capacity 0, which gives that same status. A bad buffer is NULL with another capacity, or has
+ * a capacity above PTRDIFF_MAX.
+ *
+ * Text that may be long comes out as an mlflow_text_t.
  */
 
-/** Text that somebody else owns. MLFLOW_STR("literal") and mlflow_str(pointer) make one. */
+/** Text that somebody else owns. MLFLOW_STR("literal"), mlflow_str(pointer) and mlflow_str_n make one. */
 typedef struct mlflow_str_t {
     /** The first byte; NULL only where `len` is 0. */
     const char *ptr;
@@ -120,7 +147,7 @@ typedef struct mlflow_str_t {
     size_t len;
 } mlflow_str_t;
 
-/** Text that the caller owns. */
+/** Text that the library made and the caller owns. */
 typedef struct mlflow_text_t mlflow_text_t;
 
 /** Text of `len` bytes at `ptr`. */
@@ -138,11 +165,11 @@ static inline mlflow_str_t mlflow_str(const char *terminated)
     return mlflow_str_n(terminated, terminated ? strlen(terminated) : 0);
 }
 
-/** The text of a string literal; anything else does not compile. */
+/** The text of a string literal; anything else does not compile. It is a call: not for static initialisers. */
 #define MLFLOW_STR(literal) mlflow_str_n("" literal "", sizeof(literal) - 1)
 
 /**
- * Lends the text, whose `ptr` also ends with a NUL; the empty text for NULL.
+ * Lends the text; the empty text for NULL. `ptr` is never NULL, and a NUL follows the `len` bytes.
  *
  * Ownership: borrowed; valid until mlflow_text_free.
  * Threads: any thread, at any time, also in a forked child.
@@ -163,9 +190,10 @@ void mlflow_text_free(mlflow_text_t *text);
 
 /* Errors
  *
- * A function that can fail ends with `mlflow_error_t **error`. Pass NULL to have the status alone, which
- * costs nothing. Otherwise `*error` receives NULL on success, or on failure an object that names the option
- * or argument; the caller owns it. Outputs are written only on success, unless a function says otherwise.
+ * The last parameter of a function that can fail is `mlflow_error_t **error`. Pass NULL to have the status
+ * alone, which costs nothing. Otherwise `*error` is overwritten, whatever it held: with NULL on success, and on
+ * failure with an object that the caller releases with mlflow_error_free. Other outputs are written only on
+ * success, unless a function says otherwise.
  */
 
 /** What went wrong, for programs and for people. */
@@ -182,7 +210,7 @@ typedef struct mlflow_error_t mlflow_error_t;
 mlflow_status_t mlflow_error_get_code(const mlflow_error_t *error);
 
 /**
- * Lends the message: lower case, naming the option or argument, NUL-terminated; "" for NULL.
+ * Lends the message, NUL-terminated, for instance "unknown option 'colour'"; "" for NULL.
  *
  * Ownership: borrowed; valid until mlflow_error_free.
  * Threads: any thread, at any time, also in a forked child.
@@ -214,10 +242,14 @@ void mlflow_error_free(mlflow_error_t *error);
 /* Configuration
  *
  * Options are text keys and text values, the same in every language; docs/options.md lists them. The usual
- * order is: new, then the environment, then what the program itself decides.
+ * order is: mlflow_config_new, then mlflow_config_set_env, then mlflow_config_set for what the program itself
+ * decides. Without the option "tracking_uri", traces are written to files in "file.directory", by default
+ * ./mlflow-traces.
+ *
+ * A forked child may go on with a configuration, unless another thread was in a call on it during fork().
  */
 
-/** Options of a tracer to be. */
+/** The options for a new tracer. */
 typedef struct mlflow_config_t mlflow_config_t;
 
 /**
@@ -231,23 +263,23 @@ typedef struct mlflow_config_t mlflow_config_t;
 mlflow_status_t mlflow_config_new(mlflow_config_t **config, mlflow_error_t **error);
 
 /**
- * Reads the MLFLOW_* variables of the environment (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...).
- * They replace what was set before; variables that are absent change nothing.
+ * Reads the options' environment variables (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...). They replace
+ * what was set before; variables that are absent or empty change nothing. On failure some may be set already.
  *
  * Ownership: none.
- * Threads: any thread, as long as none changes the environment meanwhile; also in a forked child.
- * Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming the variable.
+ * Threads: any thread, as long as none changes the environment meanwhile; in a forked child as said above.
+ * Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming a variable with a bad value.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_config_set_env(const mlflow_config_t *config, mlflow_error_t **error);
 
 /**
- * Sets one option.
+ * Sets one option; the empty value restores its default. Tracers made before do not change.
  *
  * Ownership: `key` and `value` are copied.
- * Threads: any thread, at any time, also in a forked child. Tracers made before do not change.
- * Errors: INVALID_ARGUMENT for NULL or text that is not UTF-8; INVALID_CONFIG naming an unknown
- * option, or one whose value is malformed or out of range.
+ * Threads: any thread, at any time; in a forked child as said above.
+ * Errors: INVALID_ARGUMENT when `config` is NULL, for a bad length, an empty key, or text that is not UTF-8;
+ * INVALID_CONFIG naming an unknown option, or one whose value is malformed or out of range.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_config_set(const mlflow_config_t *config,
@@ -256,11 +288,13 @@ mlflow_status_t mlflow_config_set(const mlflow_config_t *config,
                                   mlflow_error_t **error);
 
 /**
- * Copies the present value of an option into `buffer` (see Text above).
+ * Copies the value of an option into `buffer` (see Text above): what was set, or else its default, which may
+ * be empty. Passwords and tokens are not hidden.
  *
  * Ownership: none.
- * Threads: any thread, at any time, also in a forked child.
- * Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming an unknown option; BUFFER_TOO_SMALL.
+ * Threads: any thread, at any time; in a forked child as said above.
+ * Errors: INVALID_ARGUMENT when `config` is NULL, for a bad key or buffer; INVALID_CONFIG naming an unknown
+ * option; BUFFER_TOO_SMALL.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_config_get(const mlflow_config_t *config,
@@ -271,7 +305,7 @@ mlflow_status_t mlflow_config_get(const mlflow_config_t *config,
                                   mlflow_error_t **error);
 
 /**
- * Releases a configuration. Tracers made from it go on.
+ * Releases a configuration. Tracers made from it are not affected.
  *
  * Ownership: takes `config`; NULL is a no-op.
  * Threads: any thread, once, after every other use; also in a forked child.
@@ -285,21 +319,24 @@ void mlflow_config_free(mlflow_config_t *config);
  * A tracer records spans and sends finished traces from a thread of its own. A process usually has one.
  * Handles may be used from any thread at any time; only the `_free` of an object must be its last use.
  * fork() needs no help: a child starts with an empty queue, never sends what its parent recorded, and may
- * use the same tracer at once. No function may be called from a signal handler.
+ * use the same tracer right away. No function may be called from a signal handler.
+ *
+ * The end of the process sends nothing: call mlflow_tracer_shutdown before it. The tracer's thread reads
+ * environment variables (proxy settings, the user's name), so do not change the environment while it runs.
  */
 
 /** Records spans and sends finished traces. */
 typedef struct mlflow_tracer_t mlflow_tracer_t;
 
-/** As a time limit: the tracer's option `shutdown.timeout_ms`. */
+/** As `timeout_ms`: the value of the tracer's option "shutdown.timeout_ms", which is 2000 unless it was set. */
 #define MLFLOW_TIMEOUT_DEFAULT 18446744073709551615ull
 
 /**
- * Makes a tracer from a copy of `config`. No thread starts and nothing is sent until spans end.
+ * Makes a tracer from a copy of `config`. Its thread starts with the first trace that is complete.
  *
  * Ownership: the caller owns `*tracer` and releases it with mlflow_tracer_free; `config` stays the caller's.
- * Threads: any thread, at any time, also in a forked child.
- * Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming the option at fault.
+ * Threads: any thread, at any time; in a forked child as said of configurations.
+ * Errors: INVALID_ARGUMENT when `config` or `tracer` is NULL; INVALID_CONFIG naming the option at fault.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_new(const mlflow_config_t *config,
@@ -307,14 +344,14 @@ mlflow_status_t mlflow_tracer_new(const mlflow_config_t *config,
                                   mlflow_error_t **error);
 
 /**
- * Waits until everything that has ended is delivered, at most `timeout_ms` milliseconds.
+ * Waits until every trace that is complete by now was delivered or dropped, at most `timeout_ms` milliseconds.
  *
- * `*pending` (optional) receives the number of spans still waiting, also on TIMEOUT. A trace whose root
- * is still open is not waited for.
+ * `*pending` (optional) receives the number of ended spans that are still to be delivered, also on TIMEOUT.
+ * It includes those of traces with open spans and those that ended meanwhile, which are not waited for.
  *
  * Ownership: none.
  * Threads: any thread, at any time; blocks only the caller. In a forked child it waits for the child's own.
- * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans are still pending.
+ * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when `*pending` is not 0, even before the time is up.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_flush(const mlflow_tracer_t *tracer,
@@ -323,13 +360,15 @@ mlflow_status_t mlflow_tracer_flush(const mlflow_tracer_t *tracer,
                                     mlflow_error_t **error);
 
 /**
- * Flushes for at most `timeout_ms` milliseconds, then stops. Recording goes on as a counted no-op.
+ * Stops recording, and waits at most `timeout_ms` milliseconds until what has ended is delivered; the rest is
+ * dropped. Recording calls may go on, without effect.
  *
- * `*pending` (optional) receives the number of spans given up, also on TIMEOUT. A second call is harmless.
+ * `*pending` (optional) receives the number of ended spans that were not delivered, also on TIMEOUT. Spans that
+ * are open are dropped as "unfinished" and not included. A second call is harmless.
  *
  * Ownership: none; the handle stays valid until mlflow_tracer_free.
  * Threads: any thread, at any time; blocks only the caller. A forked child shuts down its own side only.
- * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans were given up.
+ * Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when `*pending` is not 0.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_shutdown(const mlflow_tracer_t *tracer,
@@ -339,8 +378,8 @@ mlflow_status_t mlflow_tracer_shutdown(const mlflow_tracer_t *tracer,
 
 /**
  * Releases a tracer without ever waiting. As long as the process lives, what has ended is still sent, for at
- * most `shutdown.timeout_ms`; call mlflow_tracer_flush or mlflow_tracer_shutdown before to be sure. Open spans
- * are given up; calls on them do no harm.
+ * most the option "shutdown.timeout_ms"; to be sure, call mlflow_tracer_shutdown first. Open spans are dropped;
+ * calls on them do no harm.
  *
  * Ownership: takes `tracer`; NULL is a no-op.
  * Threads: any thread, once, after every other use; also in a forked child.
@@ -351,17 +390,20 @@ void mlflow_tracer_free(mlflow_tracer_t *tracer);
 
 /* Statistics
  *
- * At every moment created = delivered + dropped + pending, counted in spans.
+ * created = delivered + dropped + pending, counted in spans. While a batch is being delivered, spans of it may
+ * be counted both as delivered and as pending.
  */
 
 /**
- * Reads one counter: "created", "delivered", "pending", "dropped" (the sum), "dropped.<reason>", "ignored"
- * (calls without effect, for instance on an ended span), and for the whole process "panics" (caught at this
- * boundary) and "invalid_utf8" (values with bytes replaced).
+ * Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
+ * with the reasons that mlflow_tracer_get_stats lists. Or one of the whole process: "ignored" (recording calls
+ * without effect, for instance on an ended span), "panics" (caught before they reached the program) or
+ * "invalid_utf8" (values with bytes replaced).
  *
  * Ownership: none.
- * Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
- * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND naming an unknown counter.
+ * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
+ * Errors: INVALID_ARGUMENT when `tracer` or `value` is NULL or for a bad name; NOT_FOUND naming an unknown
+ * counter.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
@@ -370,12 +412,12 @@ mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
                                        mlflow_error_t **error);
 
 /**
- * Reads every counter of the tracer at once, as JSON:
+ * Reads "ignored" and every counter of the tracer at once, as JSON:
  * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
  *
  * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
- * Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
- * Errors: INVALID_ARGUMENT for NULL.
+ * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
+ * Errors: INVALID_ARGUMENT when `tracer` or `json` is NULL.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
@@ -384,8 +426,9 @@ mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
 
 /* Diagnostics
  *
- * The library never writes to the program's streams or logs. What it has to say about itself waits in a
- * bounded ring, and what the memory exporter keeps waits in another, until the program asks:
+ * The library never writes to the program's streams or logs, but for a panic, which is reported on standard
+ * error. What else it has to say about itself waits in a bounded ring until the program asks. When the ring is
+ * full the oldest message goes, and a message with the same first word comes at most every 30 s.
  *
  *     mlflow_text_t *message;
  *     while (mlflow_tracer_next_diagnostic(tracer, &message, NULL) == MLFLOW_OK) {
@@ -396,11 +439,12 @@ mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
 
 /**
  * Takes the oldest message of the library about itself: a stable word, a colon and text for people. The word
- * "file" tells where traces are written; every other one is about a problem.
+ * "file" tells where traces are written. Every other one is about a problem: "unreachable", "rejected",
+ * "queue_full", "file_error", "shutdown", "too_many_spans", "ended_parent", "thread", "internal"; more may come.
  *
  * Ownership: the caller owns `*message` and releases it with mlflow_text_free.
  * Threads: any thread, at any time; each message is given once. A forked child has its own ring.
- * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND when there is none.
+ * Errors: INVALID_ARGUMENT when `tracer` or `message` is NULL; NOT_FOUND when there is none.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_next_diagnostic(const mlflow_tracer_t *tracer,
@@ -408,12 +452,13 @@ mlflow_status_t mlflow_tracer_next_diagnostic(const mlflow_tracer_t *tracer,
                                               mlflow_error_t **error);
 
 /**
- * Takes the oldest trace that the memory exporter (option `exporter` = "memory") keeps, as JSON:
- * {"info": {...}, "spans": [...]} with MLflow's own field names. Flush before, to be sure that it is there.
+ * Takes the oldest trace that the memory exporter (option "exporter" with the value "memory") keeps, as JSON:
+ * {"info": {...}, "spans": [...]} with MLflow's own field names; "info" is null where another process began the
+ * trace. Flush before, to be sure that it is there. Traces that nobody takes stay in memory.
  *
  * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
  * Threads: any thread, at any time; each trace is given once. A forked child has its own.
- * Errors: INVALID_ARGUMENT for NULL; NOT_FOUND when there is none.
+ * Errors: INVALID_ARGUMENT when `tracer` or `json` is NULL; NOT_FOUND when there is none.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_tracer_next_trace(const mlflow_tracer_t *tracer,
@@ -450,7 +495,7 @@ typedef struct mlflow_attribute_t {
     int32_t kind;
     /** Must be 0. */
     uint32_t reserved;
-    /** The value. */
+    /** The value, in the member that belongs to `kind`. */
     mlflow_attribute_data_t data;
 } mlflow_attribute_t;
 
@@ -464,7 +509,7 @@ typedef struct mlflow_attribute_t {
 #define MLFLOW_ATTRIBUTE_F64 3
 /** A truth value in `data.integer`: 0 is false, anything else true. */
 #define MLFLOW_ATTRIBUTE_BOOL 4
-/** JSON text of any kind in `data.text`; text that is not JSON is kept as it is. */
+/** Any JSON value, as text in `data.text`; text that is not JSON is kept as plain text. */
 #define MLFLOW_ATTRIBUTE_JSON 5
 
 /** A named text. */
@@ -508,7 +553,7 @@ static inline mlflow_attribute_t mlflow_attribute_bool(mlflow_str_t key, int32_t
     return attribute;
 }
 
-/** A named value given as JSON text of any kind. */
+/** A named JSON value, given as text; text that is not JSON is kept as plain text. */
 static inline mlflow_attribute_t mlflow_attribute_json(mlflow_str_t key, mlflow_str_t json)
 {
     mlflow_attribute_t attribute = mlflow_attribute_str(key, json);
@@ -518,11 +563,12 @@ static inline mlflow_attribute_t mlflow_attribute_json(mlflow_str_t key, mlflow_
 
 /* Spans
  *
- * A span is a value of 64 bits that the library checks on every call. A handle that is zero, was never
+ * A span is a value of 64 bits that the library checks on every call. A handle that is {0}, was never
  * issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
  * nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
  *
- * The library keeps no current span: the caller says which span is the parent.
+ * The library keeps no current span: the caller says which span is the parent. A span without one is the root
+ * of a new trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
  */
 
 /** A span, from mlflow_span_start until mlflow_span_end. {0} is no span. */
@@ -541,14 +587,14 @@ typedef struct mlflow_span_options_t {
     size_t struct_size;
     /** The span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own; empty is UNKNOWN. */
     mlflow_str_t span_type;
-    /** The parent; {0} makes a root, and so does a parent that is no longer live. */
+    /** The parent. Without one, {0}, the span becomes a root; so it does under a parent that is no longer live. */
     mlflow_span_t parent;
     /**
-     * The `traceparent` header of an incoming request, used when `parent` is {0}. A malformed one is
-     * ignored, as W3C Trace Context asks: the span becomes a root.
+     * The `traceparent` header of an incoming request, used when `parent` is {0}: the span becomes a child of
+     * the other process's. A malformed one is ignored, as W3C Trace Context asks: the span becomes a root.
      */
     mlflow_str_t traceparent;
-    /** The `tracestate` header that came with it. */
+    /** The `tracestate` header that came with it; a malformed one is ignored. */
     mlflow_str_t tracestate;
     /** When the span started, in nanoseconds since the Unix epoch; 0 is now. */
     uint64_t start_time_ns;
@@ -561,14 +607,16 @@ typedef struct mlflow_span_options_t {
     }
 
 /**
- * Starts a span. With no options it is the root of a new trace.
+ * Starts a span. `options` may be NULL; the span is then the root of a new trace.
  *
- * On failure `*span` becomes {0}, so that later calls on it do nothing.
+ * On failure `*span` becomes {0}, so that later calls on it do nothing. After mlflow_tracer_shutdown, and while
+ * a million spans are live, the status is MLFLOW_OK and the span is not recorded; that is counted, as "ignored"
+ * or as "dropped.too_many_spans".
  *
- * Ownership: end the span with mlflow_span_end; `name` and `options` (optional) are copied.
- * Threads: any thread, at any time, also in a forked child. After mlflow_tracer_shutdown the span is a
- * counted no-op.
- * Errors: INVALID_ARGUMENT for NULL, a bad length, or a `struct_size` that is too small.
+ * Ownership: end the span with mlflow_span_end; `name` and `options` are copied.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, or for a `struct_size` that is too
+ * small.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_start(const mlflow_tracer_t *tracer,
@@ -578,21 +626,23 @@ mlflow_status_t mlflow_span_start(const mlflow_tracer_t *tracer,
                                   mlflow_error_t **error);
 
 /**
- * Ends a span now. Its handle becomes stale; ending the root makes the trace ready to be sent.
+ * Ends a span now. A status that is not ERROR becomes OK. Its handle, and every copy, is no longer live.
  *
- * Ownership: takes the span.
- * Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+ * Ownership: takes the span; nothing is left to release.
+ * Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one
+ * span exactly one succeeds.
  * Errors: INVALID_STATE when the span is not live.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_end(mlflow_span_t span, mlflow_error_t **error);
 
 /**
- * Ends a span at `end_time_ns`, in nanoseconds since the Unix epoch; a time before its start counts as the
- * start, 0 is now.
+ * As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, and a time before the span's
+ * start counts as that start.
  *
- * Ownership: takes the span.
- * Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+ * Ownership: takes the span; nothing is left to release.
+ * Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one
+ * span exactly one succeeds.
  * Errors: INVALID_STATE when the span is not live.
  * Since: 1.0.
  */
@@ -602,10 +652,10 @@ mlflow_status_t mlflow_span_end_at(mlflow_span_t span,
 
 /* Recording
  *
- * What a live span can be told. Setting the same thing again replaces it.
+ * What a live span can be told. Setting the same thing again replaces it; events and exceptions add up.
  */
 
-/** The span has not failed; becomes OK when it ends. */
+/** No status was set; becomes OK when the span ends. */
 #define MLFLOW_SPAN_STATUS_UNSET 0
 /** The span succeeded. */
 #define MLFLOW_SPAN_STATUS_OK 1
@@ -637,7 +687,7 @@ mlflow_status_t mlflow_span_set_type(mlflow_span_t span,
                                      mlflow_error_t **error);
 
 /**
- * Sets the inputs to JSON text of any kind; text that is not JSON is kept as plain text.
+ * Sets the inputs to any JSON value, given as text; text that is not JSON is kept as plain text.
  *
  * Ownership: `json` is copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -663,10 +713,10 @@ mlflow_status_t mlflow_span_set_inputs_str(mlflow_span_t span,
 /**
  * Sets the inputs to a JSON object of `count` named values.
  *
- * Ownership: `fields` is copied.
+ * Ownership: `fields` and their texts are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
- * is not live.
+ * Errors: INVALID_ARGUMENT for NULL with a `count`, or a field with a bad length, key or kind; INVALID_STATE
+ * when the span is not live.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_set_inputs_fields(mlflow_span_t span,
@@ -675,7 +725,7 @@ mlflow_status_t mlflow_span_set_inputs_fields(mlflow_span_t span,
                                               mlflow_error_t **error);
 
 /**
- * Sets the outputs to JSON text of any kind; text that is not JSON is kept as plain text.
+ * Sets the outputs to any JSON value, given as text; text that is not JSON is kept as plain text.
  *
  * Ownership: `json` is copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -701,10 +751,10 @@ mlflow_status_t mlflow_span_set_outputs_str(mlflow_span_t span,
 /**
  * Sets the outputs to a JSON object of `count` named values.
  *
- * Ownership: `fields` is copied.
+ * Ownership: `fields` and their texts are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
- * is not live.
+ * Errors: INVALID_ARGUMENT for NULL with a `count`, or a field with a bad length, key or kind; INVALID_STATE
+ * when the span is not live.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_set_outputs_fields(mlflow_span_t span,
@@ -741,7 +791,8 @@ mlflow_status_t mlflow_span_set_attribute_i64(mlflow_span_t span,
                                               mlflow_error_t **error);
 
 /**
- * Sets an attribute to a number; NaN and the infinities are kept as the texts NaN, Infinity, -Infinity.
+ * Sets an attribute to a floating-point number; NaN and the infinities are kept as the texts NaN,
+ * Infinity and -Infinity.
  *
  * Ownership: `key` is copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -769,7 +820,7 @@ mlflow_status_t mlflow_span_set_attribute_bool(mlflow_span_t span,
                                                mlflow_error_t **error);
 
 /**
- * Sets an attribute to JSON text of any kind; text that is not JSON is kept as plain text.
+ * Sets an attribute to any JSON value, given as text; text that is not JSON is kept as plain text.
  *
  * Ownership: `key` and `json` are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -783,12 +834,13 @@ mlflow_status_t mlflow_span_set_attribute_json(mlflow_span_t span,
                                                mlflow_error_t **error);
 
 /**
- * Sets `count` attributes at once. A bad one does not keep the others from being set.
+ * Sets `count` attributes at once. A bad one does not keep the others from being set; the status is that of
+ * the first failure.
  *
- * Ownership: `attributes` is copied.
+ * Ownership: `attributes` and their texts are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind
- * (of the first bad one); INVALID_STATE when the span is not live.
+ * Errors: INVALID_ARGUMENT for NULL with a `count`, or an attribute with a bad length, key or kind;
+ * INVALID_STATE when the span is not live.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_set_attributes(mlflow_span_t span,
@@ -799,10 +851,10 @@ mlflow_status_t mlflow_span_set_attributes(mlflow_span_t span,
 /**
  * Adds an event with `count` attributes, at `time_ns` nanoseconds since the Unix epoch; 0 is now.
  *
- * Ownership: `name` and `attributes` are copied.
+ * Ownership: `name`, `attributes` and their texts are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
- * is not live.
+ * Errors: INVALID_ARGUMENT for a bad name, NULL with a `count`, or an attribute with a bad length, key or kind;
+ * INVALID_STATE when the span is not live.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_add_event(mlflow_span_t span,
@@ -813,8 +865,8 @@ mlflow_status_t mlflow_span_add_event(mlflow_span_t span,
                                       mlflow_error_t **error);
 
 /**
- * Records an exception: an event `exception`, and the status ERROR with "<type>: <message>".
- * `stacktrace` may be empty.
+ * Records an exception: adds an event called "exception" and sets the status to ERROR, with the message
+ * "<exception_type>: <message>". `stacktrace` may be empty.
  *
  * Ownership: the texts are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -828,7 +880,7 @@ mlflow_status_t mlflow_span_record_exception(mlflow_span_t span,
                                              mlflow_error_t **error);
 
 /**
- * Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR.
+ * Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR alone.
  *
  * Ownership: `message` is copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -842,11 +894,13 @@ mlflow_status_t mlflow_span_set_status(mlflow_span_t span,
 
 /* Traces
  *
- * What belongs to the whole trace is set through any live span of it.
+ * What belongs to the whole trace is set through any live span of it. Where another process began the trace (see
+ * `traceparent` in mlflow_span_options_t), that process tells the server of it: here such calls have no effect.
  */
 
 /**
- * Sets a tag of the trace. Tags may still be changed on the server later.
+ * Sets a tag of the trace. Tags may still be changed on the server later. A key is cut to 250 characters, a
+ * value to 4096.
  *
  * Ownership: `key` and `value` are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -860,7 +914,8 @@ mlflow_status_t mlflow_trace_set_tag(mlflow_span_t span,
                                      mlflow_error_t **error);
 
 /**
- * Sets a metadata entry of the trace. Metadata cannot be changed once the trace is sent.
+ * Sets a metadata entry of the trace. Metadata cannot be changed once the trace is sent. Key and value are cut
+ * to 250 characters.
  *
  * Ownership: `key` and `value` are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -875,7 +930,8 @@ mlflow_status_t mlflow_trace_set_metadata(mlflow_span_t span,
 
 /**
  * Sets a field of the trace: "session_id", "user", "client_request_id", "request_preview",
- * "response_preview", "model_id", or "state" ("OK" or "ERROR", instead of what the root's status says).
+ * "response_preview", "model_id", or "state" ("OK" or "ERROR", instead of what the root's status says). An
+ * empty value changes nothing; an empty state is an error.
  *
  * Ownership: `field` and `value` are copied.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -891,14 +947,14 @@ mlflow_status_t mlflow_trace_set(mlflow_span_t span,
 /* Identity and propagation
  *
  * To continue a trace in another process, send what mlflow_span_inject gives as HTTP headers; there, put
- * them into mlflow_span_options_t.
+ * them into `traceparent` and `tracestate` of mlflow_span_options_t.
  */
 
-/** A buffer that holds any trace id. */
+/** The capacity of a buffer for any trace id and its NUL. */
 #define MLFLOW_TRACE_ID_CAPACITY 36
-/** A buffer that holds any span id. */
+/** The capacity of a buffer for any span id and its NUL. */
 #define MLFLOW_SPAN_ID_CAPACITY 17
-/** A buffer that holds any `traceparent`. */
+/** The capacity of a buffer for any `traceparent` and its NUL. */
 #define MLFLOW_TRACEPARENT_CAPACITY 56
 
 /**
@@ -931,13 +987,13 @@ mlflow_status_t mlflow_span_get_span_id(mlflow_span_t span,
                                         mlflow_error_t **error);
 
 /**
- * Copies the value of an outgoing header into `buffer` (see Text above): "traceparent" always exists,
- * "tracestate" only where the trace came with one.
+ * Copies the value of the outgoing header that `header` names into `buffer` (see Text above). "traceparent"
+ * always exists, "tracestate" only where the trace came with one. Upper and lower case are the same.
  *
  * Ownership: none.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when the span
- * has no such header; BUFFER_TOO_SMALL.
+ * Errors: INVALID_ARGUMENT for a bad name or buffer; INVALID_STATE when the span is not live; NOT_FOUND when the
+ * span has no such header; BUFFER_TOO_SMALL.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_inject(mlflow_span_t span,
@@ -953,8 +1009,8 @@ mlflow_status_t mlflow_span_inject(mlflow_span_t span,
  */
 
 /**
- * Panics inside the library on purpose. The panic is caught, counted in the statistic "panics" and returned;
- * the process goes on. Like any panic it is first reported on standard error.
+ * Panics inside the library on purpose. The panic is caught, counted in the statistic "panics" and returned as
+ * a status; the process goes on. Like any panic it is first reported on standard error.
  *
  * Ownership: none.
  * Threads: any thread, at any time, also in a forked child.

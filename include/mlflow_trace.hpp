@@ -270,7 +270,7 @@ public:
         keep(error);
     }
 
-    // The defaults, then the MLFLOW_* variables of the environment.
+    // The defaults, then the options' environment variables.
     static Config from_env()
     {
         Config config;
@@ -666,7 +666,7 @@ public:
         return Span(tracer_, name, SpanOptions{type}, mlflow_span_t{0});
     }
 
-    // Waits until what has ended is delivered; returns how many spans are still pending.
+    // Waits until complete traces are delivered; returns how many ended spans are still pending.
     std::uint64_t flush(std::chrono::milliseconds timeout) const noexcept
     {
         std::uint64_t pending = 0;
@@ -674,7 +674,7 @@ public:
         return pending;
     }
 
-    // Flushes, then stops recording for good; returns how many spans were given up.
+    // Stops recording for good and waits; returns how many ended spans were not delivered.
     std::uint64_t shutdown(std::chrono::milliseconds timeout) const noexcept
     {
         return stop(detail::milliseconds(timeout));

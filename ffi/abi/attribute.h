@@ -39,7 +39,7 @@ static inline mlflow_attribute_t mlflow_attribute_bool(mlflow_str_t key, int32_t
     return attribute;
 }
 
-/** A named value given as JSON text of any kind. */
+/** A named JSON value, given as text; text that is not JSON is kept as plain text. */
 static inline mlflow_attribute_t mlflow_attribute_json(mlflow_str_t key, mlflow_str_t json)
 {
     mlflow_attribute_t attribute = mlflow_attribute_str(key, json);

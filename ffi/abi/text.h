@@ -13,5 +13,5 @@ static inline mlflow_str_t mlflow_str(const char *terminated)
     return mlflow_str_n(terminated, terminated ? strlen(terminated) : 0);
 }
 
-/** The text of a string literal; anything else does not compile. */
+/** The text of a string literal; anything else does not compile. It is a call: not for static initialisers. */
 #define MLFLOW_STR(literal) mlflow_str_n("" literal "", sizeof(literal) - 1)

@@ -27,7 +27,7 @@ pub const MLFLOW_ATTRIBUTE_I64: i32 = 2;
 pub const MLFLOW_ATTRIBUTE_F64: i32 = 3;
 /// A truth value in `data.integer`: 0 is false, anything else true.
 pub const MLFLOW_ATTRIBUTE_BOOL: i32 = 4;
-/// JSON text of any kind in `data.text`; text that is not JSON is kept as it is.
+/// Any JSON value, as text in `data.text`; text that is not JSON is kept as plain text.
 pub const MLFLOW_ATTRIBUTE_JSON: i32 = 5;
 
 /// The value of an attribute; `kind` tells which member holds it.
@@ -52,7 +52,7 @@ pub struct mlflow_attribute_t {
     pub kind: i32,
     /// Must be 0.
     pub reserved: u32,
-    /// The value.
+    /// The value, in the member that belongs to `kind`.
     pub data: mlflow_attribute_data_t,
 }
 
@@ -93,14 +93,18 @@ impl Field<'_> {
 }
 
 impl mlflow_attribute_t {
+    /// The key and the value, both checked.
+    ///
     /// # Safety
-    /// The texts are readable until the call returns.
+    /// `kind` names the member of `data` that is set, and the texts are readable until the call returns.
     unsafe fn field<'a>(&self) -> Result<(&'a str, Field<'a>), Failure> {
+        // SAFETY: this function's caller promises that the key is readable.
         let key = unsafe { self.key.key("attribute key") }?;
         if self.reserved != 0 {
             return Err(Failure::Argument("attribute reserved", "must be 0"));
         }
-        // Any bytes are an integer and a double; the text is checked before it is followed.
+        // SAFETY: each arm reads the member that `kind` says is set; numbers have no invalid bytes, and a text is
+        // checked before it is followed.
         let field = unsafe {
             match self.kind {
                 MLFLOW_ATTRIBUTE_NULL => Field::Null,
@@ -120,8 +124,10 @@ impl mlflow_attribute_t {
 pub(crate) struct Fields<'a>(&'a [mlflow_attribute_t]);
 
 impl<'a> Fields<'a> {
+    /// Checks the pointer and the count.
+    ///
     /// # Safety
-    /// A non-null `start` leads to `count` attributes that nobody writes to meanwhile.
+    /// A non-null `start` leads to `count` attributes that nobody writes to or frees until the call returns.
     pub(crate) unsafe fn new(
         start: *const mlflow_attribute_t,
         count: usize,
@@ -138,14 +144,19 @@ impl<'a> Fields<'a> {
         if count > isize::MAX as usize / size_of::<mlflow_attribute_t>() {
             return Err(Failure::Argument("count", "is larger than any object"));
         }
+        // SAFETY: not null, aligned and no larger than any object, as checked; that the attributes are there and
+        // stay as they are is the caller's promise.
         Ok(Fields(unsafe { std::slice::from_raw_parts(start, count) }))
     }
 
+    /// The members in their order.
+    ///
     /// # Safety
-    /// The texts of the attributes are readable until the call returns.
+    /// Each `kind` names the member of `data` that is set, and all texts are readable until the call returns.
     pub(crate) unsafe fn iter(
         &self,
     ) -> impl Iterator<Item = Result<(&'a str, Field<'a>), Failure>> {
+        // SAFETY: this function's caller promises for every attribute what `field` asks of one.
         self.0.iter().map(|attribute| unsafe { attribute.field() })
     }
 
@@ -155,6 +166,7 @@ impl<'a> Fields<'a> {
     /// As [`Fields::iter`].
     pub(crate) unsafe fn object(&self) -> Result<String, Failure> {
         let mut out = String::from("{");
+        // SAFETY: the same promise, passed on.
         for (index, field) in unsafe { self.iter() }.enumerate() {
             let (key, field) = field?;
             if index > 0 {

@@ -46,14 +46,17 @@ impl Buffer {
     /// Copies `text` and a final NUL; when they do not fit, only the length of `text` is written.
     ///
     /// # Safety
-    /// The buffer holds `capacity` bytes, and `length` is null or leads to one `usize`.
+    /// The buffer holds `capacity` bytes apart from `text`, and `length` is null or leads to one `usize`.
     pub(crate) unsafe fn write(&self, text: &str) -> Result<(), Failure> {
         if !self.length.is_null() {
+            // SAFETY: not null, and aligned since `new`; the memory is the caller's promise.
             unsafe { self.length.write(text.len()) };
         }
         if text.len() >= self.capacity {
             return Err(ErrorKind::BufferTooSmall.into());
         }
+        // SAFETY: the text and a NUL fit into `capacity` bytes, as just checked, so the capacity is not 0 and
+        // `new` saw no null pointer; that the text lies apart is the caller's promise.
         unsafe {
             self.start
                 .copy_from_nonoverlapping(text.as_ptr().cast(), text.len());

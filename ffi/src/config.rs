@@ -1,7 +1,11 @@
 //! Configuration
 //!
 //! Options are text keys and text values, the same in every language; docs/options.md lists them. The usual
-//! order is: new, then the environment, then what the program itself decides.
+//! order is: mlflow_config_new, then mlflow_config_set_env, then mlflow_config_set for what the program itself
+//! decides. Without the option "tracking_uri", traces are written to files in "file.directory", by default
+//! ./mlflow-traces.
+//!
+//! A forked child may go on with a configuration, unless another thread was in a call on it during fork().
 
 use std::ffi::c_char;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +19,7 @@ use crate::handle;
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
 
-/// Options of a tracer to be.
+/// The options for a new tracer.
 pub struct mlflow_config_t {
     config: Mutex<Config>,
 }
@@ -42,6 +46,8 @@ pub unsafe extern "C" fn mlflow_config_new(
     config: *mut *mut mlflow_config_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `config` is writable; `output` refuses
+    // NULL.
     unsafe {
         guard(error, || {
             handle::output(config, "config")?.give(mlflow_config_t {
@@ -52,18 +58,20 @@ pub unsafe extern "C" fn mlflow_config_new(
     }
 }
 
-/// Reads the MLFLOW_* variables of the environment (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...).
-/// They replace what was set before; variables that are absent change nothing.
+/// Reads the options' environment variables (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, ...). They replace
+/// what was set before; variables that are absent or empty change nothing. On failure some may be set already.
 ///
 /// Ownership: none.
-/// Threads: any thread, as long as none changes the environment meanwhile; also in a forked child.
-/// Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming the variable.
+/// Threads: any thread, as long as none changes the environment meanwhile; in a forked child as said above.
+/// Errors: INVALID_ARGUMENT when `config` is NULL; INVALID_CONFIG naming a variable with a bad value.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_config_set_env(
     config: *const mlflow_config_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `config` is not freed; `borrow`
+    // refuses NULL.
     unsafe {
         guard(error, || {
             handle::borrow(config, "config")?.with(Config::set_env)?;
@@ -72,12 +80,12 @@ pub unsafe extern "C" fn mlflow_config_set_env(
     }
 }
 
-/// Sets one option.
+/// Sets one option; the empty value restores its default. Tracers made before do not change.
 ///
 /// Ownership: `key` and `value` are copied.
-/// Threads: any thread, at any time, also in a forked child. Tracers made before do not change.
-/// Errors: INVALID_ARGUMENT for NULL or text that is not UTF-8; INVALID_CONFIG naming an unknown
-/// option, or one whose value is malformed or out of range.
+/// Threads: any thread, at any time; in a forked child as said above.
+/// Errors: INVALID_ARGUMENT when `config` is NULL, for a bad length, an empty key, or text that is not UTF-8;
+/// INVALID_CONFIG naming an unknown option, or one whose value is malformed or out of range.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_config_set(
@@ -86,6 +94,8 @@ pub unsafe extern "C" fn mlflow_config_set(
     value: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `config` is not freed and both texts are
+    // readable; `borrow` refuses NULL, and the option keeps a copy.
     unsafe {
         guard(error, || {
             let config = handle::borrow(config, "config")?;
@@ -95,11 +105,13 @@ pub unsafe extern "C" fn mlflow_config_set(
     }
 }
 
-/// Copies the present value of an option into `buffer` (see Text above).
+/// Copies the value of an option into `buffer` (see Text above): what was set, or else its default, which may
+/// be empty. Passwords and tokens are not hidden.
 ///
 /// Ownership: none.
-/// Threads: any thread, at any time, also in a forked child.
-/// Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming an unknown option; BUFFER_TOO_SMALL.
+/// Threads: any thread, at any time; in a forked child as said above.
+/// Errors: INVALID_ARGUMENT when `config` is NULL, for a bad key or buffer; INVALID_CONFIG naming an unknown
+/// option; BUFFER_TOO_SMALL.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_config_get(
@@ -110,6 +122,8 @@ pub unsafe extern "C" fn mlflow_config_get(
     length: *mut usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `config` is not freed, `key` is readable
+    // and the buffer has `capacity` bytes. The value is the configuration's, apart from that buffer.
     unsafe {
         guard(error, || {
             let config = handle::borrow(config, "config")?;
@@ -123,7 +137,7 @@ pub unsafe extern "C" fn mlflow_config_get(
     }
 }
 
-/// Releases a configuration. Tracers made from it go on.
+/// Releases a configuration. Tracers made from it are not affected.
 ///
 /// Ownership: takes `config`; NULL is a no-op.
 /// Threads: any thread, once, after every other use; also in a forked child.
@@ -131,5 +145,6 @@ pub unsafe extern "C" fn mlflow_config_get(
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_config_free(config: *mut mlflow_config_t) {
+    // SAFETY: by the header's contract `config` is NULL or ours and not freed yet, and this is its last use.
     guard_or((), || unsafe { handle::free(config) })
 }

@@ -1,8 +1,9 @@
 //! Errors
 //!
-//! A function that can fail ends with `mlflow_error_t **error`. Pass NULL to have the status alone, which
-//! costs nothing. Otherwise `*error` receives NULL on success, or on failure an object that names the option
-//! or argument; the caller owns it. Outputs are written only on success, unless a function says otherwise.
+//! The last parameter of a function that can fail is `mlflow_error_t **error`. Pass NULL to have the status
+//! alone, which costs nothing. Otherwise `*error` is overwritten, whatever it held: with NULL on success, and on
+//! failure with an object that the caller releases with mlflow_error_free. Other outputs are written only on
+//! success, unless a function says otherwise.
 
 use std::ffi::c_char;
 
@@ -40,11 +41,12 @@ impl mlflow_error_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_error_get_code(error: *const mlflow_error_t) -> mlflow_status_t {
     guard_or(MLFLOW_OK, || {
+        // SAFETY: by the header's contract `error` is not freed; `borrow` refuses NULL.
         unsafe { handle::borrow(error, "error") }.map_or(MLFLOW_OK, |error| error.status)
     })
 }
 
-/// Lends the message: lower case, naming the option or argument, NUL-terminated; "" for NULL.
+/// Lends the message, NUL-terminated, for instance "unknown option 'colour'"; "" for NULL.
 ///
 /// Ownership: borrowed; valid until mlflow_error_free.
 /// Threads: any thread, at any time, also in a forked child.
@@ -53,6 +55,8 @@ pub unsafe extern "C" fn mlflow_error_get_code(error: *const mlflow_error_t) -> 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_error_get_message(error: *const mlflow_error_t) -> *const c_char {
     guard_or(c"".as_ptr(), || {
+        // SAFETY: by the header's contract `error` is not freed; `borrow` refuses NULL. The message lives as
+        // long as the error.
         unsafe { handle::borrow(error, "error") }
             .map_or(c"".as_ptr(), |error| error.message.start())
     })
@@ -67,6 +71,7 @@ pub unsafe extern "C" fn mlflow_error_get_message(error: *const mlflow_error_t) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_error_get_retryable(error: *const mlflow_error_t) -> i32 {
     guard_or(0, || {
+        // SAFETY: by the header's contract `error` is not freed; `borrow` refuses NULL.
         unsafe { handle::borrow(error, "error") }.map_or(0, |error| i32::from(error.retryable))
     })
 }
@@ -79,5 +84,6 @@ pub unsafe extern "C" fn mlflow_error_get_retryable(error: *const mlflow_error_t
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_error_free(error: *mut mlflow_error_t) {
+    // SAFETY: by the header's contract `error` is NULL or ours and not freed yet, and this is its last use.
     guard_or((), || unsafe { handle::free(error) })
 }

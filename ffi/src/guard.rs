@@ -63,7 +63,7 @@ fn summary(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidConfig => "an option is not valid",
         ErrorKind::InvalidState => "the handle is not a live span",
         ErrorKind::Capacity => "a bound was reached and the item was dropped",
-        ErrorKind::Timeout => "the time limit was reached and spans are still pending",
+        ErrorKind::Timeout => "not every span that has ended was delivered",
         ErrorKind::Transport => "the server could not be reached",
         ErrorKind::Rejected => "the server refused",
         ErrorKind::BufferTooSmall => "the buffer is too small; the length of the text was written",
@@ -92,6 +92,7 @@ pub(crate) unsafe fn guard(
     match catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(caught(payload))) {
         Ok(()) => {
             if !error.is_null() {
+                // SAFETY: not null and aligned here; room for a pointer is the caller's promise.
                 unsafe { error.write(std::ptr::null_mut()) };
             }
             MLFLOW_OK
@@ -99,6 +100,7 @@ pub(crate) unsafe fn guard(
         Err(failure) => {
             let status = failure.kind().into();
             if !error.is_null() {
+                // SAFETY: not null and aligned here; room for a pointer is the caller's promise.
                 unsafe { error.write(mlflow_error_t::boxed(failure.into_error())) };
             }
             status

@@ -6,8 +6,10 @@
 //!
 //! Safety, once for the whole crate: a pointer from C is checked for null and alignment before it becomes a
 //! shared reference, a length before it becomes a slice, and nothing ever becomes `&mut`. What cannot be
-//! checked (that memory behind a non-null pointer is alive) is the caller's part, stated in the header.
+//! checked (that memory behind a non-null pointer is alive, initialised and left alone during the call) is the
+//! caller's part. The header's introduction asks it of callers; below it is "the header's contract".
 
+#![deny(clippy::undocumented_unsafe_blocks)]
 #![allow(unsafe_code, reason = "this crate is the boundary to C")]
 #![allow(
     non_camel_case_types,
@@ -15,7 +17,7 @@
 )]
 #![allow(
     clippy::missing_safety_doc,
-    reason = "the prose is for C; the contract is the crate's, above"
+    reason = "the prose is for C; what callers owe is said once, above and in the header"
 )]
 
 mod buffer;

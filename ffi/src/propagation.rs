@@ -1,7 +1,7 @@
 //! Identity and propagation
 //!
 //! To continue a trace in another process, send what mlflow_span_inject gives as HTTP headers; there, put
-//! them into mlflow_span_options_t.
+//! them into `traceparent` and `tracestate` of mlflow_span_options_t.
 
 use std::ffi::c_char;
 
@@ -14,11 +14,11 @@ use crate::span::mlflow_span_t;
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
 
-/// A buffer that holds any trace id.
+/// The capacity of a buffer for any trace id and its NUL.
 pub const MLFLOW_TRACE_ID_CAPACITY: usize = 36;
-/// A buffer that holds any span id.
+/// The capacity of a buffer for any span id and its NUL.
 pub const MLFLOW_SPAN_ID_CAPACITY: usize = 17;
-/// A buffer that holds any `traceparent`.
+/// The capacity of a buffer for any `traceparent` and its NUL.
 pub const MLFLOW_TRACEPARENT_CAPACITY: usize = 56;
 
 /// Copies the id of the span's trace into `buffer` (see Text above), as MLflow spells it: "tr-" and 32 hex
@@ -36,6 +36,8 @@ pub unsafe extern "C" fn mlflow_span_get_trace_id(
     length: *mut usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `length` are NULL or writable and the buffer has
+    // `capacity` bytes. The id is our own text, apart from that buffer.
     unsafe {
         guard(error, || {
             let buffer = Buffer::new(buffer, capacity, length)?;
@@ -58,6 +60,8 @@ pub unsafe extern "C" fn mlflow_span_get_span_id(
     length: *mut usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `length` are NULL or writable and the buffer has
+    // `capacity` bytes. The id is our own text, apart from that buffer.
     unsafe {
         guard(error, || {
             let buffer = Buffer::new(buffer, capacity, length)?;
@@ -66,13 +70,13 @@ pub unsafe extern "C" fn mlflow_span_get_span_id(
     }
 }
 
-/// Copies the value of an outgoing header into `buffer` (see Text above): "traceparent" always exists,
-/// "tracestate" only where the trace came with one.
+/// Copies the value of the outgoing header that `header` names into `buffer` (see Text above). "traceparent"
+/// always exists, "tracestate" only where the trace came with one. Upper and lower case are the same.
 ///
 /// Ownership: none.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when the span
-/// has no such header; BUFFER_TOO_SMALL.
+/// Errors: INVALID_ARGUMENT for a bad name or buffer; INVALID_STATE when the span is not live; NOT_FOUND when the
+/// span has no such header; BUFFER_TOO_SMALL.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_inject(
@@ -83,6 +87,8 @@ pub unsafe extern "C" fn mlflow_span_inject(
     length: *mut usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `length` are NULL or writable, `header` is readable and the
+    // buffer has `capacity` bytes. The value is our own text, apart from that buffer.
     unsafe {
         guard(error, || {
             let header = header.key("header")?;

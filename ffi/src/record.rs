@@ -1,6 +1,6 @@
 //! Recording
 //!
-//! What a live span can be told. Setting the same thing again replaces it.
+//! What a live span can be told. Setting the same thing again replaces it; events and exceptions add up.
 
 use mlflow_trace_core::{Span, StatusCode, Value};
 
@@ -11,7 +11,7 @@ use crate::span::mlflow_span_t;
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
 
-/// The span has not failed; becomes OK when it ends.
+/// No status was set; becomes OK when the span ends.
 pub const MLFLOW_SPAN_STATUS_UNSET: i32 = 0;
 /// The span succeeded.
 pub const MLFLOW_SPAN_STATUS_OK: i32 = 1;
@@ -30,6 +30,7 @@ pub unsafe extern "C" fn mlflow_span_set_name(
     name: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `name` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let name = name.value("name")?;
@@ -50,6 +51,8 @@ pub unsafe extern "C" fn mlflow_span_set_type(
     span_type: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `span_type` is readable; core keeps a
+    // copy.
     unsafe {
         guard(error, || {
             let span_type = span_type.value("span_type")?;
@@ -58,7 +61,7 @@ pub unsafe extern "C" fn mlflow_span_set_type(
     }
 }
 
-/// Sets the inputs to JSON text of any kind; text that is not JSON is kept as plain text.
+/// Sets the inputs to any JSON value, given as text; text that is not JSON is kept as plain text.
 ///
 /// Ownership: `json` is copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -70,6 +73,7 @@ pub unsafe extern "C" fn mlflow_span_set_inputs(
     json: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `json` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let json = json.value("json")?;
@@ -90,6 +94,7 @@ pub unsafe extern "C" fn mlflow_span_set_inputs_str(
     text: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `text` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let text = text.value("text")?;
@@ -100,10 +105,10 @@ pub unsafe extern "C" fn mlflow_span_set_inputs_str(
 
 /// Sets the inputs to a JSON object of `count` named values.
 ///
-/// Ownership: `fields` is copied.
+/// Ownership: `fields` and their texts are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
-/// is not live.
+/// Errors: INVALID_ARGUMENT for NULL with a `count`, or a field with a bad length, key or kind; INVALID_STATE
+/// when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_set_inputs_fields(
@@ -112,6 +117,8 @@ pub unsafe extern "C" fn mlflow_span_set_inputs_fields(
     count: usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `fields` leads to `count` attributes
+    // with readable texts; the object is a text of our own.
     unsafe {
         guard(error, || {
             let object = Fields::new(fields, count)?.object()?;
@@ -120,7 +127,7 @@ pub unsafe extern "C" fn mlflow_span_set_inputs_fields(
     }
 }
 
-/// Sets the outputs to JSON text of any kind; text that is not JSON is kept as plain text.
+/// Sets the outputs to any JSON value, given as text; text that is not JSON is kept as plain text.
 ///
 /// Ownership: `json` is copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -132,6 +139,7 @@ pub unsafe extern "C" fn mlflow_span_set_outputs(
     json: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `json` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let json = json.value("json")?;
@@ -152,6 +160,7 @@ pub unsafe extern "C" fn mlflow_span_set_outputs_str(
     text: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `text` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let text = text.value("text")?;
@@ -162,10 +171,10 @@ pub unsafe extern "C" fn mlflow_span_set_outputs_str(
 
 /// Sets the outputs to a JSON object of `count` named values.
 ///
-/// Ownership: `fields` is copied.
+/// Ownership: `fields` and their texts are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
-/// is not live.
+/// Errors: INVALID_ARGUMENT for NULL with a `count`, or a field with a bad length, key or kind; INVALID_STATE
+/// when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_set_outputs_fields(
@@ -174,6 +183,8 @@ pub unsafe extern "C" fn mlflow_span_set_outputs_fields(
     count: usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `fields` leads to `count` attributes
+    // with readable texts; the object is a text of our own.
     unsafe {
         guard(error, || {
             let object = Fields::new(fields, count)?.object()?;
@@ -196,6 +207,8 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_str(
     value: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `key` and `value` are readable; core
+    // keeps a copy.
     unsafe {
         guard(error, || {
             let key = key.key("key")?;
@@ -219,6 +232,7 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_i64(
     value: i64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `key` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let key = key.key("key")?;
@@ -227,7 +241,8 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_i64(
     }
 }
 
-/// Sets an attribute to a number; NaN and the infinities are kept as the texts NaN, Infinity, -Infinity.
+/// Sets an attribute to a floating-point number; NaN and the infinities are kept as the texts NaN,
+/// Infinity and -Infinity.
 ///
 /// Ownership: `key` is copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -241,6 +256,7 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_f64(
     value: f64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `key` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let key = key.key("key")?;
@@ -263,6 +279,7 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_bool(
     value: i32,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `key` is readable; core keeps a copy.
     unsafe {
         guard(error, || {
             let key = key.key("key")?;
@@ -271,7 +288,7 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_bool(
     }
 }
 
-/// Sets an attribute to JSON text of any kind; text that is not JSON is kept as plain text.
+/// Sets an attribute to any JSON value, given as text; text that is not JSON is kept as plain text.
 ///
 /// Ownership: `key` and `json` are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -285,6 +302,8 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_json(
     json: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `key` and `json` are readable; core keeps
+    // a copy.
     unsafe {
         guard(error, || {
             let key = key.key("key")?;
@@ -294,12 +313,13 @@ pub unsafe extern "C" fn mlflow_span_set_attribute_json(
     }
 }
 
-/// Sets `count` attributes at once. A bad one does not keep the others from being set.
+/// Sets `count` attributes at once. A bad one does not keep the others from being set; the status is that of
+/// the first failure.
 ///
-/// Ownership: `attributes` is copied.
+/// Ownership: `attributes` and their texts are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind
-/// (of the first bad one); INVALID_STATE when the span is not live.
+/// Errors: INVALID_ARGUMENT for NULL with a `count`, or an attribute with a bad length, key or kind;
+/// INVALID_STATE when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_set_attributes(
@@ -308,6 +328,8 @@ pub unsafe extern "C" fn mlflow_span_set_attributes(
     count: usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `attributes` leads to `count` of them
+    // with readable texts; core keeps copies.
     unsafe {
         guard(error, || {
             let attributes = Fields::new(attributes, count)?;
@@ -318,10 +340,10 @@ pub unsafe extern "C" fn mlflow_span_set_attributes(
 
 /// Adds an event with `count` attributes, at `time_ns` nanoseconds since the Unix epoch; 0 is now.
 ///
-/// Ownership: `name` and `attributes` are copied.
+/// Ownership: `name`, `attributes` and their texts are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for NULL with a count, a bad length, key or kind; INVALID_STATE when the span
-/// is not live.
+/// Errors: INVALID_ARGUMENT for a bad name, NULL with a `count`, or an attribute with a bad length, key or kind;
+/// INVALID_STATE when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_add_event(
@@ -332,6 +354,8 @@ pub unsafe extern "C" fn mlflow_span_add_event(
     count: usize,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `name` is readable and `attributes` leads
+    // to `count` of them with readable texts; core keeps copies.
     unsafe {
         guard(error, || {
             let name = name.value("name")?;
@@ -348,8 +372,8 @@ pub unsafe extern "C" fn mlflow_span_add_event(
     }
 }
 
-/// Records an exception: an event `exception`, and the status ERROR with "<type>: <message>".
-/// `stacktrace` may be empty.
+/// Records an exception: adds an event called "exception" and sets the status to ERROR, with the message
+/// "<exception_type>: <message>". `stacktrace` may be empty.
 ///
 /// Ownership: the texts are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -363,6 +387,8 @@ pub unsafe extern "C" fn mlflow_span_record_exception(
     stacktrace: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and all texts are readable; core keeps
+    // copies.
     unsafe {
         guard(error, || {
             let exception_type = exception_type.value("exception_type")?;
@@ -375,7 +401,7 @@ pub unsafe extern "C" fn mlflow_span_record_exception(
     }
 }
 
-/// Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR.
+/// Sets the status to one of MLFLOW_SPAN_STATUS_*; `message` is kept for ERROR alone.
 ///
 /// Ownership: `message` is copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -388,6 +414,8 @@ pub unsafe extern "C" fn mlflow_span_set_status(
     message: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and `message` is readable; core keeps a
+    // copy.
     unsafe {
         guard(error, || {
             let status = match status {
@@ -402,10 +430,13 @@ pub unsafe extern "C" fn mlflow_span_set_status(
     }
 }
 
+/// Sets what can be set and returns the first failure.
+///
 /// # Safety
-/// The texts of the attributes are readable until the call returns.
+/// As [`Fields::iter`].
 unsafe fn set_all(span: Span, attributes: &Fields<'_>) -> Result<(), Failure> {
     let mut outcome = Ok(());
+    // SAFETY: the same promise, passed on.
     for attribute in unsafe { attributes.iter() } {
         let one = match attribute {
             Ok((key, field)) => span

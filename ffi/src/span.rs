@@ -1,10 +1,11 @@
 //! Spans
 //!
-//! A span is a value of 64 bits that the library checks on every call. A handle that is zero, was never
+//! A span is a value of 64 bits that the library checks on every call. A handle that is {0}, was never
 //! issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
 //! nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
 //!
-//! The library keeps no current span: the caller says which span is the parent.
+//! The library keeps no current span: the caller says which span is the parent. A span without one is the root
+//! of a new trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
 
 use mlflow_trace_core::{Parent, Span, SpanStart, propagation};
 
@@ -33,12 +34,12 @@ pub struct mlflow_span_options_t {
     pub struct_size: usize,
     /// The span type, for instance "LLM", "TOOL", "RETRIEVER" or one of your own; empty is UNKNOWN.
     pub span_type: mlflow_str_t,
-    /// The parent; {0} makes a root, and so does a parent that is no longer live.
+    /// The parent. Without one, {0}, the span becomes a root; so it does under a parent that is no longer live.
     pub parent: mlflow_span_t,
-    /// The `traceparent` header of an incoming request, used when `parent` is {0}. A malformed one is
-    /// ignored, as W3C Trace Context asks: the span becomes a root.
+    /// The `traceparent` header of an incoming request, used when `parent` is {0}: the span becomes a child of
+    /// the other process's. A malformed one is ignored, as W3C Trace Context asks: the span becomes a root.
     pub traceparent: mlflow_str_t,
-    /// The `tracestate` header that came with it.
+    /// The `tracestate` header that came with it; a malformed one is ignored.
     pub tracestate: mlflow_str_t,
     /// When the span started, in nanoseconds since the Unix epoch; 0 is now.
     pub start_time_ns: u64,
@@ -64,7 +65,7 @@ impl mlflow_span_options_t {
     /// Copies the members that the caller knows over the defaults.
     ///
     /// # Safety
-    /// A non-null `options` leads to `struct_size` readable bytes.
+    /// A non-null `options` leads to `struct_size` readable, initialised bytes.
     unsafe fn read(options: *const Self) -> Result<Self, Failure> {
         let mut known = Self::none();
         if options.is_null() {
@@ -73,6 +74,7 @@ impl mlflow_span_options_t {
         if !options.is_aligned() {
             return Err(Failure::Argument("options", "is misaligned"));
         }
+        // SAFETY: not null and aligned, as checked; whatever the caller knows begins with `struct_size`.
         let size = unsafe { (&raw const (*options).struct_size).read() };
         if size < Self::first_size() {
             return Err(Failure::Argument(
@@ -80,6 +82,8 @@ impl mlflow_span_options_t {
                 "is too small; use MLFLOW_SPAN_OPTIONS_INIT",
             ));
         }
+        // SAFETY: the caller has `struct_size` bytes and `known`, a local, has its own size: the smaller of the
+        // two fits both. Numbers and pointers have no invalid bytes.
         unsafe {
             (&raw mut known)
                 .cast::<u8>()
@@ -91,6 +95,7 @@ impl mlflow_span_options_t {
     /// # Safety
     /// The texts are readable until the call returns.
     unsafe fn remote(&self) -> Result<Parent, Failure> {
+        // SAFETY: this function's caller promises that the texts are readable.
         let (traceparent, tracestate) = unsafe {
             (
                 self.traceparent.value("traceparent")?,
@@ -112,14 +117,16 @@ impl mlflow_span_t {
     }
 }
 
-/// Starts a span. With no options it is the root of a new trace.
+/// Starts a span. `options` may be NULL; the span is then the root of a new trace.
 ///
-/// On failure `*span` becomes {0}, so that later calls on it do nothing.
+/// On failure `*span` becomes {0}, so that later calls on it do nothing. After mlflow_tracer_shutdown, and while
+/// a million spans are live, the status is MLFLOW_OK and the span is not recorded; that is counted, as "ignored"
+/// or as "dropped.too_many_spans".
 ///
-/// Ownership: end the span with mlflow_span_end; `name` and `options` (optional) are copied.
-/// Threads: any thread, at any time, also in a forked child. After mlflow_tracer_shutdown the span is a
-/// counted no-op.
-/// Errors: INVALID_ARGUMENT for NULL, a bad length, or a `struct_size` that is too small.
+/// Ownership: end the span with mlflow_span_end; `name` and `options` are copied.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, or for a `struct_size` that is too
+/// small.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_start(
@@ -129,6 +136,8 @@ pub unsafe extern "C" fn mlflow_span_start(
     span: *mut mlflow_span_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `tracer` is not freed, `span` is writable,
+    // `options` has its `struct_size` and all texts are readable. NULL is checked; core keeps copies.
     unsafe {
         guard(error, || {
             let output = handle::output(span, "span")?;
@@ -152,10 +161,11 @@ pub unsafe extern "C" fn mlflow_span_start(
     }
 }
 
-/// Ends a span now. Its handle becomes stale; ending the root makes the trace ready to be sent.
+/// Ends a span now. A status that is not ERROR becomes OK. Its handle, and every copy, is no longer live.
 ///
-/// Ownership: takes the span.
-/// Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+/// Ownership: takes the span; nothing is left to release.
+/// Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one
+/// span exactly one succeeds.
 /// Errors: INVALID_STATE when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
@@ -163,14 +173,16 @@ pub unsafe extern "C" fn mlflow_span_end(
     span: mlflow_span_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable; a handle is safe whatever its number.
     unsafe { guard(error, || Ok(span.handle().end()?)) }
 }
 
-/// Ends a span at `end_time_ns`, in nanoseconds since the Unix epoch; a time before its start counts as the
-/// start, 0 is now.
+/// As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, and a time before the span's
+/// start counts as that start.
 ///
-/// Ownership: takes the span.
-/// Threads: any thread, at any time; of several threads that end one span exactly one succeeds.
+/// Ownership: takes the span; nothing is left to release.
+/// Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one
+/// span exactly one succeeds.
 /// Errors: INVALID_STATE when the span is not live.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
@@ -179,6 +191,7 @@ pub unsafe extern "C" fn mlflow_span_end_at(
     end_time_ns: u64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable; a handle is safe whatever its number.
     unsafe {
         guard(error, || {
             let span = span.handle();

@@ -1,6 +1,7 @@
 //! Statistics
 //!
-//! At every moment created = delivered + dropped + pending, counted in spans.
+//! created = delivered + dropped + pending, counted in spans. While a batch is being delivered, spans of it may
+//! be counted both as delivered and as pending.
 
 use mlflow_trace_core::{Error, ErrorKind, Stats};
 
@@ -12,13 +13,15 @@ use crate::status::mlflow_status_t;
 use crate::text::{mlflow_str_t, mlflow_text_t};
 use crate::tracer::mlflow_tracer_t;
 
-/// Reads one counter: "created", "delivered", "pending", "dropped" (the sum), "dropped.<reason>", "ignored"
-/// (calls without effect, for instance on an ended span), and for the whole process "panics" (caught at this
-/// boundary) and "invalid_utf8" (values with bytes replaced).
+/// Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
+/// with the reasons that mlflow_tracer_get_stats lists. Or one of the whole process: "ignored" (recording calls
+/// without effect, for instance on an ended span), "panics" (caught before they reached the program) or
+/// "invalid_utf8" (values with bytes replaced).
 ///
 /// Ownership: none.
-/// Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
-/// Errors: INVALID_ARGUMENT for NULL; NOT_FOUND naming an unknown counter.
+/// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
+/// Errors: INVALID_ARGUMENT when `tracer` or `value` is NULL or for a bad name; NOT_FOUND naming an unknown
+/// counter.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_get_stat(
@@ -27,6 +30,8 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
     value: *mut u64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `tracer` is not freed, `name` is readable
+    // and `value` is writable; `borrow` and `output` refuse NULL.
     unsafe {
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;
@@ -38,12 +43,12 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
     }
 }
 
-/// Reads every counter of the tracer at once, as JSON:
+/// Reads "ignored" and every counter of the tracer at once, as JSON:
 /// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
 ///
 /// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
-/// Threads: any thread, at any time. A forked child starts its own tracer counters at 0.
-/// Errors: INVALID_ARGUMENT for NULL.
+/// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
+/// Errors: INVALID_ARGUMENT when `tracer` or `json` is NULL.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_get_stats(
@@ -51,6 +56,8 @@ pub unsafe extern "C" fn mlflow_tracer_get_stats(
     json: *mut *mut mlflow_text_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `tracer` is not freed and `json` is
+    // writable; `borrow` and `output` refuse NULL.
     unsafe {
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;

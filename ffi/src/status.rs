@@ -16,21 +16,21 @@ pub struct mlflow_status_t(pub i32);
 
 /// The call did what it says.
 pub const MLFLOW_OK: mlflow_status_t = mlflow_status_t(0);
-/// A null or misaligned pointer, a bad length, invalid UTF-8 in a key.
+/// A NULL or misaligned pointer, a bad length or key, or another argument that the call cannot use.
 pub const MLFLOW_ERROR_INVALID_ARGUMENT: mlflow_status_t = mlflow_status_t(1);
 /// An unknown option, or a value outside its range.
 pub const MLFLOW_ERROR_INVALID_CONFIG: mlflow_status_t = mlflow_status_t(2);
-/// The span has ended, or its handle never was one.
+/// The handle is no live span: it has ended, is {0}, was never issued, or is that of a parent process.
 pub const MLFLOW_ERROR_INVALID_STATE: mlflow_status_t = mlflow_status_t(3);
 /// A bound was reached and the item was dropped (and counted).
 pub const MLFLOW_ERROR_CAPACITY: mlflow_status_t = mlflow_status_t(4);
-/// A flush or shutdown reached its time limit.
+/// A flush or shutdown left spans undelivered.
 pub const MLFLOW_ERROR_TIMEOUT: mlflow_status_t = mlflow_status_t(5);
 /// The server could not be reached; trying again may help.
 pub const MLFLOW_ERROR_TRANSPORT: mlflow_status_t = mlflow_status_t(6);
 /// The server refused for good.
 pub const MLFLOW_ERROR_REJECTED: mlflow_status_t = mlflow_status_t(7);
-/// The caller's buffer is too small; the length of the text was written.
+/// The caller's buffer is too small; `*length` tells the length of the text.
 pub const MLFLOW_ERROR_BUFFER_TOO_SMALL: mlflow_status_t = mlflow_status_t(8);
 /// Not available with this configuration, server or platform.
 pub const MLFLOW_ERROR_UNSUPPORTED: mlflow_status_t = mlflow_status_t(9);
@@ -38,7 +38,7 @@ pub const MLFLOW_ERROR_UNSUPPORTED: mlflow_status_t = mlflow_status_t(9);
 pub const MLFLOW_ERROR_INTERNAL: mlflow_status_t = mlflow_status_t(10);
 /// A panic of this library, caught.
 pub const MLFLOW_ERROR_PANIC: mlflow_status_t = mlflow_status_t(11);
-/// What was asked for does not exist.
+/// What was asked for does not exist, or nothing is left of it.
 pub const MLFLOW_ERROR_NOT_FOUND: mlflow_status_t = mlflow_status_t(12);
 
 impl From<ErrorKind> for mlflow_status_t {

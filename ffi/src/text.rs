@@ -1,13 +1,17 @@
 //! Text
 //!
 //! Text goes in as a pointer and a length, needs no final NUL, and is copied before the call returns. NULL
-//! with length 0 is the empty text. In values (names, attributes, inputs, tags) bytes that are not UTF-8
-//! become U+FFFD; in keys and options they are refused.
+//! with length 0 is the empty text. A bad length is one above PTRDIFF_MAX, or any but 0 with NULL. In values
+//! (names, attributes, inputs, tags) bytes that are not UTF-8 become U+FFFD; in keys and options they are
+//! refused.
 //!
 //! Short text comes out into the caller's buffer, always with a final NUL; `*length` (optional) receives its
 //! length without that NUL. When it does not fit, the status is MLFLOW_ERROR_BUFFER_TOO_SMALL, the buffer is
-//! untouched, and `*length` still tells the length. A NULL buffer with capacity 0 asks for the length.
-//! Text of any length comes out as an mlflow_text_t.
+//! untouched, and `*length` still tells the length: `*length` + 1 bytes will do. To ask for the length alone,
+//! pass NULL with capacity 0, which gives that same status. A bad buffer is NULL with another capacity, or has
+//! a capacity above PTRDIFF_MAX.
+//!
+//! Text that may be long comes out as an mlflow_text_t.
 
 use std::borrow::Cow;
 use std::ffi::c_char;
@@ -17,7 +21,7 @@ use crate::counters;
 use crate::guard::{Failure, guard_or};
 use crate::handle;
 
-/// Text that somebody else owns. MLFLOW_STR("literal") and mlflow_str(pointer) make one.
+/// Text that somebody else owns. MLFLOW_STR("literal"), mlflow_str(pointer) and mlflow_str_n make one.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct mlflow_str_t {
@@ -27,7 +31,7 @@ pub struct mlflow_str_t {
     pub len: usize,
 }
 
-/// Text that the caller owns.
+/// Text that the library made and the caller owns.
 pub struct mlflow_text_t {
     /// Ends with a NUL that is not part of the text.
     terminated: String,
@@ -41,8 +45,10 @@ impl mlflow_str_t {
         }
     }
 
+    /// The bytes, for as long as the call from C lasts: `'a` must not outlive it.
+    ///
     /// # Safety
-    /// A non-null `ptr` leads to `len` readable bytes that nobody writes to meanwhile.
+    /// A non-null `ptr` leads to `len` readable bytes that nobody writes to or frees until the call returns.
     unsafe fn bytes<'a>(self, name: &'static str) -> Result<&'a [u8], Failure> {
         match (self.ptr.is_null(), self.len) {
             (_, 0) => Ok(&[]),
@@ -50,6 +56,8 @@ impl mlflow_str_t {
             (false, len) if len > isize::MAX as usize => {
                 Err(Failure::Argument(name, "is longer than any object"))
             }
+            // SAFETY: not null and no longer than any object, as checked above; bytes need no alignment; that
+            // they are readable and stay as they are is the caller's promise.
             (false, len) => Ok(unsafe { std::slice::from_raw_parts(self.ptr.cast(), len) }),
         }
     }
@@ -57,8 +65,9 @@ impl mlflow_str_t {
     /// A key or an option: valid UTF-8, not empty.
     ///
     /// # Safety
-    /// As for every text that comes in: the bytes are readable until the call returns.
+    /// As [`mlflow_str_t::bytes`].
     pub(crate) unsafe fn key<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
+        // SAFETY: the same promise, passed on.
         match unsafe { self.option(name) }? {
             "" => Err(Failure::Argument(name, "must not be empty")),
             key => Ok(key),
@@ -70,8 +79,9 @@ impl mlflow_str_t {
     /// # Safety
     /// As [`mlflow_str_t::key`].
     pub(crate) unsafe fn option<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
-        std::str::from_utf8(unsafe { self.bytes(name) }?)
-            .map_err(|_| Failure::Argument(name, "is not valid UTF-8"))
+        // SAFETY: the same promise, passed on.
+        let bytes = unsafe { self.bytes(name) }?;
+        std::str::from_utf8(bytes).map_err(|_| Failure::Argument(name, "is not valid UTF-8"))
     }
 
     /// A recorded value: whatever is not UTF-8 is replaced and counted.
@@ -79,6 +89,7 @@ impl mlflow_str_t {
     /// # Safety
     /// As [`mlflow_str_t::key`].
     pub(crate) unsafe fn value<'a>(self, name: &'static str) -> Result<Cow<'a, str>, Failure> {
+        // SAFETY: the same promise, passed on.
         let text = String::from_utf8_lossy(unsafe { self.bytes(name) }?);
         if matches!(text, Cow::Owned(_)) {
             counters::INVALID_UTF8.add();
@@ -100,7 +111,7 @@ impl mlflow_text_t {
     }
 }
 
-/// Lends the text, whose `ptr` also ends with a NUL; the empty text for NULL.
+/// Lends the text; the empty text for NULL. `ptr` is never NULL, and a NUL follows the `len` bytes.
 ///
 /// Ownership: borrowed; valid until mlflow_text_free.
 /// Threads: any thread, at any time, also in a forked child.
@@ -109,6 +120,8 @@ impl mlflow_text_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_text_get(text: *const mlflow_text_t) -> mlflow_str_t {
     guard_or(EMPTY_TEXT, || {
+        // SAFETY: by the header's contract `text` is not freed; `borrow` refuses NULL. What is lent lives as
+        // long as the text.
         unsafe { handle::borrow(text, "text") }.map_or(EMPTY_TEXT, |text| mlflow_str_t {
             ptr: text.start(),
             len: text.terminated.len() - 1,
@@ -124,5 +137,6 @@ pub unsafe extern "C" fn mlflow_text_get(text: *const mlflow_text_t) -> mlflow_s
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_text_free(text: *mut mlflow_text_t) {
+    // SAFETY: by the header's contract `text` is NULL or ours and not freed yet, and this is its last use.
     guard_or((), || unsafe { handle::free(text) })
 }

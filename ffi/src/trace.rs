@@ -1,6 +1,7 @@
 //! Traces
 //!
-//! What belongs to the whole trace is set through any live span of it.
+//! What belongs to the whole trace is set through any live span of it. Where another process began the trace (see
+//! `traceparent` in mlflow_span_options_t), that process tells the server of it: here such calls have no effect.
 
 use mlflow_trace_core::{Error, ErrorKind, TraceState, TraceUpdate};
 
@@ -10,7 +11,8 @@ use crate::span::mlflow_span_t;
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
 
-/// Sets a tag of the trace. Tags may still be changed on the server later.
+/// Sets a tag of the trace. Tags may still be changed on the server later. A key is cut to 250 characters, a
+/// value to 4096.
 ///
 /// Ownership: `key` and `value` are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -24,6 +26,8 @@ pub unsafe extern "C" fn mlflow_trace_set_tag(
     value: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and the texts are readable; the
+    // update holds copies.
     unsafe {
         guard(error, || {
             let pair = (
@@ -39,7 +43,8 @@ pub unsafe extern "C" fn mlflow_trace_set_tag(
     }
 }
 
-/// Sets a metadata entry of the trace. Metadata cannot be changed once the trace is sent.
+/// Sets a metadata entry of the trace. Metadata cannot be changed once the trace is sent. Key and value are cut
+/// to 250 characters.
 ///
 /// Ownership: `key` and `value` are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -53,6 +58,8 @@ pub unsafe extern "C" fn mlflow_trace_set_metadata(
     value: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and the texts are readable; the
+    // update holds copies.
     unsafe {
         guard(error, || {
             let pair = (
@@ -69,7 +76,8 @@ pub unsafe extern "C" fn mlflow_trace_set_metadata(
 }
 
 /// Sets a field of the trace: "session_id", "user", "client_request_id", "request_preview",
-/// "response_preview", "model_id", or "state" ("OK" or "ERROR", instead of what the root's status says).
+/// "response_preview", "model_id", or "state" ("OK" or "ERROR", instead of what the root's status says). An
+/// empty value changes nothing; an empty state is an error.
 ///
 /// Ownership: `field` and `value` are copied.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
@@ -83,6 +91,8 @@ pub unsafe extern "C" fn mlflow_trace_set(
     value: mlflow_str_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable and the texts are readable; the
+    // update holds copies.
     unsafe {
         guard(error, || {
             let (field, value) = (field.key("field")?, value.value("value")?);

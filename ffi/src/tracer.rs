@@ -3,7 +3,10 @@
 //! A tracer records spans and sends finished traces from a thread of its own. A process usually has one.
 //! Handles may be used from any thread at any time; only the `_free` of an object must be its last use.
 //! fork() needs no help: a child starts with an empty queue, never sends what its parent recorded, and may
-//! use the same tracer at once. No function may be called from a signal handler.
+//! use the same tracer right away. No function may be called from a signal handler.
+//!
+//! The end of the process sends nothing: call mlflow_tracer_shutdown before it. The tracer's thread reads
+//! environment variables (proxy settings, the user's name), so do not change the environment while it runs.
 
 use std::time::Duration;
 
@@ -15,7 +18,7 @@ use crate::guard::{Failure, guard, guard_or};
 use crate::handle;
 use crate::status::mlflow_status_t;
 
-/// As a time limit: the tracer's option `shutdown.timeout_ms`.
+/// As `timeout_ms`: the value of the tracer's option "shutdown.timeout_ms", which is 2000 unless it was set.
 pub const MLFLOW_TIMEOUT_DEFAULT: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 
 /// Records spans and sends finished traces.
@@ -33,11 +36,11 @@ impl mlflow_tracer_t {
     }
 }
 
-/// Makes a tracer from a copy of `config`. No thread starts and nothing is sent until spans end.
+/// Makes a tracer from a copy of `config`. Its thread starts with the first trace that is complete.
 ///
 /// Ownership: the caller owns `*tracer` and releases it with mlflow_tracer_free; `config` stays the caller's.
-/// Threads: any thread, at any time, also in a forked child.
-/// Errors: INVALID_ARGUMENT for NULL; INVALID_CONFIG naming the option at fault.
+/// Threads: any thread, at any time; in a forked child as said of configurations.
+/// Errors: INVALID_ARGUMENT when `config` or `tracer` is NULL; INVALID_CONFIG naming the option at fault.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_new(
@@ -45,6 +48,8 @@ pub unsafe extern "C" fn mlflow_tracer_new(
     tracer: *mut *mut mlflow_tracer_t,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `config` is not freed and `tracer` is
+    // writable; `borrow` and `output` refuse NULL.
     unsafe {
         guard(error, || {
             let config = handle::borrow(config, "config")?;
@@ -57,14 +62,14 @@ pub unsafe extern "C" fn mlflow_tracer_new(
     }
 }
 
-/// Waits until everything that has ended is delivered, at most `timeout_ms` milliseconds.
+/// Waits until every trace that is complete by now was delivered or dropped, at most `timeout_ms` milliseconds.
 ///
-/// `*pending` (optional) receives the number of spans still waiting, also on TIMEOUT. A trace whose root
-/// is still open is not waited for.
+/// `*pending` (optional) receives the number of ended spans that are still to be delivered, also on TIMEOUT.
+/// It includes those of traces with open spans and those that ended meanwhile, which are not waited for.
 ///
 /// Ownership: none.
 /// Threads: any thread, at any time; blocks only the caller. In a forked child it waits for the child's own.
-/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans are still pending.
+/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when `*pending` is not 0, even before the time is up.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_flush(
@@ -73,6 +78,8 @@ pub unsafe extern "C" fn mlflow_tracer_flush(
     pending: *mut u64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `pending` are NULL or writable and `tracer` is not freed;
+    // `borrow` refuses NULL.
     unsafe {
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;
@@ -82,13 +89,15 @@ pub unsafe extern "C" fn mlflow_tracer_flush(
     }
 }
 
-/// Flushes for at most `timeout_ms` milliseconds, then stops. Recording goes on as a counted no-op.
+/// Stops recording, and waits at most `timeout_ms` milliseconds until what has ended is delivered; the rest is
+/// dropped. Recording calls may go on, without effect.
 ///
-/// `*pending` (optional) receives the number of spans given up, also on TIMEOUT. A second call is harmless.
+/// `*pending` (optional) receives the number of ended spans that were not delivered, also on TIMEOUT. Spans that
+/// are open are dropped as "unfinished" and not included. A second call is harmless.
 ///
 /// Ownership: none; the handle stays valid until mlflow_tracer_free.
 /// Threads: any thread, at any time; blocks only the caller. A forked child shuts down its own side only.
-/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when spans were given up.
+/// Errors: INVALID_ARGUMENT when `tracer` is NULL; TIMEOUT when `*pending` is not 0.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_shutdown(
@@ -97,6 +106,8 @@ pub unsafe extern "C" fn mlflow_tracer_shutdown(
     pending: *mut u64,
     error: *mut *mut mlflow_error_t,
 ) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `pending` are NULL or writable and `tracer` is not freed;
+    // `borrow` refuses NULL.
     unsafe {
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;
@@ -107,8 +118,8 @@ pub unsafe extern "C" fn mlflow_tracer_shutdown(
 }
 
 /// Releases a tracer without ever waiting. As long as the process lives, what has ended is still sent, for at
-/// most `shutdown.timeout_ms`; call mlflow_tracer_flush or mlflow_tracer_shutdown before to be sure. Open spans
-/// are given up; calls on them do no harm.
+/// most the option "shutdown.timeout_ms"; to be sure, call mlflow_tracer_shutdown first. Open spans are dropped;
+/// calls on them do no harm.
 ///
 /// Ownership: takes `tracer`; NULL is a no-op.
 /// Threads: any thread, once, after every other use; also in a forked child.
@@ -116,6 +127,7 @@ pub unsafe extern "C" fn mlflow_tracer_shutdown(
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_tracer_free(tracer: *mut mlflow_tracer_t) {
+    // SAFETY: by the header's contract `tracer` is NULL or ours and not freed yet, and this is its last use.
     guard_or((), || unsafe { handle::free(tracer) })
 }
 
@@ -129,6 +141,7 @@ unsafe fn settle(pending: *mut u64, wait: impl FnOnce() -> u64) -> Result<(), Fa
     }
     let left = wait();
     if !pending.is_null() {
+        // SAFETY: not null and aligned, as checked; room for the number is the caller's promise.
         unsafe { pending.write(left) };
     }
     match left {

@@ -1,7 +1,8 @@
 //! Version
 //!
 //! The macros say what a program was compiled against, the functions what it runs with. Within one
-//! MLFLOW_TRACE_ABI_VERSION the ABI only grows: a program runs with every later library of the same one.
+//! MLFLOW_TRACE_ABI_VERSION, which is the major, the ABI only grows: a program also runs with every later
+//! library of that major.
 
 use std::ffi::{CStr, c_char};
 

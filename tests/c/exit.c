@@ -1,4 +1,4 @@
-/* A server that cannot be reached holds up neither recording nor the end of the process. */
+/* A destination that does not keep up holds up neither recording nor the end of the process. */
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -147,6 +147,29 @@ CASE(free_does_not_wait)
     close(server);
 }
 
+CASE(what_shutdown_has_no_time_for_is_dropped)
+{
+    mlflow_config_t *config = check_config("exporter", "memory");
+    mlflow_tracer_t *tracer = NULL;
+    uint64_t left = 0;
+    uint64_t later = 0;
+    int i;
+
+    /* Small batches: the one on its way when the time is up is soon done. */
+    CHECK_OK(mlflow_config_set(config, MLFLOW_STR("batch.max_spans"), MLFLOW_STR("16"), NULL));
+    CHECK_OK(mlflow_tracer_new(config, &tracer, NULL));
+    mlflow_config_free(config);
+    for (i = 0; i < 100000; i++)
+        mlflow_span_end(check_start(tracer, "one of many"), NULL);
+    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 0, &left, NULL), MLFLOW_ERROR_TIMEOUT);
+    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 10000, &later, NULL), MLFLOW_ERROR_TIMEOUT);
+    CHECK(left > 0 && later == left);
+    CHECK(check_stat(tracer, "dropped.shutdown") == left);
+    CHECK(check_stat(tracer, "created") ==
+          check_stat(tracer, "delivered") + check_stat(tracer, "dropped"));
+    mlflow_tracer_free(tracer);
+}
+
 CASE(an_unreachable_server_is_told_of)
 {
     int port = 0;
@@ -169,6 +192,7 @@ int main(void)
     RUN(exit_with_a_server_that_hangs);
     RUN(flush_reports_what_is_pending);
     RUN(free_does_not_wait);
+    RUN(what_shutdown_has_no_time_for_is_dropped);
     RUN(an_unreachable_server_is_told_of);
     return DONE();
 }

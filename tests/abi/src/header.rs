@@ -16,9 +16,31 @@ const PROLOGUE: &str = "\
  *
  * Generated from the sources of the library; do not edit.
  *
- * Every function says what it does, then four things: who owns what (Ownership), from where it may be called
- * (Threads, which covers fork() too), which statuses it returns (Errors, without their prefix MLFLOW_ERROR_),
- * and the ABI version that it came with (Since).
+ *     mlflow_config_t *config = NULL;
+ *     mlflow_tracer_t *tracer = NULL;
+ *     mlflow_span_t span;
+ *
+ *     mlflow_config_new(&config, NULL);
+ *     mlflow_config_set_env(config, NULL);
+ *     mlflow_tracer_new(config, &tracer, NULL);
+ *     mlflow_config_free(config);
+ *
+ *     mlflow_span_start(tracer, MLFLOW_STR(\"answer\"), NULL, &span, NULL);
+ *     mlflow_span_set_inputs_str(span, MLFLOW_STR(\"What is tracing?\"), NULL);
+ *     mlflow_span_end(span, NULL);
+ *
+ *     mlflow_tracer_shutdown(tracer, MLFLOW_TIMEOUT_DEFAULT, NULL, NULL);
+ *     mlflow_tracer_free(tracer);
+ *
+ * Every function says what it does, then four things: who owns what (Ownership); from where it may be called,
+ * fork() included (Threads); which statuses it returns besides MLFLOW_OK, without their prefix MLFLOW_ERROR_
+ * (Errors); and the ABI version, major and minor, that it came with (Since). Any function that returns a status
+ * may also return MLFLOW_ERROR_PANIC.
+ *
+ * The library checks pointers for NULL and alignment, lengths, and handles of spans. What it cannot check is the
+ * caller's part: memory behind a pointer is as large as said and stays alive until the call returns; what goes
+ * in is initialised, and nobody writes to it meanwhile; an object comes from this library and is not used after
+ * its `_free`.
  */
 
 /* clang-format off */

@@ -14,6 +14,7 @@ use mlflow_trace_abi_tests::source;
 use mlflow_trace_core::ErrorKind;
 
 fn name(status: mlflow_status_t) -> String {
+    // SAFETY: a status name is static text with a NUL.
     let name = unsafe { CStr::from_ptr(mlflow_status_name(status)) };
     name.to_str().unwrap().to_owned()
 }
