@@ -31,6 +31,11 @@ thread_local! {
     static ANCHOR: Cell<Moment> = const { Cell::new(Moment { unix: 0, monotonic: 0 }) };
 }
 
+/// Fixes the origin of the monotonic clock. Before the first span: a fork must not meet it half done.
+pub(crate) fn install() {
+    monotonic_nanos();
+}
+
 /// Nanoseconds of the monotonic clock since this process first asked.
 pub(crate) fn monotonic_nanos() -> u64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();

@@ -85,36 +85,35 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
     }
     let parent = SpanId::from_bytes(*parent);
     let announced = open().lock().get(&(trace_id, parent)).cloned();
-    if let Some(parent) = announced
-        && parent.trace.open_span()
-    {
-        let span = OpenSpan {
-            is_root: false,
-            ..parent
-        };
-        open().lock().insert((trace_id, span_id), span);
-        return Some(());
-    }
-    let trace = if parent.is_valid() {
-        state.join(trace_id, destination)
-    } else {
-        let trace = Trace::new(trace_id, false, destination.clone(), state.clone());
-        if !context.is_empty() {
-            let update = std::str::from_utf8(context)
-                .ok()
-                .map(TraceUpdate::from_json);
-            if let Some(Ok(update)) = update {
-                trace.update(&update);
-            }
-        }
-        state.open_trace(trace)
+    let trace = match announced {
+        Some(parent) if parent.trace.open_span() => parent.trace,
+        _ if parent.is_valid() => state.join(trace_id, destination),
+        _ => state.open_trace(root(state, destination, trace_id, context)),
     };
+    trace.state.shared.counters.create();
     let span = OpenSpan {
         trace,
         is_root: !parent.is_valid(),
     };
-    open().lock().insert((trace_id, span_id), span);
+    if let Some(replaced) = open().lock().insert((trace_id, span_id), span) {
+        // Announced twice: the first can never be ended.
+        replaced
+            .trace
+            .state
+            .lose_span(&replaced.trace, Drop::Unfinished);
+        return None;
+    }
     Some(())
+}
+
+/// A trace that begins here, with what the host set at its start.
+fn root(state: &Arc<State>, destination: &Arc<Destination>, id: TraceId, context: &[u8]) -> Trace {
+    let trace = Trace::new(id, false, destination.clone(), state.clone());
+    let update = std::str::from_utf8(context).map(TraceUpdate::from_json);
+    if let Ok(Ok(update)) = update {
+        trace.update(&update);
+    }
+    trace
 }
 
 fn end(message: &[u8]) -> Option<()> {

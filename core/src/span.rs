@@ -8,6 +8,7 @@ use crate::id::{SpanId, TraceId};
 use crate::live::LiveSpan;
 use crate::mlflow::{keys, span_json};
 use crate::otlp::reader::SpanData;
+use crate::pipeline::fork::ForkCell;
 use crate::slot::{self, Handle, Locked};
 use crate::trace::TraceUpdate;
 use crate::value::Value;
@@ -32,11 +33,14 @@ pub enum StatusCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span(u64);
 
-static IGNORED: AtomicU64 = AtomicU64::new(0);
+/// A stale handle names no tracer, so these are counted by process.
+static IGNORED: ForkCell<AtomicU64> = ForkCell::new();
 
 /// Recording calls of this process that had no effect.
 pub(crate) fn ignored_calls() -> u64 {
-    IGNORED.load(Ordering::Relaxed)
+    IGNORED
+        .get_or_init(AtomicU64::default)
+        .load(Ordering::Relaxed)
 }
 
 impl Span {
@@ -67,7 +71,9 @@ impl Span {
 
     #[cold]
     fn ignored() -> ErrorKind {
-        IGNORED.fetch_add(1, Ordering::Relaxed);
+        IGNORED
+            .get_or_init(AtomicU64::default)
+            .fetch_add(1, Ordering::Relaxed);
         ErrorKind::InvalidState
     }
 

@@ -83,7 +83,6 @@ impl State {
     /// Queues a trace that has just been completed.
     pub(crate) fn hand_over(&self, trace: &Arc<Trace>, finished: Finished) {
         let spans = u64::from(finished.span_count);
-        self.shared.counters.close(spans);
         {
             let mut shard = self.shard(trace.id).lock();
             if shard
@@ -109,7 +108,6 @@ impl State {
 
     /// Gives up an open span that will never end.
     pub(crate) fn lose_span(&self, trace: &Arc<Trace>, reason: Drop) {
-        self.shared.counters.close(1);
         self.shared.counters.drop(reason, 1);
         if let Some(finished) = trace.lose_span() {
             self.hand_over(trace, finished);
@@ -130,24 +128,20 @@ impl State {
         }
     }
 
-    /// Spans open, and spans ended in open traces.
-    fn in_traces(&self) -> (u64, u64) {
-        let mut sum = (0, 0);
-        for shard in &self.open {
-            for trace in shard.lock().values() {
-                let (open, ended) = trace.counts();
-                sum = (sum.0 + open, sum.1 + ended);
-            }
-        }
-        sum
+    /// Ended spans of open traces.
+    fn ended_in_open_traces(&self) -> u64 {
+        let ended = |shard: &Mutex<Shard>| {
+            shard
+                .lock()
+                .values()
+                .map(|trace| trace.ended())
+                .sum::<u64>()
+        };
+        self.open.iter().map(ended).sum()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let (open, ended) = self.in_traces();
-        let mut stats = self
-            .shared
-            .counters
-            .read(open + ended, self.shared.queue.spans());
+        let mut stats = self.shared.counters.read();
         stats.ignored += crate::span::ignored_calls();
         stats
     }
@@ -155,7 +149,7 @@ impl State {
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let waiting = self.shared.queue.flush(deadline(timeout));
-        waiting + self.in_traces().1
+        waiting + self.ended_in_open_traces()
     }
 
     /// Ends recording, sends what ended, and counts the rest; returns the ended spans that were not delivered.
@@ -195,7 +189,6 @@ impl State {
         for trace in open {
             let (finished, unfinished) = trace.force_close();
             if unfinished > 0 {
-                self.shared.counters.close(u64::from(unfinished));
                 self.shared
                     .counters
                     .drop(Drop::Unfinished, u64::from(unfinished));

@@ -189,7 +189,7 @@ struct Shared {
     spans: Vec<u8>,
     ended: u32,
     /// Boxed: most traces set nothing.
-    info: Option<Box<TraceUpdate>>,
+    update: Option<Box<TraceUpdate>>,
 }
 
 impl Trace {
@@ -225,7 +225,7 @@ impl Trace {
     pub(crate) fn update(&self, update: &TraceUpdate) -> bool {
         let mut shared = self.shared.lock();
         if !shared.closed {
-            shared.info.get_or_insert_default().merge(update);
+            shared.update.get_or_insert_default().merge(update);
         }
         !shared.closed
     }
@@ -276,20 +276,21 @@ impl Trace {
         Finished {
             id: self.id,
             destination: self.destination.clone(),
-            info: (!self.remote && shared.root_ended)
-                .then(|| shared.info.take().unwrap_or_default()),
+            has_info: !self.remote && shared.root_ended,
+            update: shared.update.take(),
             spans: std::mem::take(&mut shared.spans),
             span_count: shared.ended,
             progress: Progress::default(),
         }
     }
 
-    /// Spans open and spans ended but not handed over.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    /// Spans that have ended and were not handed over.
+    pub(crate) fn ended(&self) -> u64 {
         let shared = self.shared.lock();
-        match shared.closed {
-            true => (0, 0),
-            false => (u64::from(shared.open), u64::from(shared.ended)),
+        if shared.closed {
+            0
+        } else {
+            u64::from(shared.ended)
         }
     }
 }
@@ -299,8 +300,11 @@ impl Trace {
 pub(crate) struct Finished {
     pub(crate) id: TraceId,
     pub(crate) destination: Arc<Destination>,
-    /// `None` for the local part of a trace that is rooted elsewhere.
-    pub(crate) info: Option<Box<TraceUpdate>>,
+    /// Whether its information is ours to send; not so for the local part of a trace that is rooted
+    /// elsewhere.
+    pub(crate) has_info: bool,
+    /// What the host set of the information; absent when it set nothing.
+    pub(crate) update: Option<Box<TraceUpdate>>,
     /// A run of `ScopeSpans.spans` fields.
     pub(crate) spans: Vec<u8>,
     pub(crate) span_count: u32,
@@ -343,7 +347,9 @@ impl Progress {
 impl Finished {
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.spans.len() + self.info.as_ref().map_or(0, |info| info.size())
+        size_of::<Self>()
+            + self.spans.len()
+            + self.update.as_ref().map_or(0, |update| update.size())
     }
 }
 
@@ -367,7 +373,7 @@ mod tests {
         assert!(trace.end_span(b"root", true).is_none());
         let finished = trace.end_span(b"child", false).unwrap();
         assert_eq!(finished.span_count, 2);
-        assert!(finished.info.is_some());
+        assert!(finished.has_info);
         assert!(!trace.open_span());
         assert!(!trace.update(&TraceUpdate::default()));
     }
@@ -375,7 +381,7 @@ mod tests {
     #[test]
     fn a_remote_trace_hands_over_spans_only() {
         let finished = trace(true).end_span(b"span", false).unwrap();
-        assert!(finished.info.is_none());
+        assert!(!finished.has_info);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::client::Client;
+use crate::clock;
 use crate::config::Config;
 use crate::context::SpanContext;
 use crate::diagnostics::Diagnostic;
@@ -91,6 +92,7 @@ impl Tracer {
     /// Makes a tracer. Starts no thread and does no I/O; those come with the first finished trace.
     pub fn new(config: Config) -> Result<Tracer> {
         fork::install();
+        clock::install();
         let destination = ArcSwap::from_pointee(config.destination());
         Ok(Tracer(Arc::new(Inner {
             config,
@@ -124,6 +126,7 @@ impl Tracer {
             state.shared.counters.ignore(1);
             return None;
         }
+        state.shared.counters.create();
         let (trace, parent) = self.place(state, start.parent, start.update, start.experiment_id);
         let opened = trace.clone();
         let mut context = None;

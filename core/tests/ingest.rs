@@ -101,6 +101,22 @@ fn a_lost_span_does_not_hold_its_trace() {
 }
 
 #[test]
+fn a_span_announced_twice_is_one_span_and_one_lost() {
+    let tracer = memory_tracer();
+    let frames = [
+        start(5, 1, 0, ""),
+        start(5, 2, 1, ""),
+        start(5, 2, 1, ""),
+        end(5, 2, 1, "child", &[]),
+        end(5, 1, 0, "root", &[]),
+    ];
+    assert_eq!(tracer.drain(&frames.concat()), 1);
+    assert_eq!(traces(&tracer).len(), 1);
+    let stats = tracer.stats();
+    assert_eq!((stats.created, stats.delivered, stats.pending), (3, 2, 0));
+}
+
+#[test]
 fn malformed_frames_are_counted_and_harmless() {
     let tracer = memory_tracer();
     let good = [start(3, 1, 0, "not json"), end(3, 1, 0, "root", &[])].concat();

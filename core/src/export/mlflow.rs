@@ -347,7 +347,7 @@ impl MlflowExporter {
             if trace.progress.settled || trace.progress.spans_sent || trace.progress.stored {
                 continue;
             }
-            if trace.info.is_none() {
+            if !trace.has_info {
                 self.shared.rejected(
                     trace,
                     "the server stores no spans of traces that are rooted elsewhere",

@@ -1,10 +1,10 @@
-//! Who and what recorded a trace: the metadata that MLflow derives from the process, read once.
+//! Who and what recorded a trace: the metadata that MLflow derives from the process, read once in each.
 
-use std::sync::OnceLock;
+use crate::pipeline::fork::ForkCell;
 
 /// `mlflow.user` where no user name was configured: the account of this process.
 pub(crate) fn user() -> &'static str {
-    static USER: OnceLock<String> = OnceLock::new();
+    static USER: ForkCell<String> = ForkCell::new();
     USER.get_or_init(|| {
         ["LOGNAME", "USER", "LNAME", "USERNAME"]
             .iter()
@@ -37,7 +37,7 @@ fn account() -> Option<String> {
 
 /// `mlflow.source.name` where none was configured: the program's path as it was started.
 pub(crate) fn program() -> &'static str {
-    static PROGRAM: OnceLock<String> = OnceLock::new();
+    static PROGRAM: ForkCell<String> = ForkCell::new();
     PROGRAM.get_or_init(|| {
         std::env::args_os()
             .next()

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+
+use crate::pipeline::fork::ForkCell;
 
 /// What MLflow records; fields are empty where they are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(crate) struct Git {
 
 /// The state at the time of the first trace. Reads files, so only the exporter thread asks.
 pub(crate) fn of_working_directory() -> &'static Git {
-    static GIT: OnceLock<Git> = OnceLock::new();
+    static GIT: ForkCell<Git> = ForkCell::new();
     GIT.get_or_init(|| {
         std::env::current_dir()
             .ok()

@@ -24,7 +24,11 @@ pub(crate) fn assemble(
     experiment_id: &str,
     config: &Config,
 ) -> Option<Value> {
-    let update = trace.info.as_ref()?;
+    if !trace.has_info {
+        return None;
+    }
+    let nothing = TraceUpdate::default();
+    let update = trace.update.as_deref().unwrap_or(&nothing);
     let root = spans.iter().find(|span| span.parent_span_id.is_empty())?;
     let inputs = root_text(root, keys::SPAN_INPUTS);
     let outputs = root_text(root, keys::SPAN_OUTPUTS);

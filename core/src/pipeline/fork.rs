@@ -5,8 +5,7 @@
 //! [`ForkCell`], which makes fresh state in a new generation and leaks the old one.
 #![allow(unsafe_code)]
 
-use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 static GENERATION: AtomicU32 = AtomicU32::new(1);
 
@@ -22,12 +21,13 @@ extern "C" fn child() {
 
 /// Registers the child handler, once per process image.
 pub(crate) fn install() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
+    // No `Once`: a fork in the middle of one would leave it locked in the child.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if !INSTALLED.swap(true, Ordering::AcqRel) {
         // SAFETY: `child` only increments an atomic, which is async-signal-safe, and stays mapped:
         // the library is linked so that it is never unloaded.
         unsafe { libc::pthread_atfork(None, None, Some(child)) };
-    });
+    }
 }
 
 struct Entry<T> {

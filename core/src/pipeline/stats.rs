@@ -1,6 +1,7 @@
 //! Counters. At every quiet moment `created = delivered + dropped{reason} + pending`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Why spans were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,49 +42,83 @@ impl Drop {
     }
 }
 
+/// How many counters of started spans there are; threads spread over them.
+const LANES: usize = 16;
+
+/// A counter with a cache line (and its neighbour, which is fetched with it) to itself.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane(AtomicU64);
+
 /// The counters of one tracer in one fork generation, in spans.
+///
+/// What is pending is not counted: it is what was created and neither delivered nor dropped, so the
+/// equation holds at every moment and a span that got lost would stay pending for ever.
 #[derive(Default)]
 pub(crate) struct Counters {
-    /// Spans that left the open traces: handed to the queue or dropped before it.
-    closed: AtomicU64,
+    created: [Lane; LANES],
     delivered: AtomicU64,
     dropped: [AtomicU64; Drop::ALL.len()],
-    /// Calls that did nothing: on ended spans, after shutdown, malformed frames.
+    /// Calls that did nothing: after shutdown, malformed frames.
     ignored: AtomicU64,
 }
 
+/// This thread's lane.
+fn lane() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static LANE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    match LANE.get() {
+        usize::MAX => {
+            let lane = THREADS.fetch_add(1, Ordering::Relaxed) % LANES;
+            LANE.set(lane);
+            lane
+        }
+        lane => lane,
+    }
+}
+
 impl Counters {
-    /// Spans of a trace that is no longer open.
-    pub(crate) fn close(&self, spans: u64) {
-        self.closed.fetch_add(spans, Ordering::Relaxed);
+    /// Counts a span that starts.
+    pub(crate) fn create(&self) {
+        self.created[lane()].0.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn deliver(&self, spans: u64) {
-        self.delivered.fetch_add(spans, Ordering::Relaxed);
+        self.delivered.fetch_add(spans, Ordering::Release);
     }
 
     pub(crate) fn drop(&self, reason: Drop, spans: u64) {
-        self.dropped[reason as usize].fetch_add(spans, Ordering::Relaxed);
+        self.dropped[reason as usize].fetch_add(spans, Ordering::Release);
     }
 
     pub(crate) fn dropped(&self, reason: Drop) -> u64 {
-        self.dropped[reason as usize].load(Ordering::Relaxed)
+        self.dropped[reason as usize].load(Ordering::Acquire)
     }
 
     pub(crate) fn ignore(&self, calls: u64) {
         self.ignored.fetch_add(calls, Ordering::Relaxed);
     }
 
-    /// A reading, given what is open or ended in open traces and what waits behind them.
-    pub(crate) fn read(&self, in_traces: u64, waiting: u64) -> Stats {
-        let dropped = Drop::ALL
+    /// A reading. Spans settle after they start, so the ends are read before the starts.
+    pub(crate) fn read(&self) -> Stats {
+        let delivered = self.delivered.load(Ordering::Acquire);
+        let dropped: Vec<_> = Drop::ALL
             .iter()
-            .map(|reason| (reason.name(), self.dropped(*reason)));
+            .map(|reason| (reason.name(), self.dropped(*reason)))
+            .collect();
+        let settled = delivered + dropped.iter().map(|(_, spans)| spans).sum::<u64>();
+        let created: u64 = self
+            .created
+            .iter()
+            .map(|lane| lane.0.load(Ordering::Acquire))
+            .sum();
         Stats {
-            created: self.closed.load(Ordering::Relaxed) + in_traces,
-            delivered: self.delivered.load(Ordering::Relaxed),
-            pending: in_traces + waiting,
-            dropped: dropped.collect(),
+            created,
+            delivered,
+            pending: created.saturating_sub(settled),
+            dropped,
             ignored: self.ignored.load(Ordering::Relaxed),
         }
     }

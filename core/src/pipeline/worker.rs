@@ -56,6 +56,11 @@ fn give_up(shared: &Shared) {
 async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {
     loop {
         match shared.queue.next(shared.config.batch_delay()) {
+            // Exporters that never wait are not interrupted; the time is up for them as well.
+            Next::Send(batch) if is_late(shared) => {
+                abandon(shared, batch);
+                return None;
+            }
             Next::Send(batch) => return Some(batch),
             Next::Stop => return None,
             Next::Sleep(None) => shared.queue.woken().await,
@@ -64,6 +69,13 @@ async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {
             }
         }
     }
+}
+
+fn is_late(shared: &Shared) -> bool {
+    shared
+        .queue
+        .closing()
+        .is_some_and(|deadline| deadline <= Instant::now())
 }
 
 /// Sends a batch until nothing of it is left: delivered, refused, or given up at shutdown.
