@@ -47,6 +47,8 @@ pub(crate) struct LiveSpan {
     /// OTLP `Span` fields written so far.
     buffer: Vec<u8>,
     attributes: Vec<Attribute>,
+    /// A bit for the hash of every attribute that was set: most keys are new, and then nothing is searched.
+    seen: u64,
     status: StatusCode,
     status_message: String,
     type_level: i64,
@@ -98,6 +100,7 @@ impl LiveSpan {
         self.name.clear();
         self.buffer.clear();
         self.attributes.clear();
+        self.seen = 0;
         self.status_message.clear();
         self.name.shrink_to(KEEP_CAPACITY);
         self.buffer.shrink_to(KEEP_CAPACITY);
@@ -166,8 +169,10 @@ impl LiveSpan {
     fn append_attribute(&mut self, key: &str, value: Value<'_>) {
         let start = self.buffer.len() as u32;
         value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
+        let hash = hash(key);
+        self.seen |= bit(hash);
         self.attributes.push(Attribute {
-            hash: hash(key),
+            hash,
             range: start..self.buffer.len() as u32,
         });
     }
@@ -181,6 +186,9 @@ impl LiveSpan {
 
     fn find_attribute(&self, key: &str) -> Option<usize> {
         let hash = hash(key);
+        if self.seen & bit(hash) == 0 {
+            return None;
+        }
         self.attributes.iter().position(|attribute| {
             attribute.hash == hash && self.key_value(attribute).next() == Some(key.as_bytes())
         })
@@ -297,4 +305,8 @@ fn hash(key: &str) -> u32 {
     };
     let mixed = (tail ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32
+}
+
+fn bit(hash: u32) -> u64 {
+    1 << (hash % 64)
 }

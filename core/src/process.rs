@@ -16,7 +16,7 @@ use crate::config::{Config, OPTIONS};
 use crate::diagnostics::Diagnostic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{Mutex, MutexGuard};
-use crate::pipeline::fork::ForkCell;
+use crate::pipeline::fork::{self, ForkCell};
 use crate::pipeline::stats::Stats;
 use crate::tracer::Tracer;
 
@@ -25,35 +25,13 @@ pub struct Process {
     current: ArcSwapOption<Tracer>,
     /// Values that the binding supplies where nobody else does.
     defaults: OnceCell<Vec<(&'static str, String)>>,
-    /// Options that the program set. Read without a lock, so that a fork's child has them.
+    /// Options that the program set. As the tracers, outside the lock, so that a fork's child has them.
     chosen: ArcSwapOption<Vec<(&'static str, String)>>,
-    /// Serialises changes; one of its own in every fork generation.
-    changes: ForkCell<Mutex<Replaced>>,
-}
-
-/// What is left of the tracers before the current one.
-#[derive(Default)]
-struct Replaced {
-    /// Those that may still have something to deliver.
-    tracers: Vec<Tracer>,
-    /// The counters of the others.
-    stats: Stats,
-}
-
-impl Replaced {
-    /// Lets go of tracers that have nothing left.
-    fn settle(&mut self) {
-        let stats = &mut self.stats;
-        self.tracers.retain(|tracer| {
-            let last = tracer.stats();
-            let done =
-                last.pending == 0 && !tracer.has_diagnostics() && !tracer.has_memory_traces();
-            if done {
-                stats.add(&last);
-            }
-            !done
-        });
-    }
+    /// Tracers before the current one that may still have something to deliver.
+    replaced: ArcSwapOption<Vec<Tracer>>,
+    /// Serialises changes, one of its own in every fork generation. Holds the counters of the tracers
+    /// that were let go of.
+    changes: ForkCell<Mutex<Stats>>,
 }
 
 impl Default for Process {
@@ -69,11 +47,14 @@ impl Process {
             current: ArcSwapOption::const_empty(),
             defaults: OnceCell::new(),
             chosen: ArcSwapOption::const_empty(),
+            replaced: ArcSwapOption::const_empty(),
             changes: ForkCell::new(),
         }
     }
 
-    fn changes(&self) -> MutexGuard<'_, Replaced> {
+    fn changes(&self) -> MutexGuard<'_, Stats> {
+        // A thread may hold the lock at a fork before there is any tracer.
+        fork::install();
         self.changes.get_or_init(Mutex::default).lock()
     }
 
@@ -105,9 +86,11 @@ impl Process {
                     Ok(())
                 })?;
                 let tracer = Tracer::new(config)?;
-                faults
-                    .iter()
-                    .for_each(|fault| tracer.note(format!("ignored: {fault}")));
+                if !faults.is_empty() {
+                    // Together: messages of one reason that follow each other at once are left out.
+                    let faults: Vec<String> = faults.iter().map(Error::to_string).collect();
+                    tracer.note(format!("ignored: {}", faults.join("; ")));
+                }
                 self.current.store(Some(Arc::new(tracer)));
             }
         }
@@ -117,6 +100,25 @@ impl Process {
     /// The current tracer, as a clone of its own.
     fn cloned(&self) -> Option<Tracer> {
         self.current.load().as_deref().cloned()
+    }
+
+    fn replaced(&self) -> Vec<Tracer> {
+        self.replaced.load().as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Lets go of replaced tracers that have nothing left.
+    fn forget(&self, past: &mut Stats) {
+        let mut tracers = self.replaced();
+        tracers.retain(|tracer| {
+            let last = tracer.stats();
+            let done =
+                last.pending == 0 && !tracer.has_diagnostics() && !tracer.has_memory_traces();
+            if done {
+                past.add(&last);
+            }
+            !done
+        });
+        self.replaced.store(Some(Arc::new(tracers)));
     }
 
     fn chosen(&self) -> Vec<(&'static str, String)> {
@@ -151,36 +153,42 @@ impl Process {
     ///
     /// Fails with `InvalidConfig`, naming the option or the variable.
     pub fn configure(&self, changes: &[(&str, Option<&str>)]) -> Result<()> {
-        let mut replaced = self.changes();
+        let mut past = self.changes();
         let mut chosen = self.chosen();
-        for (name, value) in changes {
-            let key = key(name)?;
-            if key == "tracking_uri" && chosen.iter().any(|(key, _)| *key == "experiment_name") {
-                // The id that the name had belongs to the server before.
-                choose(&mut chosen, "experiment_id", Some(""));
-            }
-            choose(&mut chosen, key, *value);
+        let changes: Vec<(&'static str, Option<&str>)> = changes
+            .iter()
+            .map(|(name, value)| Ok((key(name)?, *value)))
+            .collect::<Result<_>>()?;
+        let moves = changes
+            .iter()
+            .any(|(key, value)| *key == "tracking_uri" && choice(&chosen, key) != *value);
+        if moves && choice(&chosen, "experiment_name").is_some_and(|name| !name.is_empty()) {
+            // The id that the name had belongs to the server before.
+            choose(&mut chosen, "experiment_id", Some(""));
+        }
+        for (key, value) in changes {
+            choose(&mut chosen, key, value);
         }
         let config = self.config(&chosen, &mut Err)?;
-        self.replace(&mut replaced, config, chosen)
+        self.replace(&mut past, config, chosen)
     }
 
     /// Sets exactly these options for the traces that start from now on; earlier choices are forgotten.
     ///
     /// Fails as [`Self::configure`].
     pub fn init(&self, options: &[(&str, &str)]) -> Result<()> {
-        let mut replaced = self.changes();
+        let mut past = self.changes();
         let mut chosen = Vec::new();
         for (name, value) in options {
             choose(&mut chosen, key(name)?, Some(value));
         }
         let config = self.config(&chosen, &mut Err)?;
-        self.replace(&mut replaced, config, chosen)
+        self.replace(&mut past, config, chosen)
     }
 
     fn replace(
         &self,
-        replaced: &mut Replaced,
+        past: &mut Stats,
         config: Config,
         chosen: Vec<(&'static str, String)>,
     ) -> Result<()> {
@@ -190,9 +198,11 @@ impl Process {
             .is_some_and(|tracer| *tracer.config() == config && !tracer.is_stopped());
         if !unchanged {
             let tracer = Tracer::new(config)?;
+            let mut replaced = self.replaced();
+            replaced.extend(current);
+            self.replaced.store(Some(Arc::new(replaced)));
             self.current.store(Some(Arc::new(tracer)));
-            replaced.tracers.extend(current);
-            replaced.settle();
+            self.forget(past);
         }
         self.chosen.store(Some(Arc::new(chosen)));
         Ok(())
@@ -236,8 +246,10 @@ impl Process {
             (None, name) => client.set_experiment(name.unwrap_or_default())?,
         };
         let _changes = self.changes();
-        // The tracer stays: its traces go elsewhere from now on.
-        tracer.set_experiment_id(&experiment.experiment_id)?;
+        // The tracer stays: its traces go elsewhere from now on. It may be another one than before.
+        if let Some(tracer) = self.cloned() {
+            tracer.set_experiment_id(&experiment.experiment_id)?;
+        }
         let mut chosen = self.chosen();
         choose(&mut chosen, "experiment_name", Some(&experiment.name));
         choose(
@@ -251,7 +263,12 @@ impl Process {
 
     /// Every tracer that may hold something, the current one last.
     fn all(&self) -> Vec<Tracer> {
-        let mut tracers = self.changes().tracers.clone();
+        self.all_during(&self.changes())
+    }
+
+    /// As [`Self::all`], for who holds the lock: without it, one could be missed or seen twice.
+    fn all_during(&self, _changes: &MutexGuard<'_, Stats>) -> Vec<Tracer> {
+        let mut tracers = self.replaced();
         tracers.extend(self.cloned());
         tracers
     }
@@ -285,17 +302,17 @@ impl Process {
                     .sum()
             }),
         };
-        self.changes().settle();
+        self.forget(&mut self.changes());
         pending
     }
 
     /// The counters of all tracers of this process together.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        for tracer in self.all() {
+        let past = self.changes();
+        let mut stats = past.clone();
+        for tracer in self.all_during(&past) {
             stats.add(&tracer.stats());
         }
-        stats.add(&self.changes().stats);
         stats
     }
 
@@ -317,6 +334,11 @@ fn key(name: &str) -> Result<&'static str> {
         .map(|option| option.key)
         .find(|key| *key == name || key.replace('.', "_") == name)
         .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, format!("unknown option '{name}'")))
+}
+
+fn choice<'a>(chosen: &'a [(&'static str, String)], key: &str) -> Option<&'a str> {
+    let (_, value) = chosen.iter().find(|(name, _)| *name == key)?;
+    Some(value)
 }
 
 fn choose(chosen: &mut Vec<(&'static str, String)>, key: &'static str, value: Option<&str>) {

@@ -104,6 +104,41 @@ fn an_experiment_without_a_server_is_remembered() {
 }
 
 #[test]
+fn an_experiment_chosen_by_id_holds_for_the_server_that_is_set_later() {
+    let process = Process::new();
+    process.configure(&[MEMORY]).unwrap();
+    process.set_experiment(None, Some("5")).unwrap();
+    process
+        .configure(&[("tracking_uri", Some("http://127.0.0.1:1"))])
+        .unwrap();
+    assert_eq!(process.option("experiment_id").unwrap(), "5");
+}
+
+#[test]
+fn the_id_that_a_name_had_stays_with_its_server() {
+    let process = Process::new();
+    let experiment = [
+        MEMORY,
+        ("experiment_name", Some("mine")),
+        ("experiment_id", Some("5")),
+    ];
+    process.configure(&experiment).unwrap();
+    // Not set, and still not set: the server is the same.
+    process.configure(&[("tracking_uri", None)]).unwrap();
+    assert_eq!(process.option("experiment_id").unwrap(), "5");
+    let server = ("tracking_uri", Some("http://127.0.0.1:1"));
+    process.configure(&[server]).unwrap();
+    assert_eq!(process.option("experiment_id").unwrap(), "");
+    assert_eq!(process.option("experiment_name").unwrap(), "mine");
+    // An id that comes with the server is one of its own, in whatever order.
+    let server = ("tracking_uri", Some("http://127.0.0.1:2"));
+    process
+        .configure(&[("experiment_id", Some("6")), server])
+        .unwrap();
+    assert_eq!(process.option("experiment_id").unwrap(), "6");
+}
+
+#[test]
 fn after_a_shutdown_configuring_begins_anew() {
     let process = Process::new();
     process.configure(&[MEMORY]).unwrap();
