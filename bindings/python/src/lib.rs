@@ -18,7 +18,6 @@ mod error;
 mod json;
 mod lock;
 mod messages;
-mod past;
 mod settings;
 mod span;
 mod start;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mlflow_trace_core::Tracer;
+use mlflow_trace_core::{Diagnostic, Process, Tracer};
 use pyo3::prelude::*;
 
 use crate::error::warn;
@@ -21,14 +21,19 @@ static UNREAD: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 #[inline]
 pub(crate) fn pull(py: Python<'_>, tracer: &Tracer) -> PyResult<()> {
     match tracer.has_diagnostics() {
-        true => publish(py, tracer),
+        true => publish(py, || tracer.next_diagnostic()),
         false => Ok(()),
     }
 }
 
+/// As [`pull`], of all tracers of the process.
+pub(crate) fn pull_all(py: Python<'_>, process: &Process) -> PyResult<()> {
+    publish(py, || process.next_diagnostic())
+}
+
 #[cold]
-fn publish(py: Python<'_>, tracer: &Tracer) -> PyResult<()> {
-    while let Some(line) = tracer.next_diagnostic() {
+fn publish(py: Python<'_>, next: impl Fn() -> Option<Diagnostic>) -> PyResult<()> {
+    while let Some(line) = next() {
         let message = line.to_string();
         {
             let mut unread = lock(&UNREAD);

@@ -56,7 +56,7 @@ fn start(
         Some(tracer) => tracer.start_with_context(request).zip(Some(tracer)),
         None => engine::with_tracer(py, |tracer| {
             tracer.start_with_context(request).zip(Some(tracer.clone()))
-        })?
+        })
         .flatten(),
     };
     Ok(started.map(|((handle, context), tracer)| LiveSpan {

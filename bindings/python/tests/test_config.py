@@ -77,9 +77,11 @@ def test_a_faulty_variable_does_not_stop_recording(run_python):
         assert mlflow_trace.flush(10) == 0
         assert mlflow_trace.stats()["delivered"] == 1
     """
-    done = run_python(code, MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    faulty = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_TRACE_BATCH_MAX_SPANS": "0"}
+    done = run_python(code, **faulty)
     assert done.returncode == 0, done.stderr
-    assert "MLFLOW_TRACKING_URI" in done.stderr
+    for variable in faulty:
+        assert variable in done.stderr
     assert done.stderr.count("ignored") == 1
 
 
@@ -144,6 +146,15 @@ def test_without_a_server_an_experiment_is_only_noted(recording, monkeypatch):
     for trace, experiment in ((first, "by name"), (second, "5")):
         assert trace.info["trace_location"]["mlflow_experiment"]["experiment_id"] == experiment
     mlflow_trace.configure(experiment_id=None, experiment_name=None)
+
+
+def test_an_experiment_chosen_without_a_server_holds_for_the_next(recording):
+    mlflow_trace.set_experiment(experiment_id="5")
+    mlflow_trace.set_tracking_uri("http://127.0.0.1:1")
+    try:
+        assert _native.get_option("experiment_id") == "5"
+    finally:
+        mlflow_trace.configure(tracking_uri=None, experiment_id=None, experiment_name=None)
 
 
 def test_an_unreachable_server_cannot_be_asked_for_an_experiment(recording):

@@ -209,6 +209,31 @@ def test_a_forked_child_records_and_flushes_on_its_own(recording):
     assert second.tree() == {"parent": None}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_delivers_for_a_trace_from_before_a_change(recording):
+    with mlflow_trace.start_span("parent"):
+        mlflow_trace.configure(service_name="other")
+        readable, writable = os.pipe()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with mlflow_trace.start_span("in the child"):
+                    pass
+                mlflow_trace.flush(timeout=10)
+                os.write(writable, "".join(_native.memory_traces()).encode())
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(writable)
+        with os.fdopen(readable) as pipe:
+            trace = json.load(pipe)
+        assert os.waitpid(child, 0)[1] == 0
+    assert [span["name"] for span in trace["spans"]] == ["in the child"]
+    mlflow_trace.configure(service_name=None)
+
+
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here"
 )
