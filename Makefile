@@ -1,0 +1,204 @@
+# The one runner: `make help` lists what it does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Cargo, npm and pip use all cores by themselves, and the suites share one server.
+.NOTPARALLEL:
+
+# Settings of the caller's own MLflow or OpenTelemetry must not reach the tests or the demo.
+unexport MLFLOW_TRACKING_URI MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
+unexport MLFLOW_EXPERIMENT_ID MLFLOW_EXPERIMENT_NAME MLFLOW_WORKSPACE
+unexport OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES OTEL_EXPORTER_OTLP_ENDPOINT
+
+PYTHON3 ?= $(firstword $(shell command -v python3.11 python3))
+VENV := $(CURDIR)/.venv
+PYTHON := $(VENV)/bin/python
+NODE := bindings/node
+STAMPS := .build
+LOGS := .build/logs
+
+# Node's build tool always names the target. Cargo keeps such builds apart from those for the host, so everything names
+# it here; otherwise every dependency would be built twice.
+export CARGO_BUILD_TARGET := $(shell rustc -vV 2> /dev/null | sed -n 's/^host: //p')
+export CARGO_TARGET_DIR := $(CURDIR)/target
+RELEASE := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/release
+
+# A suite called on its own starts the server; `make test` starts one for all of them.
+SERVER := $(PYTHON) $(CURDIR)/tests/server/mlflow_server.py run --
+WITH_SERVER := $(if $(MLFLOW_TRACE_TEST_SERVER),,$(SERVER))
+
+sources = $(shell find $(1) \( -name node_modules -o -name dist -o -name __pycache__ \) -prune -o -type f \( $(2) \) -print 2> /dev/null)
+RUST := -name '*.rs' -o -name Cargo.toml
+CORE_SOURCES := Cargo.toml Cargo.lock $(call sources,core/Cargo.toml core/src,$(RUST))
+FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
+PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
+NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
+
+.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e lint lint-rust lint-c lint-python lint-node bench sanitize clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installs the Debian packages that the variable `missing` of the recipe names.
+define install_packages
+	if [ -n "$$missing" ]; then \
+	    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	    for tool in apt-get $$root; do \
+	        command -v $$tool > /dev/null || { echo "install these first:$$missing" >&2; exit 1; }; \
+	    done; \
+	    $$root apt-get update -qq; \
+	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
+	fi; \
+	mkdir -p $(@D); touch $@
+endef
+
+setup: $(STAMPS)/system $(VENV)/.complete $(NODE)/node_modules/.complete ## Install what is missing: Debian packages, Python environment, Node packages
+
+$(STAMPS)/system:
+	@for tool in cargo node npm $(or $(PYTHON3),python3.11); do \
+	    command -v $$tool > /dev/null || { echo "$$tool is missing: Rust, Python 3.11 and Node 20 have to be there" >&2; exit 1; }; \
+	done
+	@missing=; \
+	command -v g++ > /dev/null || missing+=" g++"; \
+	$(PYTHON3) -c 'import ensurepip' 2> /dev/null || missing+=" $(notdir $(PYTHON3))-venv"; \
+	$(install_packages)
+
+$(STAMPS)/clang-format:
+	@missing=; command -v clang-format > /dev/null || missing=" clang-format"; \
+	$(install_packages)
+
+# The stamps of the two environments lie inside them, so that removing one is enough to get it anew.
+$(VENV)/.complete: tests/server/requirements.txt tests/server/requirements-dev.txt | $(STAMPS)/system
+	$(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/server/requirements.txt -r tests/server/requirements-dev.txt
+	@touch $@
+
+$(NODE)/node_modules/.complete: $(NODE)/package.json $(NODE)/package-lock.json | $(STAMPS)/system
+	npm ci --prefix $(NODE) --no-audit --no-fund
+	@touch $@
+
+build: $(STAMPS)/library $(STAMPS)/python $(STAMPS)/node $(STAMPS)/demo/retrieval ## Build the C library, the bindings and the demo
+
+# Programs look for the library by its soname, which carries the version of the ABI.
+$(STAMPS)/library: $(CORE_SOURCES) $(FFI_SOURCES) | $(STAMPS)/system
+	cargo build --locked --release -p mlflow-trace-ffi
+	@soname=$$(readelf -d $(RELEASE)/libmlflow_trace.so | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'); \
+	ln -sfn libmlflow_trace.so $(RELEASE)/$$soname
+	@touch $@
+
+# Installed in place: changes of Python files need no build.
+$(STAMPS)/python: $(CORE_SOURCES) $(PYTHON_SOURCES) $(VENV)/.complete
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/maturin develop --quiet --locked --release --manifest-path bindings/python/Cargo.toml
+	@touch $@
+
+$(STAMPS)/node: $(CORE_SOURCES) $(NODE_SOURCES) $(NODE)/node_modules/.complete
+	npm run build --prefix $(NODE)
+	@mkdir -p examples/demo/frontend/node_modules
+	@ln -sfn ../../../../$(NODE) examples/demo/frontend/node_modules/mlflow-trace
+	@touch $@
+
+# Links a C++ program with the library where cargo left it.
+COMPILE_CXX = g++ -std=c++17 -g -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude -o $@ $< -L$(RELEASE) -lmlflow_trace -pthread -Wl,-rpath,$(RELEASE)
+RETRIEVAL := examples/demo/retrieval
+RETRIEVAL_SOURCES := $(RETRIEVAL)/retrieval.cpp $(wildcard $(RETRIEVAL)/*.hpp include/*)
+
+$(STAMPS)/demo/retrieval: $(RETRIEVAL_SOURCES) $(STAMPS)/library
+	@mkdir -p $(@D)
+	$(COMPILE_CXX)
+
+$(STAMPS)/asan/retrieval: $(RETRIEVAL_SOURCES) $(STAMPS)/library
+	@mkdir -p $(@D)
+	$(COMPILE_CXX) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+$(STAMPS)/bench/spans: tests/e2e/bench/spans.cpp $(wildcard include/*) $(STAMPS)/library
+	@mkdir -p $(@D)
+	$(COMPILE_CXX)
+
+demo: setup build ## Run the demo without a server: three services, one trace joined from their files
+	$(PYTHON) examples/demo/run.py
+
+demo-server: setup build ## Run the demo against a real MLflow server; WAIT=1 leaves the server up for a look
+	$(PYTHON) examples/demo/run.py --server $(if $(WAIT),--wait)
+
+# The lines with which the lints, cargo test, the C suites, pytest and node --test close.
+SUMMARY := '^(lint passed|test result: |[0-9]+ passed, [0-9]+ failed|=+ .*(passed|failed|error).* in .*=+$$|(\#|ℹ) (tests|pass|fail) )'
+
+test: setup build ## Run the lints and every suite against one real MLflow server
+	@rm -rf $(LOGS); mkdir -p $(LOGS)
+	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
+	echo; echo "The runners' summary lines"; \
+	for suite in lint rust c python node e2e; do \
+	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
+	done; \
+	exit $$code
+
+suites: lint test-rust test-c test-python test-node test-e2e
+
+test-rust: setup ## Test the engine and the Rust side of the C ABI
+	@mkdir -p $(LOGS)
+	cargo test --locked --workspace --exclude mlflow-trace-python --exclude mlflow-trace-node 2>&1 | tee $(LOGS)/rust.log
+
+NATIVE := $(MAKE) --no-print-directory -C tests/c LIBDIR=$(RELEASE) BUILD=$(CURDIR)/$(STAMPS)/c PYTHON=$(PYTHON)
+
+test-c: setup $(STAMPS)/library ## Test the C ABI and the C++ header; run the C and C++ quick starts
+	@mkdir -p $(LOGS)
+	@$(WITH_SERVER) $(NATIVE) test 2>&1 | tee $(LOGS)/c.log
+
+test-python: setup $(STAMPS)/python ## Test the Python binding
+	@mkdir -p $(LOGS)
+	cd bindings/python && $(WITH_SERVER) $(PYTHON) -m pytest 2>&1 | tee $(CURDIR)/$(LOGS)/python.log
+
+test-node: setup $(STAMPS)/node ## Test the Node binding
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) npm test --prefix $(NODE) 2>&1 | tee $(LOGS)/node.log
+
+test-e2e: setup build ## Test the demo and the server fixture
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/e2e 2>&1 | tee $(LOGS)/e2e.log
+
+CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/e2e/bench/*.cpp $(RETRIEVAL)/*.[ch]pp)
+RUFF := --line-length 100 --target-version py311 tests examples
+MYPY := $(VENV)/bin/mypy
+
+lint: lint-rust lint-c lint-python lint-node ## Check formatting, lints and types in all languages
+	@mkdir -p $(LOGS); echo "lint passed" | tee $(LOGS)/lint.log
+
+lint-rust: setup
+	@cargo fmt --version > /dev/null || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
+	@cargo clippy --version > /dev/null || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+lint-c: $(STAMPS)/clang-format
+	clang-format --dry-run --Werror $(CLANG_FORMAT_FILES)
+
+lint-python: setup $(STAMPS)/python
+	$(VENV)/bin/ruff check $(RUFF)
+	$(VENV)/bin/ruff format --check $(RUFF)
+	cd examples/demo && MYPYPATH=../../tests/server $(MYPY) --strict run.py server_store.py
+	cd examples/demo/agent && $(MYPY) --strict agent.py
+	$(MYPY) --strict tests/e2e/bench
+	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
+	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
+
+lint-node: $(NODE)/node_modules/.complete
+	npm run lint --prefix $(NODE)
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs'
+
+bench: setup build $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
+	cargo bench --locked -p mlflow-trace-core --bench "*"
+	$(STAMPS)/bench/spans
+	$(PYTHON) tests/e2e/bench/spans.py
+	node tests/e2e/bench/spans.mjs
+
+sanitize: setup build $(STAMPS)/asan/retrieval ## Run the C and C++ suites, quick starts and demo under AddressSanitizer and UBSan
+	$(WITH_SERVER) $(NATIVE) asan
+	$(PYTHON) examples/demo/run.py --retrieval $(STAMPS)/asan/retrieval
+
+clean: ## Remove everything that make made
+	rm -rf .build target .venv $(NODE)/node_modules $(NODE)/dist $(NODE)/*.node examples/demo/frontend/node_modules
+	rm -rf .pytest_cache .ruff_cache .mypy_cache bindings/python/.*_cache examples/demo/.*_cache examples/demo/agent/.*_cache
+	find bindings examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f bindings/python/python/mlflow_trace/*.so

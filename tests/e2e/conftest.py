@@ -1,0 +1,28 @@
+"""Puts the demo and the server fixture on the import path, and gives tests a server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+for folder in ("examples/demo", "examples/demo/agent", "tests/server"):
+    sys.path.insert(0, str(REPOSITORY / folder))
+
+from mlflow_server import SERVER_VARIABLE, MlflowServer
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The server that the suites share, or one of this session's own."""
+    shared = os.environ.get(SERVER_VARIABLE)
+    if shared:
+        yield shared
+    else:
+        with MlflowServer() as server:
+            yield server.url
