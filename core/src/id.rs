@@ -95,7 +95,11 @@ fn encode_hex(text: &mut [u8], bytes: &[u8]) {
 pub(crate) struct MlflowText([u8; 35]);
 
 impl MlflowText {
-    pub(crate) fn as_str(&self) -> &str {
+    pub(crate) fn as_bytes(&self) -> &[u8; 35] {
+        &self.0
+    }
+
+    fn as_str(&self) -> &str {
         // Always ASCII.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }

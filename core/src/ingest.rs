@@ -120,7 +120,7 @@ fn end(message: &[u8]) -> Option<()> {
     let seen = Seen::scan(message).ok()?;
     let OpenSpan { trace, is_root } = open().lock().remove(&(seen.trace_id?, seen.span_id?))?;
     let mut span = message.to_vec();
-    seen.complete(&mut span, trace.id);
+    seen.complete(&mut span, &trace);
     if let Some(finished) = trace.end_span(&span, is_root) {
         trace.state.hand_over(&trace, finished);
     }
@@ -235,12 +235,12 @@ impl Seen {
 
     /// Appends what the host left to the engine. Repeated fields and later values of singular ones
     /// may be appended to a protobuf message without touching the rest.
-    fn complete(&self, span: &mut Vec<u8>, trace_id: TraceId) {
+    fn complete(&self, span: &mut Vec<u8>, trace: &Trace) {
+        if !self.request_id {
+            span.extend_from_slice(trace.prefix.attribute());
+        }
         let mut put =
             |key: &str, value: Value<'_>| encode_key_value(span, field::ATTRIBUTES, key, value);
-        if !self.request_id {
-            put(keys::TRACE_REQUEST_ID, Value::Str(&trace_id.to_mlflow()));
-        }
         let span_type = self.span_type.as_deref().unwrap_or(span_type::UNKNOWN);
         if self.span_type.is_none() {
             put(keys::SPAN_TYPE, Value::Str(span_type));

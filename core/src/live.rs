@@ -31,8 +31,13 @@ pub(crate) struct Start<'a> {
 /// Where an attribute lies in the buffer, to replace it when it is set again.
 struct Attribute {
     hash: u32,
-    range: Range<u32>,
+    range: Range<usize>,
 }
+
+/// What most spans end with, ready-made: `mlflow.spanType` UNKNOWN, `mlflow.spanLogLevel` DEBUG, status OK.
+const UNKNOWN_TYPE: &[u8] = b"\x4a\x1c\x0a\x0fmlflow.spanType\x12\x09\x0a\x07UNKNOWN";
+const DEBUG_LEVEL: &[u8] = b"\x4a\x19\x0a\x13mlflow.spanLogLevel\x12\x02\x18\x0a";
+const STATUS_OK: &[u8] = b"\x7a\x02\x18\x01";
 
 /// The span in a slot. Its buffers outlive it, so that the next span in the slot allocates nothing.
 #[derive(Default)]
@@ -51,7 +56,8 @@ pub(crate) struct LiveSpan {
     seen: u64,
     status: StatusCode,
     status_message: String,
-    type_level: i64,
+    /// The log level that follows from the type; absent until a type is set.
+    type_level: Option<i64>,
     level: Option<i64>,
     failed: bool,
 }
@@ -70,23 +76,20 @@ impl LiveSpan {
         // "Random" is a claim about the trace id that only its maker can make.
         self.flags = start.parent.map_or(SAMPLED | RANDOM, |(_, flags)| flags);
         self.trace_state = start.trace_state;
-        self.trace = Some(start.trace);
         self.name.push_str(start.name);
 
         let out = &mut self.buffer;
-        wire::bytes_field(out, field::TRACE_ID, trace_id.bytes());
+        out.extend_from_slice(start.trace.prefix.bytes());
         wire::bytes_field(out, field::SPAN_ID, id.bytes());
         if let Some(parent) = parent {
             wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
         }
         wire::fixed64_field(out, field::START, self.start.unix);
-        self.append_attribute(
-            keys::TRACE_REQUEST_ID,
-            Value::Str(trace_id.mlflow_text().as_str()),
-        );
-        let span_type = start.span_type.unwrap_or(span_type::UNKNOWN);
-        self.type_level = span_type::default_level(span_type);
-        self.append_attribute(keys::SPAN_TYPE, Value::Str(span_type));
+        self.trace = Some(start.trace);
+        if let Some(name) = start.span_type {
+            self.type_level = Some(span_type::default_level(name));
+            self.append_attribute(keys::SPAN_TYPE, Value::Str(name));
+        }
         if let Some(time) = start.start_time_ns {
             self.append_attribute(keys::SPAN_START_TIME_NS, Value::Int(time as i64));
         }
@@ -108,6 +111,7 @@ impl LiveSpan {
         self.attributes
             .shrink_to(KEEP_CAPACITY / size_of::<Attribute>());
         self.status = StatusCode::Unset;
+        self.type_level = None;
         self.level = None;
         self.failed = false;
     }
@@ -152,13 +156,15 @@ impl LiveSpan {
         }
     }
 
-    /// Sets or replaces an attribute. An empty key is ignored, as OpenTelemetry asks.
+    /// Sets or replaces an attribute. An empty key is ignored, as OpenTelemetry asks, and so is the
+    /// trace's own id, which servers recompute.
     pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
-        if key.is_empty() {
-            return;
-        }
         match (key, value) {
-            (keys::SPAN_TYPE, Value::Str(name)) => self.type_level = span_type::default_level(name),
+            ("" | keys::TRACE_REQUEST_ID, _) => return,
+            (keys::SPAN_TYPE, Value::Str(name)) => {
+                self.type_level = Some(span_type::default_level(name));
+            }
+            (keys::SPAN_TYPE, _) => self.type_level = Some(span_type::DEBUG),
             (keys::SPAN_LOG_LEVEL, Value::Int(level)) => self.level = Some(level),
             _ => {}
         }
@@ -167,13 +173,13 @@ impl LiveSpan {
     }
 
     fn append_attribute(&mut self, key: &str, value: Value<'_>) {
-        let start = self.buffer.len() as u32;
+        let start = self.buffer.len();
         value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
         let hash = hash(key);
         self.seen |= bit(hash);
         self.attributes.push(Attribute {
             hash,
-            range: start..self.buffer.len() as u32,
+            range: start..self.buffer.len(),
         });
     }
 
@@ -196,8 +202,7 @@ impl LiveSpan {
 
     /// The key and the encoded `AnyValue` of an attribute, as they were written.
     fn key_value(&self, attribute: &Attribute) -> impl Iterator<Item = &[u8]> {
-        let Range { start, end } = attribute.range;
-        let field = &self.buffer[start as usize..end as usize];
+        let field = &self.buffer[attribute.range.clone()];
         let message = Fields::new(field).find_map(|field| field.ok()?.bytes());
         Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
     }
@@ -207,7 +212,7 @@ impl LiveSpan {
             return;
         };
         let Range { start, end } = self.attributes.remove(index).range;
-        self.buffer.drain(start as usize..end as usize);
+        self.buffer.drain(start..end);
         for attribute in &mut self.attributes[index..] {
             attribute.range.start -= end - start;
             attribute.range.end -= end - start;
@@ -251,13 +256,7 @@ impl LiveSpan {
         if self.status != StatusCode::Error {
             self.status = StatusCode::Ok;
         }
-        let level = self.level.unwrap_or(self.type_level);
-        let level = if self.failed {
-            level.max(span_type::ERROR)
-        } else {
-            level
-        };
-        self.set_attribute(keys::SPAN_LOG_LEVEL, Value::Int(level));
+        self.finish_level();
         let end = end_time_ns
             .unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()))
             .max(self.start.unix);
@@ -265,6 +264,23 @@ impl LiveSpan {
         self.write_tail(&mut out, end);
         self.buffer = out;
         &self.buffer
+    }
+
+    /// Writes the log level: what was set, or what follows from the type; an exception raises it.
+    fn finish_level(&mut self) {
+        let plain = self.type_level.is_none() && !self.failed;
+        if plain && self.find_attribute(keys::SPAN_LOG_LEVEL).is_none() {
+            return self.buffer.extend_from_slice(DEBUG_LEVEL);
+        }
+        let level = self.level.or(self.type_level).unwrap_or(span_type::DEBUG);
+        let raised = if self.failed {
+            level.max(span_type::ERROR)
+        } else {
+            level
+        };
+        if self.level != Some(raised) {
+            self.set_attribute(keys::SPAN_LOG_LEVEL, Value::Int(raised));
+        }
     }
 
     /// The message as it would be if the span ended now, for reading a live span.
@@ -275,6 +291,9 @@ impl LiveSpan {
     }
 
     fn write_tail(&self, out: &mut Vec<u8>, end: u64) {
+        if self.type_level.is_none() {
+            out.extend_from_slice(UNKNOWN_TYPE);
+        }
         wire::bytes_field(out, field::NAME, self.name.as_bytes());
         if end != 0 {
             wire::fixed64_field(out, field::END, end);
@@ -282,13 +301,15 @@ impl LiveSpan {
         if let Some(state) = &self.trace_state {
             wire::bytes_field(out, field::TRACE_STATE, state.as_bytes());
         }
-        if self.status != StatusCode::Unset {
-            wire::message_field(out, field::STATUS, |out| {
+        match self.status {
+            StatusCode::Unset => {}
+            StatusCode::Ok => out.extend_from_slice(STATUS_OK),
+            StatusCode::Error => wire::message_field(out, field::STATUS, |out| {
                 if !self.status_message.is_empty() {
                     wire::bytes_field(out, 2, self.status_message.as_bytes());
                 }
-                wire::varint_field(out, 3, self.status as u64);
-            });
+                wire::varint_field(out, 3, StatusCode::Error as u64);
+            }),
         }
     }
 }
@@ -309,4 +330,35 @@ fn hash(key: &str) -> u32 {
 
 fn bit(hash: u32) -> u64 {
     1 << (hash % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::encode_key_value;
+
+    #[test]
+    fn ready_made_fields_are_what_would_be_encoded() {
+        for (ready, key, value) in [
+            (
+                UNKNOWN_TYPE,
+                keys::SPAN_TYPE,
+                Value::Str(span_type::UNKNOWN),
+            ),
+            (
+                DEBUG_LEVEL,
+                keys::SPAN_LOG_LEVEL,
+                Value::Int(span_type::DEBUG),
+            ),
+        ] {
+            let mut encoded = Vec::new();
+            encode_key_value(&mut encoded, field::ATTRIBUTES, key, value);
+            assert_eq!(ready, encoded);
+        }
+        let mut status = Vec::new();
+        wire::message_field(&mut status, field::STATUS, |out| {
+            wire::varint_field(out, 3, 1)
+        });
+        assert_eq!(STATUS_OK, status);
+    }
 }

@@ -168,9 +168,37 @@ pub(crate) enum Experiment {
     Name(String),
 }
 
+/// What every span of a trace begins with, encoded once: the trace id and `mlflow.traceRequestId`.
+pub(crate) struct Prefix([u8; Prefix::LENGTH]);
+
+impl Prefix {
+    const LENGTH: usize = 82;
+    /// Where the attribute begins.
+    const ATTRIBUTE: usize = 18;
+
+    fn new(id: TraceId) -> Self {
+        let mut out = *b"\x0a\x10................\
+            \x4a\x3e\x0a\x15mlflow.traceRequestId\x12\x25\x0a\x23...................................";
+        out[2..Self::ATTRIBUTE].copy_from_slice(id.bytes());
+        out[Self::LENGTH - 35..].copy_from_slice(id.mlflow_text().as_bytes());
+        Prefix(out)
+    }
+
+    /// Both fields of the `Span` message.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The attribute alone.
+    pub(crate) fn attribute(&self) -> &[u8] {
+        &self.0[Self::ATTRIBUTE..]
+    }
+}
+
 /// The state that the open spans of one trace share.
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
+    pub(crate) prefix: Prefix,
     /// Rooted in another process: its spans are sent, its information is the other's business.
     pub(crate) remote: bool,
     pub(crate) destination: Arc<Destination>,
@@ -202,6 +230,7 @@ impl Trace {
     ) -> Self {
         Trace {
             id,
+            prefix: Prefix::new(id),
             remote,
             destination,
             state,
@@ -364,6 +393,24 @@ mod tests {
         };
         let state = State::new(crate::Config::new());
         Trace::new(TraceId::generate(), remote, Arc::new(destination), state)
+    }
+
+    #[test]
+    fn the_prefix_is_what_would_be_encoded() {
+        use crate::mlflow::keys;
+        use crate::otlp::span as field;
+        use crate::value::{Value, encode_key_value};
+        let id = TraceId::generate();
+        let mut encoded = Vec::new();
+        wire::bytes_field(&mut encoded, field::TRACE_ID, id.bytes());
+        let request_id = Value::Str(&id.to_mlflow());
+        encode_key_value(
+            &mut encoded,
+            field::ATTRIBUTES,
+            keys::TRACE_REQUEST_ID,
+            request_id,
+        );
+        assert_eq!(Prefix::new(id).bytes(), encoded);
     }
 
     #[test]
