@@ -10,6 +10,7 @@
 //! A span writes its OTLP bytes as its fields are set; exporting is concatenation. Each [`Tracer`]
 //! has one thread of its own, on which everything that can wait happens.
 
+mod buffers;
 mod clock;
 mod export;
 mod ingest;

@@ -88,10 +88,11 @@ impl LiveSpan {
         self.trace = Some(start.trace);
         if let Some(name) = start.span_type {
             self.type_level = Some(span_type::default_level(name));
-            self.append_attribute(keys::SPAN_TYPE, Value::Str(name));
+            self.append_attribute(keys::SPAN_TYPE, hash(keys::SPAN_TYPE), Value::Str(name));
         }
         if let Some(time) = start.start_time_ns {
-            self.append_attribute(keys::SPAN_START_TIME_NS, Value::Int(time as i64));
+            let key = keys::SPAN_START_TIME_NS;
+            self.append_attribute(key, hash(key), Value::Int(time as i64));
         }
     }
 
@@ -168,14 +169,14 @@ impl LiveSpan {
             (keys::SPAN_LOG_LEVEL, Value::Int(level)) => self.level = Some(level),
             _ => {}
         }
-        self.remove_attribute(key);
-        self.append_attribute(key, value);
+        let hash = hash(key);
+        self.remove_attribute(key, hash);
+        self.append_attribute(key, hash, value);
     }
 
-    fn append_attribute(&mut self, key: &str, value: Value<'_>) {
+    fn append_attribute(&mut self, key: &str, hash: u32, value: Value<'_>) {
         let start = self.buffer.len();
         value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
-        let hash = hash(key);
         self.seen |= bit(hash);
         self.attributes.push(Attribute {
             hash,
@@ -185,13 +186,12 @@ impl LiveSpan {
 
     /// Whether an attribute was set to anything but null.
     pub(crate) fn has_attribute(&self, key: &str) -> bool {
-        self.find_attribute(key)
+        self.find_attribute(key, hash(key))
             .and_then(|index| self.key_value(&self.attributes[index]).nth(1))
             .is_some_and(|any_value| !any_value.is_empty())
     }
 
-    fn find_attribute(&self, key: &str) -> Option<usize> {
-        let hash = hash(key);
+    fn find_attribute(&self, key: &str, hash: u32) -> Option<usize> {
         if self.seen & bit(hash) == 0 {
             return None;
         }
@@ -207,8 +207,8 @@ impl LiveSpan {
         Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
     }
 
-    fn remove_attribute(&mut self, key: &str) {
-        let Some(index) = self.find_attribute(key) else {
+    fn remove_attribute(&mut self, key: &str, hash: u32) {
+        let Some(index) = self.find_attribute(key, hash) else {
             return;
         };
         let Range { start, end } = self.attributes.remove(index).range;
@@ -269,7 +269,8 @@ impl LiveSpan {
     /// Writes the log level: what was set, or what follows from the type; an exception raises it.
     fn finish_level(&mut self) {
         let plain = self.type_level.is_none() && !self.failed;
-        if plain && self.find_attribute(keys::SPAN_LOG_LEVEL).is_none() {
+        let key = keys::SPAN_LOG_LEVEL;
+        if plain && self.find_attribute(key, hash(key)).is_none() {
             return self.buffer.extend_from_slice(DEBUG_LEVEL);
         }
         let level = self.level.or(self.type_level).unwrap_or(span_type::DEBUG);
@@ -316,6 +317,7 @@ impl LiveSpan {
 
 /// Tells a handful of keys apart: their length and their last eight bytes, which differ where keys
 /// share a prefix.
+#[inline]
 fn hash(key: &str) -> u32 {
     let bytes = key.as_bytes();
     let tail = match bytes.last_chunk::<8>() {

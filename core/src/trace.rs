@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::lock::Mutex;
 use serde_json::Value;
 
+use crate::buffers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TraceId;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
@@ -266,6 +267,9 @@ impl Trace {
             // Given up at shutdown and counted there.
             return None;
         }
+        if shared.ended == 0 {
+            shared.spans = buffers::take();
+        }
         shared.spans.reserve(wire::field_len(span.len()));
         wire::bytes_field(&mut shared.spans, SCOPE_SPANS_SPANS, span);
         shared.ended += 1;
@@ -338,6 +342,12 @@ pub(crate) struct Finished {
     pub(crate) spans: Vec<u8>,
     pub(crate) span_count: u32,
     pub(crate) progress: Progress,
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        buffers::give(std::mem::take(&mut self.spans));
+    }
 }
 
 /// How far the delivery of a trace got, so that a retry sends nothing twice.
