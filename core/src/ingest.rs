@@ -28,10 +28,10 @@ use crate::state::State;
 use crate::trace::{Destination, Trace, TraceUpdate};
 use crate::value::{Value, any_value, encode_key_value};
 
-const START: u8 = 1;
-const SPAN: u8 = 2;
+pub(crate) const START: u8 = 1;
+pub(crate) const SPAN: u8 = 2;
 const UPDATE: u8 = 3;
-const LOST: u8 = 4;
+pub(crate) const LOST: u8 = 4;
 
 const HEADER: usize = 8;
 
@@ -88,7 +88,7 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
     let trace = match announced {
         Some(parent) if parent.trace.open_span() => parent.trace,
         _ if parent.is_valid() => state.join(trace_id, destination),
-        _ => state.open_trace(root(state, destination, trace_id, context)),
+        _ => begin(state, destination, trace_id, context),
     };
     trace.state.shared.counters.create();
     let span = OpenSpan {
@@ -107,8 +107,13 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
 }
 
 /// A trace that begins here, with what the host set at its start.
-fn root(state: &Arc<State>, destination: &Arc<Destination>, id: TraceId, context: &[u8]) -> Trace {
-    let trace = Trace::new(id, false, destination.clone(), state.clone());
+fn begin(
+    state: &Arc<State>,
+    destination: &Arc<Destination>,
+    id: TraceId,
+    context: &[u8],
+) -> Arc<Trace> {
+    let trace = state.root(id, destination);
     let update = std::str::from_utf8(context).map(TraceUpdate::from_json);
     if let Ok(Ok(update)) = update {
         trace.update(&update);

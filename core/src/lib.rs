@@ -12,6 +12,7 @@
 
 mod buffers;
 mod clock;
+mod depth;
 mod export;
 mod ingest;
 mod live;
@@ -30,6 +31,7 @@ pub mod diagnostics;
 pub mod error;
 pub mod id;
 pub mod json;
+pub mod otel;
 pub mod process;
 pub mod propagation;
 pub mod span;

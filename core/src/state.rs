@@ -75,6 +75,24 @@ impl State {
         trace
     }
 
+    /// The trace of a root whose id somebody else made, with its first span open. Spans of it may have
+    /// been taken for the local part of a remote trace so far.
+    pub(crate) fn root(
+        self: &Arc<Self>,
+        id: TraceId,
+        destination: &Arc<Destination>,
+    ) -> Arc<Trace> {
+        let mut shard = self.shard(id).lock();
+        if let Some(trace) = shard.get(&id)
+            && trace.open_root()
+        {
+            return trace.clone();
+        }
+        let trace = Arc::new(Trace::new(id, false, destination.clone(), self.clone()));
+        shard.insert(id, trace.clone());
+        trace
+    }
+
     /// An open trace.
     pub(crate) fn find(&self, id: TraceId) -> Option<Arc<Trace>> {
         self.shard(id).lock().get(&id).cloned()

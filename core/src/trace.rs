@@ -200,8 +200,6 @@ impl Prefix {
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
     pub(crate) prefix: Prefix,
-    /// Rooted in another process: its spans are sent, its information is the other's business.
-    pub(crate) remote: bool,
     pub(crate) destination: Arc<Destination>,
     /// The tracer that it belongs to.
     pub(crate) state: Arc<State>,
@@ -211,6 +209,8 @@ pub(crate) struct Trace {
 #[derive(Default)]
 struct Shared {
     open: u32,
+    /// Rooted in another process: its spans are sent, its information is the other's business.
+    remote: bool,
     root_ended: bool,
     /// Completed and handed over: late spans need a new trace.
     closed: bool,
@@ -232,11 +232,11 @@ impl Trace {
         Trace {
             id,
             prefix: Prefix::new(id),
-            remote,
             destination,
             state,
             shared: Mutex::new(Shared {
                 open: 1,
+                remote,
                 ..Shared::default()
             }),
         }
@@ -247,6 +247,16 @@ impl Trace {
         let mut shared = self.shared.lock();
         if !shared.closed {
             shared.open += 1;
+        }
+        !shared.closed
+    }
+
+    /// As [`Self::open_span`], for the root of a trace that was taken for a remote one.
+    pub(crate) fn open_root(&self) -> bool {
+        let mut shared = self.shared.lock();
+        if !shared.closed {
+            shared.open += 1;
+            shared.remote = false;
         }
         !shared.closed
     }
@@ -275,7 +285,7 @@ impl Trace {
         shared.ended += 1;
         shared.open = shared.open.saturating_sub(1);
         shared.root_ended |= is_root;
-        let complete = shared.open == 0 && (shared.root_ended || self.remote);
+        let complete = shared.open == 0 && (shared.root_ended || shared.remote);
         complete.then(|| self.close(&mut shared))
     }
 
@@ -309,7 +319,7 @@ impl Trace {
         Finished {
             id: self.id,
             destination: self.destination.clone(),
-            has_info: !self.remote && shared.root_ended,
+            has_info: !shared.remote && shared.root_ended,
             update: shared.update.take(),
             spans: std::mem::take(&mut shared.spans),
             span_count: shared.ended,

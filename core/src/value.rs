@@ -4,6 +4,7 @@
 //! without loss: scalars natively; objects and arrays as JSON text in `string_value`, which the
 //! server decodes. `docs/decisions/0003-encode-once-attributes.md` has the reasons.
 
+use crate::depth;
 use crate::otlp::wire;
 
 /// A value of a span attribute, input, output, event or link.
@@ -46,7 +47,7 @@ fn classify(text: &str) -> Json<'_> {
     let trimmed = text.trim();
     let scalar = match trimmed.as_bytes().first() {
         // Containers travel as they are; whether they parse is the reader's business.
-        Some(b'{' | b'[') => return Json::Text(text.into()),
+        Some(b'{' | b'[') => return Json::Text(depth::limit(text)),
         Some(b'"') => {
             return match serde_json::from_str::<String>(trimmed) {
                 Ok(decoded) => Json::Text(decoded.into()),

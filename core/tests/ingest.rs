@@ -117,6 +117,22 @@ fn a_span_announced_twice_is_one_span_and_one_lost() {
 }
 
 #[test]
+fn a_root_may_be_announced_after_its_child() {
+    let tracer = memory_tracer();
+    let frames = [
+        start(6, 2, 1, ""),
+        start(6, 1, 0, ""),
+        end(6, 1, 0, "root", &[]),
+        end(6, 2, 1, "child", &[]),
+    ];
+    assert_eq!(tracer.drain(&frames.concat()), 0);
+    let traces = traces(&tracer);
+    assert_eq!(traces.len(), 1);
+    assert_eq!(traces[0]["info"]["tags"]["mlflow.traceName"], "root");
+    assert_eq!(tracer.stats().pending, 0);
+}
+
+#[test]
 fn malformed_frames_are_counted_and_harmless() {
     let tracer = memory_tracer();
     let good = [start(3, 1, 0, "not json"), end(3, 1, 0, "root", &[])].concat();
