@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e lint lint-rust lint-c lint-python lint-node bench sanitize clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity lint lint-rust lint-c lint-python lint-node bench sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,12 +129,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c python node e2e; do \
+	for suite in lint rust c python node e2e parity; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c test-python test-node test-e2e
+suites: lint test-rust test-c test-python test-node test-e2e parity
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -157,6 +157,10 @@ test-node: setup $(STAMPS)/node ## Test the Node binding
 test-e2e: setup build ## Test the demo and the server fixture
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/e2e 2>&1 | tee $(LOGS)/e2e.log
+
+parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK and with ours, and compare what the server has
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
 CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/e2e/bench/*.cpp $(RETRIEVAL)/*.[ch]pp)
 RUFF := --line-length 100 --target-version py311 tests examples
@@ -181,6 +185,7 @@ lint-python: setup $(STAMPS)/python
 	cd examples/demo/agent && $(MYPY) --strict agent.py
 	$(MYPY) --strict tests/e2e/bench
 	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
+	$(MYPY) --strict tests/parity/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete

@@ -63,20 +63,40 @@ pub fn write_f64(out: &mut String, number: f64) {
             "\"-Infinity\""
         });
     }
-    let magnitude = number.abs();
-    if number != 0.0 && !(1e-4..1e16).contains(&magnitude) {
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = match exponent.strip_prefix('-') {
-            Some(rest) => ('-', rest),
-            None => ('+', exponent),
-        };
-        let _ = write!(out, "{digits}e{sign}{exponent:0>2}");
-    } else if number.fract() == 0.0 {
-        let _ = write!(out, "{number:.1}");
-    } else {
-        let _ = write!(out, "{number}");
+    let Some(shortest) = serde_json::Number::from_f64(number) else {
+        return;
+    };
+    let start = out.len();
+    // Like Python, serde_json writes the shortest digits that read back as this number, of two such the
+    // nearer, and of two as near the even one. The standard library rounds ties away from zero.
+    let _ = write!(out, "{shortest}");
+    if number != 0.0 && !(1e-4..1e16).contains(&number.abs()) {
+        let text = out.split_off(start);
+        write_scientific(out, &text);
     }
+}
+
+/// Rewrites a number as Python's `repr` does where it takes an exponent: `1.5e-07`, `1e+16`.
+fn write_scientific(out: &mut String, text: &str) {
+    let (sign, text) = text
+        .strip_prefix('-')
+        .map_or(("", text), |rest| ("-", rest));
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches('0');
+    let leading = digits.len() - significant.len();
+    let shift = whole.len() as i32 - 1 - leading as i32;
+    let exponent = exponent.parse::<i32>().unwrap_or(0) + shift;
+    let (first, rest) = significant.split_at(1.min(significant.len()));
+    let rest = rest.trim_end_matches('0');
+    let point = if rest.is_empty() { "" } else { "." };
+    let direction = if exponent < 0 { '-' } else { '+' };
+    let _ = write!(
+        out,
+        "{sign}{first}{point}{rest}e{direction}{:02}",
+        exponent.abs()
+    );
 }
 
 /// Appends any JSON value.
@@ -241,7 +261,14 @@ mod tests {
             (0.1, "0.1"),
             (1e-5, "1e-05"),
             (1.5e-7, "1.5e-07"),
+            (-1.25e-5, "-1.25e-05"),
+            (9.999e-5, "9.999e-05"),
+            (1e-4, "0.0001"),
+            (5e-324, "5e-324"),
             (1e16, "1e+16"),
+            (-1.5e16, "-1.5e+16"),
+            (733082449316978.0 + 0.25, "733082449316978.2"),
+            (733082449316978.0 + 0.75, "733082449316978.8"),
             (123456789012345.0, "123456789012345.0"),
             (1e100, "1e+100"),
             (f64::NAN, "\"NaN\""),

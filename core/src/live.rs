@@ -148,7 +148,11 @@ impl LiveSpan {
         self.name.push_str(name);
     }
 
+    /// OK is final and UNSET changes nothing, as OpenTelemetry asks.
     pub(crate) fn set_status(&mut self, status: StatusCode, message: &str) {
+        if self.status == StatusCode::Ok || status == StatusCode::Unset {
+            return;
+        }
         self.status = status;
         self.status_message.clear();
         // OpenTelemetry keeps a description for errors only.
@@ -231,7 +235,7 @@ impl LiveSpan {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
             for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                value::encode_key_value(out, 3, key, *value);
+                value::encode_native_key_value(out, 3, key, *value);
             }
         });
     }
@@ -246,7 +250,7 @@ impl LiveSpan {
             wire::bytes_field(out, 1, trace_id.bytes());
             wire::bytes_field(out, 2, span_id.bytes());
             for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                value::encode_key_value(out, 4, key, *value);
+                value::encode_native_key_value(out, 4, key, *value);
             }
         });
     }

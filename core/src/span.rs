@@ -156,7 +156,7 @@ impl Span {
         self.record(|live| live.add_link(trace_id, span_id, attributes))
     }
 
-    /// Sets the status. The message is kept for errors only.
+    /// Sets the status. The message is kept for errors only; OK is final and UNSET changes nothing.
     pub fn set_status(self, status: StatusCode, message: &str) -> Recorded {
         self.record(|live| live.set_status(status, message))
     }

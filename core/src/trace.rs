@@ -367,6 +367,8 @@ pub(crate) struct Progress {
     pub(crate) settled: bool,
     pub(crate) info_sent: bool,
     pub(crate) spans_sent: bool,
+    /// The server refused these very spans; they may still go into an artifact.
+    pub(crate) spans_refused: bool,
     /// The server said that it keeps spans in its database.
     pub(crate) stored: bool,
     /// Where the server wants artifacts of the trace.
@@ -389,7 +391,7 @@ impl Progress {
 
     /// Whether its spans are still to be sent.
     pub(crate) fn lacks_spans(&self) -> bool {
-        !self.settled && !self.spans_sent
+        !self.settled && !self.spans_sent && !self.spans_refused
     }
 }
 

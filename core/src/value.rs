@@ -179,6 +179,48 @@ pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value:
     });
 }
 
+/// As [`encode_key_value`], for events and links: servers do not decode JSON text there, so objects and
+/// arrays are written natively.
+pub(crate) fn encode_native_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
+    let container = match value {
+        Value::Json(text) if text.trim_start().starts_with(['{', '[']) => {
+            serde_json::from_str::<serde_json::Value>(&depth::limit(text)).ok()
+        }
+        _ => None,
+    };
+    match container {
+        None => encode_key_value(out, number, key, value),
+        Some(container) => wire::message_field(out, number, |out| {
+            wire::bytes_field(out, 1, key.as_bytes());
+            wire::message_field(out, 2, |out| encode_native(out, &container));
+        }),
+    }
+}
+
+fn encode_native(out: &mut Vec<u8>, value: &serde_json::Value) {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => {}
+        Json::Bool(flag) => encode(out, Value::Bool(*flag)),
+        Json::String(text) => encode(out, Value::Str(text)),
+        // Digits beyond 64 bits stay text, as everywhere.
+        Json::Number(number) => encode(out, Value::Json(&number.to_string())),
+        Json::Array(items) => wire::message_field(out, any_value::ARRAY, |out| {
+            for item in items {
+                wire::message_field(out, 1, |out| encode_native(out, item));
+            }
+        }),
+        Json::Object(members) => wire::message_field(out, any_value::KVLIST, |out| {
+            for (key, item) in members {
+                wire::message_field(out, 1, |out| {
+                    wire::bytes_field(out, 1, key.as_bytes());
+                    wire::message_field(out, 2, |out| encode_native(out, item));
+                });
+            }
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

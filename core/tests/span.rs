@@ -105,6 +105,47 @@ fn an_exception_marks_the_span_and_raises_its_level() {
 }
 
 #[test]
+fn ok_is_final() {
+    let tracer = memory_tracer();
+    let root = tracer.start(SpanStart::new("root"));
+    root.set_status(StatusCode::Error, "first").unwrap();
+    root.set_status(StatusCode::Unset, "").unwrap();
+    assert_eq!(root.snapshot().unwrap()["status"]["message"], "first");
+    root.set_status(StatusCode::Ok, "").unwrap();
+    root.record_exception("ValueError", "late", "").unwrap();
+    root.end().unwrap();
+    let traces = traces(&tracer);
+    assert_eq!(traces[0]["info"]["state"], "OK");
+    let root = span(&traces[0], "root");
+    assert_eq!(
+        root["status"],
+        json!({"code": "STATUS_CODE_OK", "message": ""})
+    );
+    assert_eq!(root["attributes"]["mlflow.spanLogLevel"], "40");
+}
+
+#[test]
+fn containers_in_events_and_links_are_native() {
+    let tracer = memory_tracer();
+    let root = tracer.start(SpanStart::new("root"));
+    let value = Value::Json(r#"{"a": [1, [2.5, null]], "b": {}}"#);
+    root.add_event("e", Some(1), &[("v", value), ("n", Value::Json("5"))])
+        .unwrap();
+    let context = root.context().unwrap();
+    root.add_link(context.trace_id, context.span_id, &[("v", value)])
+        .unwrap();
+    root.end().unwrap();
+    let traces = traces(&tracer);
+    let root = span(&traces[0], "root");
+    let native = json!({"a": [1, [2.5, null]], "b": {}});
+    assert_eq!(
+        root["events"][0]["attributes"],
+        json!({"v": native, "n": 5})
+    );
+    assert_eq!(root["links"][0]["attributes"], json!({"v": native}));
+}
+
+#[test]
 fn a_child_may_outlive_its_root() {
     let tracer = memory_tracer();
     let root = tracer.start(SpanStart::new("root"));

@@ -349,7 +349,6 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     if (this.hasRemoteParent || (this.parentHigh | this.parentLow) === 0) lastActiveTrace = this.trace;
     if (this.isWatched) noteEnd(this);
     try {
-      // An engine that took over meanwhile has yet to hear of this span.
       recorded(writeSpan(this));
     } catch (error) {
       report(`a span was lost: ${describeException(error).message}`);
@@ -369,6 +368,8 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     const isObject = typeof status === 'object';
     const code = toStatusCode(isObject ? status.statusCode : status);
     if (code === undefined) throw new RangeError(`${toText(status)} is none of OK, ERROR, UNSET`);
+    // OK is final and UNSET changes nothing, as OpenTelemetry asks.
+    if (this.statusCode === SpanStatusCode.OK || code === SpanStatusCode.UNSET) return;
     const text = description ?? (isObject ? status.description : '');
     this.statusCode = code;
     this.isError = code === SpanStatusCode.ERROR;

@@ -1,12 +1,13 @@
-//! Attributes of events: scalars and lists of scalars as they are, everything else as text.
+//! Attributes of events: scalars and lists of scalars as they are, other containers as JSON (which the
+//! engine writes natively there), everything else as `str(value)`.
 
 use mlflow_trace_core::Value;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::error::warn;
 use crate::json;
-use crate::text::text_of;
+use crate::text::{repr_of, str_of, text_of};
 
 /// An attribute value that outlives the host object it was read from.
 pub(crate) enum Owned {
@@ -41,28 +42,38 @@ impl Owned {
 
     fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(list) = value.cast::<PyList>() {
-            return list
-                .iter()
-                .map(|item| Owned::scalar(&item))
-                .collect::<PyResult<_>>()
-                .map(Owned::Array);
+            return Owned::sequence(value, list.iter());
         }
         if let Ok(tuple) = value.cast::<PyTuple>() {
-            return tuple
-                .iter()
-                .map(|item| Owned::scalar(&item))
-                .collect::<PyResult<_>>()
-                .map(Owned::Array);
+            return Owned::sequence(value, tuple.iter());
         }
-        Owned::scalar(value)
+        Owned::single(value)
     }
 
-    fn scalar(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Ok(bytes) = value.cast::<PyBytes>()
-            && let Ok(text) = std::str::from_utf8(bytes.as_bytes())
-        {
-            // As OpenTelemetry does with event attributes.
-            return Ok(Owned::Str(text.to_owned()));
+    /// A list of scalars as it is; one with containers inside as JSON.
+    fn sequence<'py>(
+        value: &Bound<'py, PyAny>,
+        items: impl Iterator<Item = Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let items: Vec<_> = items.collect();
+        match items.iter().any(is_container) {
+            true => Owned::single(value),
+            false => items
+                .iter()
+                .map(Owned::single)
+                .collect::<PyResult<_>>()
+                .map(Owned::Array),
+        }
+    }
+
+    fn single(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if !is_container(value) && !is_scalar(value) {
+            // As OpenTelemetry does with event attributes, dataclasses included.
+            return match value.is_instance_of::<PyBytes>() {
+                true => repr_of(value),
+                false => str_of(value),
+            }
+            .map(Owned::Str);
         }
         json::with_value(value, |value| match value {
             Value::Null | Value::Array(_) => Owned::Null,
@@ -106,4 +117,17 @@ pub(crate) fn with_attributes<R>(
         .map(|((key, value), items)| (key.as_str(), value.borrowed(items)))
         .collect();
     record(&borrowed)
+}
+
+fn is_container(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+}
+
+fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
 }

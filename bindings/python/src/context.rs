@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use mlflow_trace_core::{Parent, SpanContext, SpanId, TraceId, Tracer, inject};
+use mlflow_trace_core::{Parent, SpanContext, SpanId, TraceId, TraceUpdate, Tracer, inject};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 use crate::error::invalid_argument;
 use crate::lock::lock;
-use crate::settings::{Settings, merge, optional_text, pairs, tags};
+use crate::settings::{Settings, optional_text, pairs, tags};
 use crate::span::LiveSpan;
 
 /// Bound methods of the context variable.
@@ -260,32 +260,57 @@ pub(crate) fn note_last(py: Python<'_>, id: TraceId) {
     let _ = Bound::new(py, frame).and_then(|frame| enter(py, frame.as_any()));
 }
 
+/// What a scope makes current.
+enum Content {
+    Value(Py<PyAny>),
+    /// Settings on top of those that hold where the scope is entered.
+    Settings(Settings),
+}
+
 /// Makes a span or a scope current while it is entered; a span is not ended on exit.
 #[pyclass(frozen, module = "mlflow_trace._native")]
 pub(crate) struct ContextScope {
-    value: Py<PyAny>,
-    token: Mutex<Option<Py<PyAny>>>,
+    content: Content,
+    /// One for each time that the scope was entered and not yet left.
+    tokens: Mutex<Vec<Option<Py<PyAny>>>>,
 }
 
 impl ContextScope {
-    fn new(value: Bound<'_, PyAny>) -> Self {
+    fn new(content: Content) -> Self {
         ContextScope {
-            value: value.unbind(),
-            token: Mutex::new(None),
+            content,
+            tokens: Mutex::new(Vec::new()),
         }
     }
 
     fn of_frame(py: Python<'_>, frame: Frame) -> PyResult<Self> {
-        Ok(ContextScope::new(Bound::new(py, frame)?.into_any()))
+        let value = Bound::new(py, frame)?.into_any().unbind();
+        Ok(ContextScope::new(Content::Value(value)))
+    }
+
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.content {
+            Content::Value(value) => Ok(value.bind(py).clone()),
+            Content::Settings(settings) => {
+                let current = Current::read(py);
+                let frame = Frame {
+                    settings: Some(Arc::new(current.place().settings().with(settings))),
+                    ..current.frame(py)
+                };
+                Ok(Bound::new(py, frame)?.into_any())
+            }
+        }
     }
 }
 
 #[pymethods]
 impl ContextScope {
     fn __enter__(&self, py: Python<'_>) {
-        let token = enter(py, self.value.bind(py)).ok().map(Bound::unbind);
-        let replaced = std::mem::replace(&mut *lock(&self.token), token);
-        drop(replaced);
+        let value = self.value(py);
+        let token = value
+            .and_then(|value| enter(py, &value).map(Bound::unbind))
+            .ok();
+        lock(&self.tokens).push(token);
     }
 
     #[pyo3(signature = (exc_type, exc_value, traceback, /))]
@@ -297,8 +322,8 @@ impl ContextScope {
         exc_value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) {
-        let token = lock(&self.token).take();
-        let Some(token) = token else {
+        let token = lock(&self.tokens).pop();
+        let Some(token) = token.flatten() else {
             return;
         };
         let last = Current::read(py).last();
@@ -311,7 +336,7 @@ impl ContextScope {
 
 /// The scope in which `span` is the active span.
 pub(crate) fn activation(span: Bound<'_, LiveSpan>) -> ContextScope {
-    ContextScope::new(span.into_any())
+    ContextScope::new(Content::Value(span.into_any().unbind()))
 }
 
 /// The scope in which nothing is recorded.
@@ -368,26 +393,21 @@ pub(crate) fn trace_scope(
     session_id: Option<&Bound<'_, PyAny>>,
     user: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<ContextScope> {
-    let current = Current::read(py);
-    let mut settings = current.place().settings();
-    merge(&mut settings.update.metadata, pairs("metadata", metadata)?);
-    merge(&mut settings.update.tags, self::tags(tags)?);
-    if let Some(session) = optional_text(session_id)? {
-        settings.update.session_id = Some(session);
-    }
-    if let Some(user) = optional_text(user)? {
-        settings.update.user = Some(user);
-    }
-    if let Some(enabled) = enabled {
+    let enabled = enabled.map(|enabled| {
         let enabled = enabled.is_truthy();
-        settings.enabled =
-            Some(enabled.map_err(|_| invalid_argument(py, "`enabled` must be a bool"))?);
-    }
-    let frame = Frame {
-        settings: Some(Arc::new(settings)),
-        ..current.frame(py)
+        enabled.map_err(|_| invalid_argument(py, "`enabled` must be a bool"))
+    });
+    let settings = Settings {
+        enabled: enabled.transpose()?,
+        update: TraceUpdate {
+            metadata: pairs("metadata", metadata)?,
+            tags: self::tags(tags)?,
+            session_id: optional_text(session_id)?,
+            user: optional_text(user)?,
+            ..TraceUpdate::default()
+        },
     };
-    ContextScope::of_frame(py, frame)
+    Ok(ContextScope::new(Content::Settings(settings)))
 }
 
 /// The W3C headers that carry the current span to another process; empty without one.

@@ -28,6 +28,22 @@ pub(crate) struct Settings {
     pub(crate) update: TraceUpdate,
 }
 
+impl Settings {
+    /// These settings inside a scope that has `inner` ones, which win key by key.
+    pub(crate) fn with(mut self, inner: &Settings) -> Self {
+        merge(&mut self.update.metadata, inner.update.metadata.clone());
+        merge(&mut self.update.tags, inner.update.tags.clone());
+        if inner.update.session_id.is_some() {
+            self.update.session_id.clone_from(&inner.update.session_id);
+        }
+        if inner.update.user.is_some() {
+            self.update.user.clone_from(&inner.update.user);
+        }
+        self.enabled = inner.enabled.or(self.enabled);
+        self
+    }
+}
+
 /// A `dict[str, str]` argument. Values that are no strings are written as `str(value)`, with a warning.
 pub(crate) fn pairs(
     field: &str,

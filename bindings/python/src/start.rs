@@ -313,7 +313,8 @@ pub(crate) fn start_span(
     }
 }
 
-/// Starts a span that the caller ends; the current span is neither used nor changed.
+/// Starts a span that the caller ends; it does not become the current one. Without a `parent_span` it
+/// belongs below the current span and is a root where there is none, as with MLflow 3.17.2.
 #[pyfunction]
 #[pyo3(
     signature = (name, span_type = None, parent_span = None, inputs = None, attributes = None,
@@ -345,14 +346,11 @@ pub(crate) fn start_span_no_context<'py>(
     let name = span_name(py, Some(&name))?;
     let span_type = span_type.map(text_of).transpose()?;
     let start_time_ns = time_argument("start_time_ns", start_time_ns)?;
-    let settings = Current::read(py).settings().cloned();
+    let current = Current::read(py);
     let place = match parent_span.map(|parent| parent.cast::<LiveSpan>()) {
-        None => Place {
-            settings,
-            ..Place::default()
-        },
+        None => current.place(),
         Some(Ok(parent)) => Place {
-            settings,
+            settings: current.settings().cloned(),
             ..Place::under(parent.get())
         },
         // The child of a span that is not recorded is not recorded either.

@@ -293,3 +293,16 @@ def test_malformed_headers_are_ignored(recording, value):
         with mlflow_trace.start_span("root") as span:
             assert span.parent_id is None
     assert recording.trace().root.name == "root"
+
+
+def test_a_scope_belongs_where_it_is_entered(recording):
+    late = tracing.context(tags={"late": "1"})
+    with tracing.context(tags={"outer": "1"}), late, mlflow_trace.start_span("root"):
+        with late, mlflow_trace.start_span("child"):
+            pass
+    with mlflow_trace.start_span("outside"):
+        pass
+    trace, outside = recording.traces()
+    assert outside.tags == {"mlflow.traceName": "outside"}
+    assert trace.tree() == {"root": None, "child": "root"}
+    assert trace.tags == {"outer": "1", "late": "1", "mlflow.traceName": "root"}

@@ -132,7 +132,7 @@ def test_a_span_is_readable_while_it_is_open_and_afterwards(recording):
     assert span.status == SpanStatus(SpanStatusCode.OK)
     assert span.log_level is SpanLogLevel.INFO
     assert span.events == [SpanEvent("event", 7, {"k": "v"})]
-    assert span.links == [Link("tr-" + "1" * 32, "2" * 16, {})]
+    assert span.links == [Link("tr-" + "1" * 32, "2" * 16)]
     assert before <= span.start_time_ns <= span.end_time_ns <= time.time_ns()
     assert span.description is None
     assert span.model_name is None
@@ -179,19 +179,22 @@ def test_end_takes_outputs_attributes_status_and_time(recording):
 
 def test_no_context_spans_are_linked_by_hand(recording):
     with mlflow_trace.start_span("current"):
-        root = mlflow_trace.start_span_no_context(
-            "root",
-            "CHAIN",
-            inputs={"x": 1},
-            attributes={"a": "b"},
-            tags={"env": "test", "mlflow.user": "not mine to set"},
-            metadata={"m": "1"},
-            experiment_id="7",
-        )
+        below = mlflow_trace.start_span_no_context("below", tags={"late": "yes"})
         assert mlflow_trace.get_current_active_span().name == "current"
-        child = mlflow_trace.start_span_no_context("child", parent_span=root, tags={"late": "yes"})
-        child.end()
-        root.end()
+        below.end()
+    root = mlflow_trace.start_span_no_context(
+        "root",
+        "CHAIN",
+        inputs={"x": 1},
+        attributes={"a": "b"},
+        tags={"env": "test", "mlflow.user": "not mine to set"},
+        metadata={"m": "1"},
+        experiment_id="7",
+    )
+    assert mlflow_trace.get_current_active_span() is None
+    child = mlflow_trace.start_span_no_context("child", parent_span=root, tags={"late": "yes"})
+    child.end()
+    root.end()
     by_name = {trace.root.name: trace for trace in recording.traces()}
     trace = by_name["root"]
     assert trace.tree() == {"root": None, "child": "root"}
@@ -200,7 +203,8 @@ def test_no_context_spans_are_linked_by_hand(recording):
     assert trace.tags == {"env": "test", "late": "yes", "mlflow.traceName": "root"}
     assert trace.metadata["m"] == "1"
     assert trace.info["trace_location"]["mlflow_experiment"]["experiment_id"] == "7"
-    assert by_name["current"].tree() == {"current": None}
+    assert by_name["current"].tree() == {"current": None, "below": "current"}
+    assert by_name["current"].tags["late"] == "yes"
 
 
 def test_a_span_may_be_ended_by_another_thread(recording):

@@ -350,7 +350,7 @@ def test_a_large_value_arrives_whole(recording):
     assert recording.span().inputs == {"text": text}
 
 
-def test_event_attributes_keep_scalars_and_lists(recording):
+def test_event_attributes_keep_scalars_and_containers(recording):
     from mlflow_trace.entities import SpanEvent
 
     attributes = {
@@ -371,10 +371,10 @@ def test_event_attributes_keep_scalars_and_lists(recording):
         "int": 1,
         "float": 1.5,
         "bool": True,
-        "bytes": "text",
+        "bytes": "b'text'",
         "list": [1, "a", None],
         "tuple": [True],
-        "dict": '{"a": 1}',
+        "dict": {"a": 1},
         "object": "printed",
         "3": "key",
     }

@@ -295,7 +295,7 @@ impl MlflowExporter {
                 }
                 _ => {
                     for trace in part.iter_mut().filter(|trace| trace.progress.lacks_spans()) {
-                        self.refuse_or_retry(trace, &failure)?;
+                        self.refuse_spans(trace, &failure)?;
                     }
                     continue;
                 }
@@ -305,6 +305,27 @@ impl MlflowExporter {
             runs.push((start, middle));
         }
         Ok(())
+    }
+
+    /// As [`Self::refuse_or_retry`]; a trace that can go into an artifact instead is not given up.
+    fn refuse_spans(&self, trace: &mut Finished, failure: &Failure) -> Pass {
+        match failure {
+            Failure::Refused {
+                status: 400 | 413 | 422,
+                message,
+                ..
+            } if trace.has_info => {
+                trace.progress.spans_refused = true;
+                self.shared.diagnostics.report("refused_spans", || {
+                    let id = trace.id.to_mlflow();
+                    format!(
+                        "the server refused the spans of {id}, they go into an artifact: {message}"
+                    )
+                });
+                Ok(())
+            }
+            _ => self.refuse_or_retry(trace, failure),
+        }
     }
 
     async fn post_spans(
@@ -344,7 +365,14 @@ impl MlflowExporter {
     /// Uploads `traces.json` for traces whose spans the server keeps nowhere else.
     async fn send_artifacts(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
         for trace in group.iter_mut() {
-            if trace.progress.settled || trace.progress.spans_sent || trace.progress.stored {
+            let progress = &trace.progress;
+            let elsewhere = progress.stored && !progress.spans_refused;
+            if progress.settled || progress.spans_sent || elsewhere {
+                continue;
+            }
+            if progress.stored {
+                self.shared
+                    .rejected(trace, "the server refused its spans and reads no others");
                 continue;
             }
             if !trace.has_info {

@@ -1,5 +1,6 @@
 //! TraceInfo V3: the JSON that `POST /api/3.0/mlflow/traces` takes (MLflow 3.17.2).
 
+use std::iter;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -69,10 +70,9 @@ pub(crate) fn assemble(
     Some(info)
 }
 
-/// The root's inputs or outputs as JSON text; `None` when they were not set or are null.
+/// The root's inputs or outputs as JSON text; `None` when they were not set.
 fn root_text(root: &SpanData, key: &str) -> Option<String> {
     root.attribute(key)
-        .filter(|value| !value.is_null())
         .map(|value| span_json::attribute_text(key, value))
 }
 
@@ -83,7 +83,7 @@ fn tags(update: &TraceUpdate, root_name: &str) -> Value {
         .tags
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
-    for (key, value) in given.chain([name]) {
+    for (key, value) in iter::once(name).chain(given) {
         let key = json::cut(key, TAG_KEY_LENGTH);
         tags.insert(key.into(), json::cut(value, TAG_VALUE_LENGTH).into());
     }
@@ -117,11 +117,11 @@ fn metadata(
     put(keys::META_GIT_COMMIT, &git.commit);
     put(keys::META_GIT_BRANCH, &git.branch);
     put(keys::META_GIT_REPO_URL, &git.repo_url);
-    put(keys::META_INPUTS, &excerpt(inputs));
-    put(keys::META_OUTPUTS, &excerpt(outputs));
     for (key, value) in &update.metadata {
         put(key, value);
     }
+    put(keys::META_INPUTS, &excerpt(inputs));
+    put(keys::META_OUTPUTS, &excerpt(outputs));
     for (key, value) in [
         (keys::META_SESSION, &update.session_id),
         (keys::META_TRACE_USER, &update.user),

@@ -19,40 +19,48 @@ pub(crate) fn preview(text: &str, role: &str) -> String {
 }
 
 fn last_message(value: &Value, role: &str) -> Option<String> {
-    let object = value.as_object()?;
-    let list = |key: &str| object.get(key).and_then(Value::as_array).cloned();
-    let messages = if let Some(messages) = list("messages").filter(|list| !list.is_empty()) {
-        messages
-    } else if let Some(message) = object
-        .get("choices")
-        .and_then(|choices| choices.get(0))
-        .and_then(|choice| choice.get("message"))
-    {
-        vec![message.clone()]
-    } else if let Some(items) = list("input").or_else(|| list("output")) {
-        items
-    } else {
-        return last_message(object.get("request")?, role);
-    };
-    let complete: Vec<&Value> = messages
-        .iter()
-        .filter(|item| item.get("role").is_some() && item.get("content").is_some())
-        .collect();
-    let chosen = complete
+    let messages = messages(value)?;
+    let chosen = messages
         .iter()
         .rev()
         .find(|item| item["role"] == role)
-        .or(complete.last())?;
-    content(&chosen["content"])
+        .or(messages.last())?;
+    content(&chosen["content"]).map(str::to_owned)
 }
 
-fn content(value: &Value) -> Option<String> {
+/// The messages of the first shape that fits: chat request or response, responses API, agent.
+fn messages(value: &Value) -> Option<Vec<&Value>> {
+    let list = |key: &str| {
+        let items = value.get(key)?.as_array().filter(|items| !items.is_empty());
+        items.map(|items| items.iter().filter(|item| is_message(item)).collect())
+    };
+    let choice = || {
+        let message = value.get("choices")?.as_array()?.first()?.get("message");
+        message
+            .filter(|item| is_message(item))
+            .map(|item| vec![item])
+    };
+    list("messages")
+        .or_else(choice)
+        .or_else(|| list("input"))
+        .or_else(|| list("output"))
+        .or_else(|| messages(value.get("request")?))
+}
+
+fn is_message(item: &Value) -> bool {
+    item.get("role").is_some() && item.get("content").is_some()
+}
+
+fn content(value: &Value) -> Option<&str> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text),
+        // The first part that is text decides, even when it holds none.
         Value::Array(parts) => parts.iter().find_map(|part| match part {
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(text.as_str()),
             _ => match part.get("type").and_then(Value::as_str) {
-                Some("text" | "output_text") => part.get("text")?.as_str().map(str::to_owned),
+                Some("text" | "output_text") => {
+                    Some(part.get("text").and_then(Value::as_str).unwrap_or(""))
+                }
                 _ => None,
             },
         }),
@@ -69,6 +77,7 @@ mod tests {
         let image = r#"{"messages": [{"role": "user", "content": [{"type": "image_url"}, {"type": "text", "text": "T1"}, {"type": "text", "text": "T2"}]}]}"#;
         let dialogue = r#"{"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}, {"role": "tool", "content": "T"}]}"#;
         let empty = r#"{"messages": [{"role": "user", "content": null}]}"#;
+        let textless = r#"{"messages": [{"role": "user", "content": [{"type": "text"}, {"type": "text", "text": "T"}]}]}"#;
         for (text, role, expected) in [
             (dialogue, "user", "A"),
             (
@@ -94,6 +103,17 @@ mod tests {
                 r#"[{"role": "user", "content": "L"}]"#,
             ),
             (r#"{"input": "plain"}"#, "user", r#"{"input": "plain"}"#),
+            (
+                r#"{"input": [], "output": [{"role": "assistant", "content": "O"}]}"#,
+                "assistant",
+                "O",
+            ),
+            (
+                r#"{"choices": [{"message": null}], "input": [{"role": "user", "content": "I"}]}"#,
+                "user",
+                "I",
+            ),
+            (textless, "user", textless),
             (r#""out""#, "assistant", r#""out""#),
         ] {
             assert_eq!(preview(text, role), expected);

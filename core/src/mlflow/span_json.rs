@@ -58,12 +58,13 @@ fn event(data: &EventData) -> Value {
     })
 }
 
-/// Link ids are not base64 here, unlike the span's own.
+/// Link ids are not base64 here, unlike the span's own, and no attributes are `null`.
 fn link(data: &LinkData) -> Value {
+    let attributes = Some(&data.attributes).filter(|attributes| !attributes.is_empty());
     json!({
         "trace_id": format!("tr-{}", hex(&data.trace_id)),
         "span_id": hex(&data.span_id),
-        "attributes": object(&data.attributes),
+        "attributes": attributes.map(|attributes| object(attributes)),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::keys;
 use crate::otlp::reader::SpanData;
@@ -29,13 +29,25 @@ pub(crate) fn total(spans: &[SpanData]) -> Option<Value> {
         let sum =
             sum.get_or_insert_with(|| BASE.iter().map(|key| (key.to_string(), 0.into())).collect());
         for key in BASE.iter().chain(&CACHE) {
-            if let Some(count) = usage.get(*key).and_then(Value::as_i64) {
-                let before = sum.get(*key).and_then(Value::as_i64).unwrap_or(0);
-                sum.insert(key.to_string(), before.saturating_add(count).into());
+            if let Some(Value::Number(count)) = usage.get(*key) {
+                let total = match sum.get(*key) {
+                    Some(Value::Number(before)) => add(before, count),
+                    _ => count.clone(),
+                };
+                sum.insert(key.to_string(), total.into());
             }
         }
     }
     sum.map(Value::Object)
+}
+
+/// Whole as long as both are; a server drops totals that are not.
+fn add(a: &Number, b: &Number) -> Number {
+    match (a.as_i64(), b.as_i64()) {
+        (Some(a), Some(b)) => a.saturating_add(b).into(),
+        _ => Number::from_f64(a.as_f64().unwrap_or(0.0) + b.as_f64().unwrap_or(0.0))
+            .unwrap_or_else(|| a.clone()),
+    }
 }
 
 fn usage(span: &SpanData) -> Option<Map<String, Value>> {
@@ -91,6 +103,18 @@ mod tests {
         ];
         let expected =
             r#"{"input_tokens":5,"output_tokens":7,"total_tokens":12,"cache_read_input_tokens":2}"#;
+        assert_eq!(total(&spans).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn fractions_are_kept_and_what_is_no_number_counts_as_nothing() {
+        let odd = r#"{"input_tokens": 1.5, "output_tokens": null, "total_tokens": 2}"#;
+        let spans = [
+            span(1, 0, None),
+            span(2, 1, Some(odd)),
+            span(3, 1, Some(odd)),
+        ];
+        let expected = r#"{"input_tokens":3.0,"output_tokens":0,"total_tokens":4}"#;
         assert_eq!(total(&spans).unwrap().to_string(), expected);
     }
 

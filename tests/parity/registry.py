@@ -1,0 +1,50 @@
+"""The programs by name, and the way to run them all.
+
+Each trace carries its program's name as the tag `program`. What the programs return is printed.
+
+Usage: registry.py MODULE TRACKING_URI EXPERIMENT
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+# Programs take the module that stands for `mlflow`. They are written as users write them, mostly
+# without annotations.
+Program = Callable[[Any], object]
+
+FILES = ("programs_values", "programs_calls", "programs_spans", "programs_traces")
+PROGRAMS: dict[str, Program] = {}
+
+
+def program(function: Program) -> Program:
+    PROGRAMS[function.__name__] = function
+    return function
+
+
+def load() -> dict[str, Program]:
+    for name in FILES:
+        importlib.import_module(name)
+    return PROGRAMS
+
+
+def main(module: str, uri: str, experiment: str) -> None:
+    mlflow = importlib.import_module(module)
+    importlib.import_module(f"{module}.entities")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment(experiment)
+    returned = {}
+    for name, function in load().items():
+        with mlflow.tracing.context(tags={"program": name}):
+            returned[name] = repr(function(mlflow))
+    mlflow.flush_trace_async_logging(terminate=True)
+    json.dump(returned, sys.stdout)
+
+
+if __name__ == "__main__":
+    # The programs register with the importable module, not with `__main__`.
+    importlib.import_module("registry").main(*sys.argv[1:])
