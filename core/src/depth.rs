@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::write_string;
+use crate::json::{string_end, write_string};
 
 /// The levels that a value may use: measured, 31 objects or 47 arrays are read back and one more is not.
 const BUDGET: usize = 95;
@@ -68,18 +68,6 @@ fn limited(text: &str) -> Option<String> {
         out.push_str(&text[copied..]);
         out
     })
-}
-
-/// Where the string that begins at `start` ends.
-fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        match bytes.get(at)? {
-            b'\\' => at += 2,
-            b'"' => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
 }
 
 /// Where the object or array that begins at `start` ends.

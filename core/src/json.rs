@@ -151,7 +151,7 @@ pub fn respace(text: &str) -> String {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => {
-                let end = string_end(bytes, at);
+                let end = string_end(bytes, at).unwrap_or(bytes.len());
                 out.push_str(&text[at..end]);
                 at = end;
                 continue;
@@ -166,16 +166,16 @@ pub fn respace(text: &str) -> String {
     out
 }
 
-fn string_end(bytes: &[u8], start: usize) -> usize {
+/// Where the JSON string that begins at `start` ends; `None` when it does not.
+pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
+    loop {
+        match bytes.get(at)? {
             b'\\' => at += 2,
-            b'"' => return at + 1,
+            b'"' => return Some(at + 1),
             _ => at += 1,
         }
     }
-    bytes.len()
 }
 
 /// Appends `text` if it is JSON, otherwise as a JSON string.

@@ -64,15 +64,7 @@ impl State {
         id: TraceId,
         destination: &Arc<Destination>,
     ) -> Arc<Trace> {
-        let mut shard = self.shard(id).lock();
-        if let Some(trace) = shard.get(&id)
-            && trace.open_span()
-        {
-            return trace.clone();
-        }
-        let trace = Arc::new(Trace::new(id, true, destination.clone(), self.clone()));
-        shard.insert(trace.id, trace.clone());
-        trace
+        self.enter(id, true, destination, Trace::open_span)
     }
 
     /// The trace of a root whose id somebody else made, with its first span open. Spans of it may have
@@ -82,13 +74,24 @@ impl State {
         id: TraceId,
         destination: &Arc<Destination>,
     ) -> Arc<Trace> {
+        self.enter(id, false, destination, Trace::open_root)
+    }
+
+    /// The open trace of this id if `open` can open a span in it, else a new one in its place.
+    fn enter(
+        self: &Arc<Self>,
+        id: TraceId,
+        remote: bool,
+        destination: &Arc<Destination>,
+        open: fn(&Trace) -> bool,
+    ) -> Arc<Trace> {
         let mut shard = self.shard(id).lock();
         if let Some(trace) = shard.get(&id)
-            && trace.open_root()
+            && open(trace)
         {
             return trace.clone();
         }
-        let trace = Arc::new(Trace::new(id, false, destination.clone(), self.clone()));
+        let trace = Arc::new(Trace::new(id, remote, destination.clone(), self.clone()));
         shard.insert(id, trace.clone());
         trace
     }

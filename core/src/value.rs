@@ -118,26 +118,35 @@ const fn tag(number: u32, wire_type: u32) -> u8 {
     (number << 3 | wire_type) as u8
 }
 
-/// The common case of text, without looking back: all lengths are known and take one byte each.
+/// Everything up to the `AnyValue`, whose length is known, without looking back.
 #[inline]
-fn encode_short_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
-    let any_length = 2 + text.len();
+fn short_head(out: &mut Vec<u8>, number: u32, key: &str, any_length: usize) {
     let length = 2 + key.len() + 2 + any_length;
     out.reserve(2 + length);
-    out.extend_from_slice(&[
+    let key_length = key.len() as u8;
+    let head = [
         tag(number, wire::LENGTH),
         length as u8,
         tag(1, wire::LENGTH),
-        key.len() as u8,
-    ]);
+        key_length,
+    ];
+    out.extend_from_slice(&head);
     out.extend_from_slice(key.as_bytes());
+}
+
+/// The common case of text: all lengths take one byte each.
+#[inline]
+fn encode_short_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
+    let any_length = 2 + text.len();
+    short_head(out, number, key, any_length);
     let string = tag(any_value::STRING, wire::LENGTH);
-    out.extend_from_slice(&[
+    let head = [
         tag(2, wire::LENGTH),
         any_length as u8,
         string,
         text.len() as u8,
-    ]);
+    ];
+    out.extend_from_slice(&head);
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -145,20 +154,13 @@ fn encode_short_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
 #[inline]
 fn encode_short_int(out: &mut Vec<u8>, number: u32, key: &str, int: u64) {
     let any_length = 1 + wire::varint_len(int);
-    let length = 2 + key.len() + 2 + any_length;
-    out.reserve(2 + length);
-    out.extend_from_slice(&[
-        tag(number, wire::LENGTH),
-        length as u8,
-        tag(1, wire::LENGTH),
-        key.len() as u8,
-    ]);
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(&[
+    short_head(out, number, key, any_length);
+    let head = [
         tag(2, wire::LENGTH),
         any_length as u8,
         tag(any_value::INT, wire::VARINT),
-    ]);
+    ];
+    out.extend_from_slice(&head);
     wire::varint(out, int);
 }
 
