@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::destination::{Destination, Experiment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mlflow::environment;
-use crate::trace::{Destination, Experiment};
 
 /// What an option accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

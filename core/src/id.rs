@@ -1,12 +1,11 @@
 //! Trace and span identifiers (W3C Trace Context: 16 and 8 bytes, never all zero).
 
-use std::cell::RefCell;
 use std::fmt;
 
+use rand::RngCore;
 use rand::rngs::SmallRng;
-use rand::{RngCore, SeedableRng};
 
-use crate::pipeline::fork;
+use crate::local;
 
 /// A 128-bit trace id, big-endian as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,35 +15,8 @@ pub struct TraceId([u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpanId([u8; 8]);
 
-struct Generator {
-    fork: u32,
-    rng: SmallRng,
-}
-
-thread_local! {
-    static GENERATOR: RefCell<Option<Generator>> = const { RefCell::new(None) };
-}
-
-/// Runs `f` with this thread's generator, seeded from the operating system and again after a fork:
-/// a child that kept its parent's state would repeat the parent's ids.
-fn with_rng<R>(f: impl FnOnce(&mut SmallRng) -> R) -> R {
-    let fork = fork::generation();
-    GENERATOR.with(|cell| {
-        let mut slot = cell.borrow_mut();
-        match slot.as_mut() {
-            Some(generator) if generator.fork == fork => f(&mut generator.rng),
-            _ => {
-                let generator = slot.insert(Generator {
-                    fork,
-                    rng: seeded(),
-                });
-                f(&mut generator.rng)
-            }
-        }
-    })
-}
-
-fn seeded() -> SmallRng {
+/// A seed for a thread's generator, from the operating system.
+pub(crate) fn seed() -> [u8; 32] {
     let mut seed = [0u8; 32];
     if getrandom::fill(&mut seed).is_err() {
         // No entropy source: the clock, the process and this stack address still tell generators apart.
@@ -54,12 +26,12 @@ fn seeded() -> SmallRng {
         seed[8..12].copy_from_slice(&std::process::id().to_le_bytes());
         seed[16..24].copy_from_slice(&address);
     }
-    SmallRng::from_seed(seed)
+    seed
 }
 
 /// A uniformly random 64-bit number from this thread's generator.
 pub(crate) fn random_u64() -> u64 {
-    with_rng(RngCore::next_u64)
+    local::with(|local| local.rng.next_u64())
 }
 
 fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -88,20 +60,6 @@ fn encode_hex(text: &mut [u8], bytes: &[u8]) {
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-}
-
-/// A trace id in MLflow's form, on the stack.
-pub(crate) struct MlflowText([u8; 35]);
-
-impl MlflowText {
-    pub(crate) fn as_bytes(&self) -> &[u8; 35] {
-        &self.0
-    }
-
-    fn as_str(&self) -> &str {
-        // Always ASCII.
-        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -152,25 +110,28 @@ identifier!(SpanId, 8);
 impl TraceId {
     /// A new random id.
     pub fn generate() -> Self {
+        local::with(|local| Self::random(&mut local.rng))
+    }
+
+    #[inline]
+    pub(crate) fn random(rng: &mut SmallRng) -> Self {
         let mut bytes = [0u8; 16];
-        with_rng(|rng| {
-            bytes[..8].copy_from_slice(&rng.next_u64().to_ne_bytes());
-            // The low half is forced odd, so the id can never be all zero.
-            bytes[8..].copy_from_slice(&(rng.next_u64() | 1).to_be_bytes());
-        });
+        bytes[..8].copy_from_slice(&rng.next_u64().to_ne_bytes());
+        // The low half is forced odd, so the id can never be all zero.
+        bytes[8..].copy_from_slice(&(rng.next_u64() | 1).to_be_bytes());
         TraceId(bytes)
+    }
+
+    /// The lower half as a number, which samplers compare; of random ids it tells traces apart.
+    #[inline]
+    pub(crate) fn low(&self) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// MLflow's form: `tr-` and 32 hex digits (trace id V3).
     pub fn to_mlflow(&self) -> String {
-        self.mlflow_text().as_str().to_owned()
-    }
-
-    /// As [`Self::to_mlflow`], without an allocation.
-    pub(crate) fn mlflow_text(&self) -> MlflowText {
-        let mut text = *b"tr-00000000000000000000000000000000";
-        encode_hex(&mut text[3..], &self.0);
-        MlflowText(text)
+        format!("tr-{self}")
     }
 
     /// Parses MLflow's form, with or without `tr-`.
@@ -182,8 +143,13 @@ impl TraceId {
 impl SpanId {
     /// A new random id.
     pub fn generate() -> Self {
+        local::with(|local| Self::random(&mut local.rng))
+    }
+
+    #[inline]
+    pub(crate) fn random(rng: &mut SmallRng) -> Self {
         loop {
-            let id = random_u64();
+            let id = rng.next_u64();
             if id != 0 {
                 return SpanId(id.to_ne_bytes());
             }

@@ -16,16 +16,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::lock::Mutex;
+use foldhash::fast::RandomState;
 
+use crate::destination::Destination;
 use crate::id::{SpanId, TraceId};
+use crate::local::{self, Local};
+use crate::lock::Mutex;
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::{Fields, Malformed};
 use crate::otlp::{span as field, wire};
 use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
+use crate::slot;
 use crate::state::State;
-use crate::trace::{Destination, Trace, TraceUpdate};
+use crate::trace::{Trace, TraceUpdate};
 use crate::value::{Value, any_value, encode_key_value};
 
 pub(crate) const START: u8 = 1;
@@ -35,15 +39,18 @@ pub(crate) const LOST: u8 = 4;
 
 const HEADER: usize = 8;
 
-/// A span that a host announced and did not end yet. Its trace knows the tracer it was announced to:
-/// frames name none, and a host may have replaced its tracer meanwhile.
+/// A span that a host announced and did not end yet, with the tracer it was announced to: frames name
+/// none, and a host may have replaced its tracer meanwhile.
 #[derive(Clone)]
 struct OpenSpan {
-    trace: Arc<Trace>,
+    /// The slot that its trace lies in.
+    home: u32,
+    state: Arc<State>,
     is_root: bool,
 }
 
-type OpenSpans = Mutex<HashMap<(TraceId, SpanId), OpenSpan>>;
+/// Seeded at random, because the ids of remote parents are chosen by whoever sends them.
+type OpenSpans = Mutex<HashMap<(TraceId, SpanId), OpenSpan, RandomState>>;
 
 /// The open spans of this process.
 fn open() -> &'static OpenSpans {
@@ -52,30 +59,35 @@ fn open() -> &'static OpenSpans {
 }
 
 /// Takes frames; returns how many were malformed or had no open span.
-pub(crate) fn drain(
-    state: &Arc<State>,
-    destination: &Arc<Destination>,
-    mut frames: &[u8],
-) -> usize {
-    let mut bad = 0;
-    while !frames.is_empty() {
-        let Some((kind, payload, rest)) = split(frames) else {
-            return bad + 1;
-        };
-        frames = rest;
-        let taken = match kind {
-            START => start(state, destination, payload),
-            SPAN => end(payload),
-            UPDATE => update(state, payload),
-            LOST => lose(payload),
-            _ => None,
-        };
-        bad += usize::from(taken.is_none());
-    }
-    bad
+pub(crate) fn drain(state: &Arc<State>, destination: u32, frames: &[u8]) -> usize {
+    local::with(|local| {
+        let destination = local.destination(destination);
+        let mut bad = 0;
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let Some((kind, payload, after)) = split(rest) else {
+                return bad + 1;
+            };
+            rest = after;
+            let taken = match kind {
+                START => start(state, destination, payload, local),
+                SPAN => end(payload, local),
+                UPDATE => update(state, payload),
+                LOST => lose(payload, local),
+                _ => None,
+            };
+            bad += usize::from(taken.is_none());
+        }
+        bad
+    })
 }
 
-fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> Option<()> {
+fn start(
+    state: &Arc<State>,
+    destination: &'static Destination,
+    payload: &[u8],
+    local: &mut Local,
+) -> Option<()> {
     let (trace_id, rest) = take_trace_id(payload)?;
     let (span_id, rest) = take_span_id(rest)?;
     let (parent, rest) = rest.split_first_chunk::<8>()?;
@@ -84,59 +96,79 @@ fn start(state: &Arc<State>, destination: &Arc<Destination>, payload: &[u8]) -> 
         return None;
     }
     let parent = SpanId::from_bytes(*parent);
+    let is_root = !parent.is_valid();
     let announced = open().lock().get(&(trace_id, parent)).cloned();
-    let trace = match announced {
-        Some(parent) if parent.trace.open_span() => parent.trace,
-        _ if parent.is_valid() => state.join(trace_id, destination),
-        _ => begin(state, destination, trace_id, context),
+    let beside = announced.filter(|parent| {
+        let mut home = slot::lock_trace(parent.home, trace_id);
+        let trace = home.as_mut().and_then(|home| home.open_trace());
+        trace.map(Trace::open_span).is_some()
+    });
+    let (home, state) = match beside {
+        Some(parent) => (parent.home, parent.state),
+        None => {
+            let home = state.join(trace_id, is_root, destination, local)?;
+            (home, state.clone())
+        }
     };
-    trace.state.shared.counters.create();
+    local.outbox(&state).create();
+    if is_root {
+        begin(home, trace_id, context);
+    }
     let span = OpenSpan {
-        trace,
-        is_root: !parent.is_valid(),
+        home,
+        state,
+        is_root,
     };
     if let Some(replaced) = open().lock().insert((trace_id, span_id), span) {
         // Announced twice: the first can never be ended.
-        replaced
-            .trace
-            .state
-            .lose_span(&replaced.trace, Drop::Unfinished);
+        replaced.lose(trace_id, local);
         return None;
     }
     Some(())
 }
 
-/// A trace that begins here, with what the host set at its start.
-fn begin(
-    state: &Arc<State>,
-    destination: &Arc<Destination>,
-    id: TraceId,
-    context: &[u8],
-) -> Arc<Trace> {
-    let trace = state.root(id, destination);
+/// Takes what the host set at the start of a trace.
+fn begin(home: u32, id: TraceId, context: &[u8]) {
     let update = std::str::from_utf8(context).map(TraceUpdate::from_json);
-    if let Ok(Ok(update)) = update {
+    if let Ok(Ok(update)) = update
+        && let Some(mut home) = slot::lock_trace(home, id)
+        && let Some(trace) = home.open_trace()
+    {
         trace.update(&update);
     }
-    trace
 }
 
-fn end(message: &[u8]) -> Option<()> {
+fn end(message: &[u8], local: &mut Local) -> Option<()> {
     let seen = Seen::scan(message).ok()?;
-    let OpenSpan { trace, is_root } = open().lock().remove(&(seen.trace_id?, seen.span_id?))?;
-    let mut span = message.to_vec();
-    seen.complete(&mut span, &trace);
-    if let Some(finished) = trace.end_span(&span, is_root) {
-        trace.state.hand_over(&trace, finished);
+    let trace_id = seen.trace_id?;
+    let span = open().lock().remove(&(trace_id, seen.span_id?))?;
+    let mut bytes = local.buffers.take();
+    bytes.extend_from_slice(message);
+    seen.complete(&mut bytes);
+    if let Some(mut home) = slot::lock_trace(span.home, trace_id) {
+        let trace = home.open_trace();
+        let finished = trace.and_then(|trace| trace.end_span(&bytes, span.is_root));
+        if let Some(finished) = finished {
+            span.state.hand_over(local, finished);
+            home.end_trace();
+            home.release(&mut local.free);
+        }
     }
+    local.buffers.give(bytes);
     Some(())
 }
 
-fn lose(payload: &[u8]) -> Option<()> {
+impl OpenSpan {
+    fn lose(self, id: TraceId, local: &mut Local) {
+        self.state.lose_span(self.home, id, Drop::Unfinished, local);
+    }
+}
+
+fn lose(payload: &[u8], local: &mut Local) -> Option<()> {
     let (trace_id, rest) = take_trace_id(payload)?;
     let (span_id, _) = take_span_id(rest)?;
     let span = open().lock().remove(&(trace_id, span_id))?;
-    span.trace.state.lose_span(&span.trace, Drop::Unfinished);
+    span.lose(trace_id, local);
     Some(())
 }
 
@@ -165,10 +197,13 @@ fn update(state: &Arc<State>, payload: &[u8]) -> Option<()> {
     let of_another_tracer = || {
         let open = open().lock();
         let span = open.iter().find(|((id, _), _)| *id == trace_id);
-        span.map(|(_, span)| span.trace.clone())
+        let home = span.map(|(_, span)| span.home);
+        drop(open);
+        slot::lock_trace(home?, trace_id)
     };
-    let trace = state.find(trace_id).or_else(of_another_tracer)?;
-    trace.update(&update).then_some(())
+    let mut found = state.find(trace_id).or_else(of_another_tracer)?;
+    found.open_trace()?.update(&update);
+    Some(())
 }
 
 /// What a shallow look at a `Span` message finds of the fields that MLflow's rules depend on.
@@ -176,7 +211,6 @@ fn update(state: &Arc<State>, payload: &[u8]) -> Option<()> {
 struct Seen {
     trace_id: Option<TraceId>,
     span_id: Option<SpanId>,
-    request_id: bool,
     span_type: Option<String>,
     level: Option<i64>,
     exception: bool,
@@ -217,7 +251,6 @@ impl Seen {
             let bytes = part.bytes().unwrap_or_default();
             if part.number == 1 {
                 key = bytes;
-                self.request_id |= key == keys::TRACE_REQUEST_ID.as_bytes();
             } else if part.number == 2 && key == keys::SPAN_TYPE.as_bytes() {
                 for value in Fields::new(bytes) {
                     let value = value?;
@@ -240,10 +273,7 @@ impl Seen {
 
     /// Appends what the host left to the engine. Repeated fields and later values of singular ones
     /// may be appended to a protobuf message without touching the rest.
-    fn complete(&self, span: &mut Vec<u8>, trace: &Trace) {
-        if !self.request_id {
-            span.extend_from_slice(trace.prefix.attribute());
-        }
+    fn complete(&self, span: &mut Vec<u8>) {
         let mut put =
             |key: &str, value: Value<'_>| encode_key_value(span, field::ATTRIBUTES, key, value);
         let span_type = self.span_type.as_deref().unwrap_or(span_type::UNKNOWN);

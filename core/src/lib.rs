@@ -13,9 +13,12 @@
 mod buffers;
 mod clock;
 mod depth;
+mod destination;
 mod export;
+mod finished;
 mod ingest;
 mod live;
+mod local;
 mod lock;
 mod mlflow;
 mod otlp;

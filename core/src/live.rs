@@ -3,126 +3,152 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::clock::{self, Moment};
+use crate::clock::Moment;
 use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
-use crate::propagation::{RANDOM, SAMPLED};
 use crate::span::StatusCode;
-use crate::trace::Trace;
 use crate::value::{self, Value};
 
 /// A buffer that grew beyond this is given back when its span ends.
-const KEEP_CAPACITY: usize = 64 * 1024;
+const KEEP_CAPACITY: usize = 4 * 1024;
 
 /// What a new span starts with.
 pub(crate) struct Start<'a> {
-    pub(crate) trace: Arc<Trace>,
-    /// The parent's id and W3C flags.
-    pub(crate) parent: Option<(SpanId, u8)>,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    /// W3C flags.
+    pub(crate) flags: u8,
     pub(crate) trace_state: Option<Arc<str>>,
+    pub(crate) now: Moment,
     pub(crate) name: &'a str,
     pub(crate) span_type: Option<&'a str>,
     pub(crate) start_time_ns: Option<u64>,
+    pub(crate) attributes: &'a [(&'a str, Value<'a>)],
 }
 
 /// Where an attribute lies in the buffer, to replace it when it is set again.
+#[derive(Clone, Copy)]
 struct Attribute {
     hash: u32,
-    range: Range<usize>,
+    start: u32,
+    end: u32,
 }
 
-/// What most spans end with, ready-made: `mlflow.spanType` UNKNOWN, `mlflow.spanLogLevel` DEBUG, status OK.
+impl Attribute {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// What most spans begin and end with, ready-made: `mlflow.spanType` UNKNOWN, `mlflow.spanLogLevel` DEBUG,
+/// status OK.
 const UNKNOWN_TYPE: &[u8] = b"\x4a\x1c\x0a\x0fmlflow.spanType\x12\x09\x0a\x07UNKNOWN";
 const DEBUG_LEVEL: &[u8] = b"\x4a\x19\x0a\x13mlflow.spanLogLevel\x12\x02\x18\x0a";
 const STATUS_OK: &[u8] = b"\x7a\x02\x18\x01";
 
+/// Trace id, span id and start: what the buffer of every span begins with.
+const HEAD: usize = 37;
+
 /// The span in a slot. Its buffers outlive it, so that the next span in the slot allocates nothing.
 #[derive(Default)]
 pub(crate) struct LiveSpan {
-    /// Absent in a free slot.
-    trace: Option<Arc<Trace>>,
     ids: Option<(TraceId, SpanId, Option<SpanId>)>,
+    /// The slot that the trace lies in.
+    pub(crate) home: u32,
     flags: u8,
+    status: StatusCode,
+    failed: bool,
     trace_state: Option<Arc<str>>,
     start: Moment,
-    name: String,
     /// OTLP `Span` fields written so far.
     buffer: Vec<u8>,
+    /// The field of the name in it.
+    name: Range<u32>,
     attributes: Vec<Attribute>,
     /// A bit for the hash of every attribute that was set: most keys are new, and then nothing is searched.
     seen: u64,
-    status: StatusCode,
     status_message: String,
-    /// The log level that follows from the type; absent until a type is set.
+    /// The log level that follows from the type; absent for a type that was not set.
     type_level: Option<i64>,
     level: Option<i64>,
-    failed: bool,
 }
 
 impl LiveSpan {
-    /// Begins a span in a slot that was reset.
-    pub(crate) fn begin(&mut self, start: Start<'_>) {
-        let id = SpanId::generate();
-        let trace_id = start.trace.id;
-        self.start = clock::now();
+    /// Begins a span in a slot that was reset; its trace lies in the slot `home`.
+    #[inline]
+    pub(crate) fn begin(&mut self, home: u32, start: Start<'_>) {
+        self.home = home;
+        self.ids = Some((start.trace_id, start.span_id, start.parent));
+        self.flags = start.flags;
+        self.trace_state = start.trace_state;
+        self.start = start.now;
         if let Some(time) = start.start_time_ns {
             self.start.unix = time;
         }
-        let parent = start.parent.map(|(id, _)| id);
-        self.ids = Some((trace_id, id, parent));
-        // "Random" is a claim about the trace id that only its maker can make.
-        self.flags = start.parent.map_or(SAMPLED | RANDOM, |(_, flags)| flags);
-        self.trace_state = start.trace_state;
-        self.name.push_str(start.name);
-
         let out = &mut self.buffer;
-        out.extend_from_slice(start.trace.prefix.bytes());
-        wire::bytes_field(out, field::SPAN_ID, id.bytes());
-        if let Some(parent) = parent {
+        let expected = HEAD + UNKNOWN_TYPE.len() + start.name.len() + 64;
+        out.reserve(expected + 32 * start.attributes.len());
+        let mut head = *b"\x0a\x10................\x12\x08........\x39........";
+        head[2..18].copy_from_slice(start.trace_id.bytes());
+        head[20..28].copy_from_slice(start.span_id.bytes());
+        head[29..].copy_from_slice(&self.start.unix.to_le_bytes());
+        out.extend_from_slice(&head);
+        if let Some(parent) = start.parent {
             wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
         }
-        wire::fixed64_field(out, field::START, self.start.unix);
-        self.trace = Some(start.trace);
-        if let Some(name) = start.span_type {
-            self.type_level = Some(span_type::default_level(name));
-            self.append_attribute(keys::SPAN_TYPE, hash(keys::SPAN_TYPE), Value::Str(name));
+        let name_start = out.len() as u32;
+        wire::bytes_field(out, field::NAME, start.name.as_bytes());
+        self.name = name_start..out.len() as u32;
+        match start.span_type {
+            None => self.append_ready(keys::SPAN_TYPE, UNKNOWN_TYPE),
+            Some(name) => {
+                self.type_level = Some(span_type::default_level(name));
+                self.append_attribute(keys::SPAN_TYPE, hash(keys::SPAN_TYPE), Value::Str(name));
+            }
         }
         if let Some(time) = start.start_time_ns {
             let key = keys::SPAN_START_TIME_NS;
             self.append_attribute(key, hash(key), Value::Int(time as i64));
         }
+        for (key, value) in start.attributes {
+            self.set_attribute(key, *value);
+        }
     }
 
     /// Empties the slot's span.
+    #[inline]
     pub(crate) fn reset(&mut self) {
-        self.trace = None;
         self.ids = None;
         self.trace_state = None;
-        self.name.clear();
         self.buffer.clear();
         self.attributes.clear();
         self.seen = 0;
-        self.status_message.clear();
-        self.name.shrink_to(KEEP_CAPACITY);
-        self.buffer.shrink_to(KEEP_CAPACITY);
-        self.status_message.shrink_to(KEEP_CAPACITY);
-        self.attributes
-            .shrink_to(KEEP_CAPACITY / size_of::<Attribute>());
         self.status = StatusCode::Unset;
         self.type_level = None;
         self.level = None;
         self.failed = false;
+        self.status_message.clear();
+        if self.buffer.capacity() > KEEP_CAPACITY
+            || self.status_message.capacity() > KEEP_CAPACITY
+            || self.attributes.capacity() > KEEP_CAPACITY / size_of::<Attribute>()
+        {
+            self.shrink();
+        }
     }
 
-    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
-        self.trace.as_ref()
+    #[cold]
+    fn shrink(&mut self) {
+        self.buffer = Vec::new();
+        self.status_message = String::new();
+        self.attributes = Vec::new();
     }
 
-    pub(crate) fn take_trace(&mut self) -> Option<Arc<Trace>> {
-        self.trace.take()
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        self.ids.map(|(trace_id, ..)| trace_id)
     }
 
     pub(crate) fn is_root(&self) -> bool {
@@ -144,8 +170,25 @@ impl LiveSpan {
     }
 
     pub(crate) fn set_name(&mut self, name: &str) {
-        self.name.clear();
-        self.name.push_str(name);
+        self.cut(self.name.start as usize..self.name.end as usize);
+        let start = self.buffer.len() as u32;
+        wire::bytes_field(&mut self.buffer, field::NAME, name.as_bytes());
+        self.name = start..self.buffer.len() as u32;
+    }
+
+    /// Takes a field out of the buffer.
+    fn cut(&mut self, field: Range<usize>) {
+        let (start, length) = (field.start as u32, field.len() as u32);
+        self.buffer.drain(field);
+        if self.name.start > start {
+            self.name = self.name.start - length..self.name.end - length;
+        }
+        for attribute in &mut self.attributes {
+            if attribute.start > start {
+                attribute.start -= length;
+                attribute.end -= length;
+            }
+        }
     }
 
     /// OK is final and UNSET changes nothing, as OpenTelemetry asks.
@@ -178,20 +221,35 @@ impl LiveSpan {
         self.append_attribute(key, hash, value);
     }
 
+    #[inline]
     fn append_attribute(&mut self, key: &str, hash: u32, value: Value<'_>) {
-        let start = self.buffer.len();
+        let start = self.buffer.len() as u32;
         value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
+        self.note_attribute(hash, start);
+    }
+
+    /// Appends an attribute that is encoded already.
+    #[inline]
+    fn append_ready(&mut self, key: &str, field: &[u8]) {
+        let start = self.buffer.len() as u32;
+        self.buffer.extend_from_slice(field);
+        self.note_attribute(hash(key), start);
+    }
+
+    #[inline]
+    fn note_attribute(&mut self, hash: u32, start: u32) {
         self.seen |= bit(hash);
         self.attributes.push(Attribute {
             hash,
-            range: start..self.buffer.len(),
+            start,
+            end: self.buffer.len() as u32,
         });
     }
 
     /// Whether an attribute was set to anything but null.
     pub(crate) fn has_attribute(&self, key: &str) -> bool {
         self.find_attribute(key, hash(key))
-            .and_then(|index| self.key_value(&self.attributes[index]).nth(1))
+            .and_then(|index| self.key_value(self.attributes[index]).nth(1))
             .is_some_and(|any_value| !any_value.is_empty())
     }
 
@@ -200,26 +258,21 @@ impl LiveSpan {
             return None;
         }
         self.attributes.iter().position(|attribute| {
-            attribute.hash == hash && self.key_value(attribute).next() == Some(key.as_bytes())
+            attribute.hash == hash && self.key_value(*attribute).next() == Some(key.as_bytes())
         })
     }
 
     /// The key and the encoded `AnyValue` of an attribute, as they were written.
-    fn key_value(&self, attribute: &Attribute) -> impl Iterator<Item = &[u8]> {
-        let field = &self.buffer[attribute.range.clone()];
+    fn key_value(&self, attribute: Attribute) -> impl Iterator<Item = &[u8]> {
+        let field = &self.buffer[attribute.range()];
         let message = Fields::new(field).find_map(|field| field.ok()?.bytes());
         Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
     }
 
     fn remove_attribute(&mut self, key: &str, hash: u32) {
-        let Some(index) = self.find_attribute(key, hash) else {
-            return;
-        };
-        let Range { start, end } = self.attributes.remove(index).range;
-        self.buffer.drain(start..end);
-        for attribute in &mut self.attributes[index..] {
-            attribute.range.start -= end - start;
-            attribute.range.end -= end - start;
+        if let Some(index) = self.find_attribute(key, hash) {
+            let attribute = self.attributes.remove(index);
+            self.cut(attribute.range());
         }
     }
 
@@ -230,7 +283,7 @@ impl LiveSpan {
         attributes: &[(&str, Value<'_>)],
     ) {
         self.failed |= name == keys::EVENT_EXCEPTION;
-        let time = time.unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()));
+        let time = time.unwrap_or_else(|| self.start.plus_elapsed(crate::clock::monotonic_nanos()));
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
@@ -255,18 +308,25 @@ impl LiveSpan {
         });
     }
 
-    /// Writes what is only known at the end and returns the whole `Span` message.
-    pub(crate) fn finish(&mut self, end_time_ns: Option<u64>) -> &[u8] {
+    /// Writes what is only known at the end; the buffer is the whole `Span` message then.
+    #[inline]
+    pub(crate) fn finish(&mut self, end_time_ns: Option<u64>, monotonic: u64) {
         if self.status != StatusCode::Error {
             self.status = StatusCode::Ok;
         }
         self.finish_level();
         let end = end_time_ns
-            .unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()))
+            .unwrap_or_else(|| self.start.plus_elapsed(monotonic))
             .max(self.start.unix);
         let mut out = std::mem::take(&mut self.buffer);
-        self.write_tail(&mut out, end);
+        wire::fixed64_field(&mut out, field::END, end);
+        self.write_tail(&mut out);
         self.buffer = out;
+    }
+
+    /// What was written so far.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer
     }
 
@@ -288,21 +348,15 @@ impl LiveSpan {
         }
     }
 
-    /// The message as it would be if the span ended now, for reading a live span.
+    /// The message as it is now, for reading a live span.
     pub(crate) fn preview(&self) -> Vec<u8> {
         let mut out = self.buffer.clone();
-        self.write_tail(&mut out, 0);
+        self.write_tail(&mut out);
         out
     }
 
-    fn write_tail(&self, out: &mut Vec<u8>, end: u64) {
-        if self.type_level.is_none() {
-            out.extend_from_slice(UNKNOWN_TYPE);
-        }
-        wire::bytes_field(out, field::NAME, self.name.as_bytes());
-        if end != 0 {
-            wire::fixed64_field(out, field::END, end);
-        }
+    #[inline]
+    fn write_tail(&self, out: &mut Vec<u8>) {
         if let Some(state) = &self.trace_state {
             wire::bytes_field(out, field::TRACE_STATE, state.as_bytes());
         }

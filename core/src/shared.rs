@@ -33,6 +33,7 @@ impl Shared {
                 config.queue_bytes(),
                 config.batch_bytes(),
                 config.batch_spans(),
+                config.batch_delay(),
             ),
             counters: Counters::default(),
             diagnostics: Diagnostics::default(),

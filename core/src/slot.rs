@@ -1,28 +1,49 @@
-//! Where live spans are kept: a table of slots that are reused and never freed.
+//! Where live spans and open traces are kept: a table of slots that are reused and never freed.
 //!
 //! A handle is a slot number and the slot's generation at the time, so a stale handle is recognised
-//! by two loads and a span costs no allocation once its slot has been used. See
-//! `docs/decisions/0001-span-handles.md`.
+//! by two loads and a span costs no allocation once its slot has been used. The trace lives in the slot
+//! of its first span, whose lock is thereby the trace's as well; a slot is free again when its span has
+//! ended and its trace, if it holds one, was handed over. See `docs/decisions/0001-span-handles.md` and
+//! `docs/decisions/0006-recording-without-shared-locks.md`.
+//!
+//! Locks are taken in this order: a span's slot, the slot of its trace, an outbox.
 
-use std::cell::RefCell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::lock::{Mutex, MutexGuard};
-
+use crate::id::TraceId;
 use crate::live::LiveSpan;
+use crate::lock::{Mutex, Spin, SpinGuard};
 use crate::pipeline::fork::{self, ForkCell};
+use crate::trace::Trace;
 
 const CHUNK: usize = 64;
-/// 16,384 chunks: 1,048,576 live spans in a process.
+/// 16,384 chunks: 1,048,576 slots in a process.
 const CHUNKS: usize = 1 << 14;
 /// A thread keeps this many free slots to itself.
 const LOCAL_FREE: usize = 64;
 
-static TABLE: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+static TABLE: [OnceLock<Chunk>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
 static CHUNKS_USED: AtomicUsize = AtomicUsize::new(0);
 static FREE: ForkCell<Mutex<Vec<u32>>> = ForkCell::new();
 
+struct Chunk {
+    slots: Box<[Slot]>,
+    /// For every slot the lower half of the id of the trace in it, 0 without one: dense, because finding
+    /// a trace by its id means looking at all of them.
+    traces: Box<[AtomicU64]>,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Chunk {
+            slots: (0..CHUNK).map(|_| Slot::default()).collect(),
+            traces: (0..CHUNK).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Slot {
     /// Odd while a span lives in the slot, even while it is free; each start and each end adds one. A
     /// handle never holds an even one, so the next span of a free slot cannot be guessed.
@@ -30,28 +51,41 @@ struct Slot {
     /// The fork generation that the span belongs to. Checked before the lock: a lock taken by
     /// another thread of the parent would never be released in a child.
     fork: AtomicU32,
-    live: Mutex<LiveSpan>,
+    cell: Spin<Cell>,
 }
 
-struct LocalFree(Vec<u32>);
+/// What a slot holds.
+#[derive(Default)]
+pub(crate) struct Cell {
+    pub(crate) live: LiveSpan,
+    /// The trace whose first span had this slot. Kept when it is over, for the next one.
+    pub(crate) trace: Option<Box<Trace>>,
+}
 
-impl Drop for LocalFree {
-    fn drop(&mut self) {
-        free().lock().append(&mut self.0);
+impl Cell {
+    /// The trace, while it is open.
+    pub(crate) fn open_trace(&mut self) -> Option<&mut Trace> {
+        self.trace.as_deref_mut().filter(|trace| trace.is_open())
     }
-}
-
-thread_local! {
-    static LOCAL: RefCell<LocalFree> = const { RefCell::new(LocalFree(Vec::new())) };
-}
-
-fn free() -> &'static Mutex<Vec<u32>> {
-    FREE.get_or_init(Mutex::default)
 }
 
 fn slot(index: u32) -> Option<&'static Slot> {
     let index = index as usize;
-    TABLE.get(index / CHUNK)?.get()?.get(index % CHUNK)
+    TABLE.get(index / CHUNK)?.get()?.slots.get(index % CHUNK)
+}
+
+/// Publishes which trace lies in a slot, or that there is none any more.
+fn publish(index: u32, key: u64) {
+    let index = index as usize;
+    let chunk = TABLE.get(index / CHUNK).and_then(OnceLock::get);
+    if let Some(place) = chunk.and_then(|chunk| chunk.traces.get(index % CHUNK)) {
+        place.store(key, Ordering::Release);
+    }
+}
+
+/// What stands for a trace in the index; never 0.
+fn key(id: TraceId) -> u64 {
+    id.low().max(1)
 }
 
 /// A slot number and a generation.
@@ -61,75 +95,79 @@ pub(crate) struct Handle {
     pub(crate) generation: u32,
 }
 
-/// Takes a free slot and lets `fill` prepare its span; `None` when a million spans are live.
-pub(crate) fn allocate(fill: impl FnOnce(&mut LiveSpan)) -> Option<Handle> {
-    let index = take_free()?;
+/// The free slots of one thread.
+#[derive(Default)]
+pub(crate) struct FreeSlots(Vec<u32>);
+
+impl FreeSlots {
+    #[inline]
+    fn take(&mut self) -> Option<u32> {
+        if self.0.is_empty() {
+            self.refill();
+        }
+        self.0.pop()
+    }
+
+    #[inline]
+    fn give(&mut self, index: u32) {
+        self.0.push(index);
+        if self.0.len() > LOCAL_FREE {
+            self.spill();
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        global_free().lock().extend(self.0.drain(LOCAL_FREE / 2..));
+    }
+
+    /// Leaves all of them to other threads.
+    pub(crate) fn give_back(&mut self) {
+        if !self.0.is_empty() {
+            global_free().lock().append(&mut self.0);
+        }
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        {
+            let mut free = global_free().lock();
+            let keep = free.len().saturating_sub(LOCAL_FREE / 2);
+            self.0.extend(free.drain(keep..));
+        }
+        if !self.0.is_empty() {
+            return;
+        }
+        let chunk = CHUNKS_USED.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = TABLE.get(chunk) else {
+            CHUNKS_USED.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        place.get_or_init(Chunk::new);
+        let first = (chunk * CHUNK) as u32;
+        // The lowest is used first: what is in use stays dense.
+        self.0.extend((first..first + CHUNK as u32).rev());
+    }
+}
+
+fn global_free() -> &'static Mutex<Vec<u32>> {
+    FREE.get_or_init(Mutex::default)
+}
+
+/// Takes a free slot; `None` when a million are in use. The caller lets a span or a trace live in it.
+pub(crate) fn allocate(free: &mut FreeSlots) -> Option<Locked> {
+    let index = free.take()?;
     let slot = slot(index)?;
     slot.fork.store(fork::generation(), Ordering::Relaxed);
-    let mut live = slot.live.lock();
-    fill(&mut live);
-    Some(Handle {
+    Some(Locked {
         index,
-        generation: slot
-            .generation
-            .fetch_add(1, Ordering::Release)
-            .wrapping_add(1),
+        slot,
+        cell: slot.cell.lock(),
     })
 }
 
-fn take_free() -> Option<u32> {
-    LOCAL
-        .try_with(|local| {
-            let local = &mut local.borrow_mut().0;
-            if local.is_empty() {
-                refill(local);
-            }
-            local.pop()
-        })
-        .unwrap_or_else(|_| {
-            // This thread is ending and its list is gone.
-            let mut rest = Vec::new();
-            refill(&mut rest);
-            let index = rest.pop();
-            free().lock().append(&mut rest);
-            index
-        })
-}
-
-fn refill(local: &mut Vec<u32>) {
-    {
-        let mut free = free().lock();
-        let keep = free.len().saturating_sub(LOCAL_FREE / 2);
-        local.extend(free.drain(keep..));
-    }
-    if !local.is_empty() {
-        return;
-    }
-    let chunk = CHUNKS_USED.fetch_add(1, Ordering::Relaxed);
-    let Some(place) = TABLE.get(chunk) else {
-        CHUNKS_USED.fetch_sub(1, Ordering::Relaxed);
-        return;
-    };
-    place.get_or_init(|| {
-        let slot = || Slot {
-            generation: AtomicU32::new(0),
-            fork: AtomicU32::new(0),
-            live: Mutex::default(),
-        };
-        std::iter::repeat_with(slot).take(CHUNK).collect()
-    });
-    let first = (chunk * CHUNK) as u32;
-    local.extend(first..first + CHUNK as u32);
-}
-
-/// A live span, locked.
-pub(crate) struct Locked {
-    index: u32,
-    slot: &'static Slot,
-    live: MutexGuard<'static, LiveSpan>,
-}
-
-/// Locks the span of a handle; `None` when it has ended, never existed or belongs to a parent process.
+/// Locks the slot of a handle; `None` when its span has ended, never existed or belongs to a parent process.
+#[inline]
 pub(crate) fn lock(handle: Handle) -> Option<Locked> {
     if handle.generation.is_multiple_of(2) {
         return None;
@@ -140,108 +178,128 @@ pub(crate) fn lock(handle: Handle) -> Option<Locked> {
     {
         return None;
     }
-    let live = slot.live.lock();
+    let cell = slot.cell.lock();
     // It may have ended while this thread waited; the generation changes only under the lock.
     (slot.generation.load(Ordering::Relaxed) == handle.generation).then_some(Locked {
         index: handle.index,
         slot,
-        live,
+        cell,
     })
 }
 
+/// Locks the slot that a trace lies in; `None` when the trace was handed over.
+#[inline]
+pub(crate) fn lock_trace(index: u32, id: TraceId) -> Option<Locked> {
+    let slot = slot(index)?;
+    if slot.fork.load(Ordering::Relaxed) != fork::generation() {
+        return None;
+    }
+    let mut cell = slot.cell.lock();
+    cell.open_trace().filter(|trace| trace.id == id)?;
+    Some(Locked { index, slot, cell })
+}
+
+/// The slots in use whose entry in the index satisfies `wanted`.
+fn scan(wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = u32> {
+    let used = CHUNKS_USED.load(Ordering::Acquire).min(CHUNKS);
+    let chunks = TABLE[..used].iter().enumerate();
+    chunks
+        .filter_map(|(number, place)| Some((number, place.get()?)))
+        .flat_map(|(number, chunk)| {
+            let first = number * CHUNK;
+            let entries = chunk.traces.iter().enumerate();
+            entries.map(move |(at, entry)| (first + at, entry))
+        })
+        .filter(move |(_, entry)| wanted(entry.load(Ordering::Acquire)))
+        .map(|(index, _)| index as u32)
+}
+
+/// The slots in which traces of this id seem to lie; to be verified with [`lock_trace`].
+pub(crate) fn find_traces(id: TraceId) -> impl Iterator<Item = u32> {
+    let wanted = key(id);
+    scan(move |entry| entry == wanted)
+}
+
+/// Visits every open trace of this process, one locked slot after the other.
+pub(crate) fn for_each_trace(mut visit: impl FnMut(Locked)) {
+    for index in scan(|entry| entry != 0) {
+        let Some(slot) = slot(index) else { continue };
+        if slot.fork.load(Ordering::Relaxed) != fork::generation() {
+            continue;
+        }
+        let cell = slot.cell.lock();
+        visit(Locked { index, slot, cell });
+    }
+}
+
+/// A slot, locked.
+pub(crate) struct Locked {
+    pub(crate) index: u32,
+    slot: &'static Slot,
+    cell: SpinGuard<'static, Cell>,
+}
+
 impl Locked {
-    /// Ends the handle's life. The slot is free for another span afterwards.
-    pub(crate) fn release(mut self) {
-        self.live.reset();
-        self.slot.generation.fetch_add(1, Ordering::Release);
-        drop(self.live);
+    /// Lets a span live in the slot; it must have been filled.
+    #[inline]
+    pub(crate) fn start_span(&self) -> Handle {
+        let generation = self.slot.generation.load(Ordering::Relaxed).wrapping_add(1);
+        self.slot.generation.store(generation, Ordering::Release);
+        Handle {
+            index: self.index,
+            generation,
+        }
+    }
+
+    /// Makes the trace of the slot, which must have been filled, one that others find by its id.
+    #[inline]
+    pub(crate) fn publish_trace(&self, id: TraceId) {
+        publish(self.index, key(id));
+    }
+
+    /// Ends the life of the span's handle.
+    #[inline]
+    pub(crate) fn end_span(&mut self) {
+        self.cell.live.reset();
+        let generation = self.slot.generation.load(Ordering::Relaxed).wrapping_add(1);
+        self.slot.generation.store(generation, Ordering::Release);
+    }
+
+    /// Takes the trace, which was handed over, off the index.
+    #[inline]
+    pub(crate) fn end_trace(&self) {
+        publish(self.index, 0);
+    }
+
+    /// Unlocks the slot; it is free again if neither a span nor an open trace is in it.
+    #[inline]
+    pub(crate) fn release(mut self, free: &mut FreeSlots) {
+        let lives = !self
+            .slot
+            .generation
+            .load(Ordering::Relaxed)
+            .is_multiple_of(2);
+        let in_use = lives || self.cell.open_trace().is_some();
         let index = self.index;
-        let kept = LOCAL.try_with(|local| {
-            let local = &mut local.borrow_mut().0;
-            local.push(index);
-            if local.len() > LOCAL_FREE {
-                free().lock().extend(local.drain(LOCAL_FREE / 2..));
-            }
-        });
-        if kept.is_err() {
-            free().lock().push(index);
+        drop(self.cell);
+        if !in_use {
+            free.give(index);
         }
     }
 }
 
 impl std::ops::Deref for Locked {
-    type Target = LiveSpan;
+    type Target = Cell;
 
-    fn deref(&self) -> &LiveSpan {
-        &self.live
+    #[inline]
+    fn deref(&self) -> &Cell {
+        &self.cell
     }
 }
 
 impl std::ops::DerefMut for Locked {
-    fn deref_mut(&mut self) -> &mut LiveSpan {
-        &mut self.live
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_released_handle_is_stale() {
-        let handle = allocate(|_| {}).unwrap();
-        lock(handle).unwrap().release();
-        assert!(lock(handle).is_none());
-        let again = allocate(|_| {}).unwrap();
-        assert_ne!(again, handle);
-        lock(again).unwrap().release();
-    }
-
-    #[test]
-    fn unknown_slots_are_stale() {
-        for index in [CHUNK as u32 * CHUNKS as u32 - 1, u32::MAX] {
-            assert!(
-                lock(Handle {
-                    index,
-                    generation: 1
-                })
-                .is_none()
-            );
-        }
-    }
-
-    #[test]
-    fn a_free_slot_is_stale_under_every_generation_near_its_own() {
-        let handle = allocate(|_| {}).unwrap();
-        lock(handle).unwrap().release();
-        let own = slot(handle.index)
-            .unwrap()
-            .generation
-            .load(Ordering::Relaxed);
-        for generation in [own.wrapping_sub(1), own] {
-            assert!(
-                lock(Handle {
-                    generation,
-                    ..handle
-                })
-                .is_none(),
-                "{generation}"
-            );
-        }
-    }
-
-    #[test]
-    fn slots_come_back_from_ended_threads() {
-        for _ in 0..50 {
-            std::thread::spawn(|| {
-                let handles: Vec<_> = (0..200).filter_map(|_| allocate(|_| {})).collect();
-                for handle in handles {
-                    lock(handle).unwrap().release();
-                }
-            })
-            .join()
-            .unwrap();
-        }
-        assert!(CHUNKS_USED.load(Ordering::Relaxed) < 50);
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Cell {
+        &mut self.cell
     }
 }

@@ -2,15 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock;
 use crate::context::SpanContext;
 use crate::error::{ErrorKind, Recorded};
 use crate::id::{SpanId, TraceId};
 use crate::live::LiveSpan;
+use crate::local::{self, Local};
 use crate::mlflow::{keys, span_json};
 use crate::otlp::reader::SpanData;
 use crate::pipeline::fork::ForkCell;
-use crate::slot::{self, Handle, Locked};
-use crate::trace::TraceUpdate;
+use crate::slot::{self, Cell, Handle, Locked};
+use crate::trace::{Trace, TraceUpdate};
 use crate::value::Value;
 
 /// OpenTelemetry's span status.
@@ -78,8 +80,8 @@ impl Span {
     }
 
     fn record(self, change: impl FnOnce(&mut LiveSpan)) -> Recorded {
-        let mut live = self.lock().ok_or_else(Self::ignored)?;
-        change(&mut live);
+        let mut locked = self.lock().ok_or_else(Self::ignored)?;
+        change(&mut locked.live);
         Ok(())
     }
 
@@ -111,12 +113,21 @@ impl Span {
     /// Whether outputs were set to anything but null.
     pub fn has_outputs(self) -> bool {
         self.lock()
-            .is_some_and(|live| live.has_attribute(keys::SPAN_OUTPUTS))
+            .is_some_and(|own| own.live.has_attribute(keys::SPAN_OUTPUTS))
     }
 
     /// Sets an attribute; the last value of a key wins. An empty key is ignored.
     pub fn set_attribute(self, key: &str, value: Value<'_>) -> Recorded {
         self.record(|live| live.set_attribute(key, value))
+    }
+
+    /// Sets several attributes, as [`Self::set_attribute`] does one after the other.
+    pub fn set_attributes(self, attributes: &[(&str, Value<'_>)]) -> Recorded {
+        self.record(|live| {
+            for (key, value) in attributes {
+                live.set_attribute(key, *value);
+            }
+        })
     }
 
     /// Adds an event; `time_ns` is in nanoseconds since the Unix epoch, now when absent.
@@ -179,53 +190,90 @@ impl Span {
         self.finish(end_time_ns, |bytes| SpanRecord(bytes.into()))
     }
 
+    #[inline]
     fn finish<R>(
         self,
         end_time_ns: Option<u64>,
-        keep: impl FnOnce(&[u8]) -> R,
+        keep: impl Fn(&[u8]) -> R,
     ) -> std::result::Result<R, ErrorKind> {
-        let mut live = self.lock().ok_or_else(Self::ignored)?;
-        let trace = live.take_trace();
-        let is_root = live.is_root();
-        let bytes = live.finish(end_time_ns);
-        let kept = keep(bytes);
-        let finished = trace
-            .as_ref()
-            .and_then(|trace| trace.end_span(bytes, is_root));
-        live.release();
-        if let (Some(trace), Some(finished)) = (trace, finished) {
-            trace.state.hand_over(&trace, finished);
-        }
-        Ok(kept)
+        let now = clock::monotonic_nanos();
+        local::with(|local| {
+            let mut own = self.lock().ok_or_else(Self::ignored)?;
+            own.live.finish(end_time_ns, now);
+            let kept = keep(own.live.bytes());
+            let is_root = own.live.is_root();
+            let home = own.live.home;
+            if home == own.index {
+                let Cell { live, trace } = &mut *own;
+                let trace = trace.as_deref_mut().filter(|trace| trace.is_open());
+                if end_in(trace, live, is_root, local) {
+                    own.end_trace();
+                }
+            } else if let Some(trace_id) = own.live.trace_id()
+                && let Some(mut home) = slot::lock_trace(home, trace_id)
+            {
+                if end_in(home.open_trace(), &own.live, is_root, local) {
+                    home.end_trace();
+                    home.release(&mut local.free);
+                }
+            }
+            own.end_span();
+            own.release(&mut local.free);
+            Ok(kept)
+        })
     }
 
     /// What its children and other processes need to know; `None` after the end.
     pub fn context(self) -> Option<SpanContext> {
-        self.lock()?.context()
+        self.lock()?.live.context()
     }
 
     /// The parent's id; `None` for a root and after the end.
     pub fn parent_id(self) -> Option<SpanId> {
-        self.lock()?.parent()
+        self.lock()?.live.parent()
     }
 
     /// Changes the information of the span's trace.
     pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
-        let trace = self.lock().and_then(|live| live.trace().cloned());
-        match trace {
-            Some(trace) if trace.update(update) => Ok(()),
-            _ => Err(Self::ignored()),
-        }
+        let updated = self.lock().and_then(|mut own| {
+            let home = own.live.home;
+            if home == own.index {
+                return Some(own.open_trace()?.update(update));
+            }
+            let trace_id = own.live.trace_id()?;
+            drop(own);
+            Some(
+                slot::lock_trace(home, trace_id)?
+                    .open_trace()?
+                    .update(update),
+            )
+        });
+        updated.ok_or_else(Self::ignored)
     }
 
     /// The span as MLflow's span JSON (attribute values are JSON text), with the end time 0; `None`
     /// after the end.
     pub fn snapshot(self) -> Option<serde_json::Value> {
-        let bytes = self.lock()?.preview();
+        let bytes = self.lock()?.live.preview();
         SpanData::decode(&bytes)
             .ok()
             .map(|data| span_json::span(&data))
     }
+}
+
+/// Ends a span in its trace, unless that was handed over without it and the span counted then; true
+/// when the trace is complete with it.
+#[inline]
+fn end_in(trace: Option<&mut Trace>, live: &LiveSpan, is_root: bool, local: &mut Local) -> bool {
+    let Some(trace) = trace else {
+        return false;
+    };
+    let finished = trace.end_span(live.bytes(), is_root);
+    let complete = finished.is_some();
+    if let Some(finished) = finished {
+        trace.state.hand_over(local, finished);
+    }
+    complete
 }
 
 /// What a span recorded, after its end.

@@ -1,144 +1,146 @@
-//! One tracer in one process: the traces that are open, and the way to the exporter.
+//! One tracer in one process: what its spans need to reach the exporter.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::lock::Mutex;
-use foldhash::fast::RandomState;
-
 use crate::config::Config;
+use crate::destination::Destination;
+use crate::finished::Finished;
 use crate::id::TraceId;
+use crate::local::Local;
+use crate::lock::Mutex;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::shared::Shared;
-use crate::trace::{Destination, Finished, Trace};
-
-/// Open traces are spread over this many locks.
-const SHARDS: usize = 16;
+use crate::slot::{self, Locked};
+use crate::trace::{Opening, Trace};
 
 /// How much longer a shutdown waits than the worker, so that the worker's last count is seen.
 const SETTLING: Duration = Duration::from_millis(50);
 
-/// Seeded at random, because the ids of remote parents are chosen by whoever sends them.
-type Shard = HashMap<TraceId, Arc<Trace>, RandomState>;
-
 /// Made anew in every fork generation; see [`crate::pipeline::fork`].
 pub(crate) struct State {
+    /// Tells the states of this process apart.
+    pub(crate) id: u64,
     pub(crate) shared: Arc<Shared>,
-    open: [Mutex<Shard>; SHARDS],
+    /// Held while a trace is looked up by its id and begun if there is none, so that it is begun once.
+    joining: Mutex<()>,
     worker_started: AtomicBool,
     stopped: AtomicBool,
 }
 
 impl State {
     pub(crate) fn new(config: Config) -> Arc<Self> {
+        static STATES: AtomicU64 = AtomicU64::new(0);
         Arc::new(State {
+            id: STATES.fetch_add(1, Ordering::Relaxed),
             shared: Shared::new(config),
-            open: Default::default(),
+            joining: Mutex::default(),
             worker_started: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         })
     }
 
-    fn shard(&self, id: TraceId) -> &Mutex<Shard> {
-        &self.open[usize::from(id.bytes()[7]) % SHARDS]
-    }
-
+    #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Registers a trace whose first span is open.
-    pub(crate) fn open_trace(&self, trace: Trace) -> Arc<Trace> {
-        let trace = Arc::new(trace);
-        self.shard(trace.id).lock().insert(trace.id, trace.clone());
-        trace
+    /// An open trace of this tracer, its slot locked.
+    pub(crate) fn find(&self, id: TraceId) -> Option<Locked> {
+        slot::find_traces(id)
+            .filter_map(|index| slot::lock_trace(index, id))
+            .find(|locked| self.owns(locked))
     }
 
-    /// The open trace of a parent that is known only by its ids, with one more span open. A
-    /// trace that is not open here is rooted elsewhere (or has been sent): its spans go alone.
+    fn owns(&self, locked: &Locked) -> bool {
+        let trace = locked.trace.as_deref();
+        trace.is_some_and(|trace| trace.is_open() && trace.state.id == self.id)
+    }
+
+    /// The slot of the open trace of this id with one more span open in it, by `open`; if there is none,
+    /// of a new one. A trace that is not open here is rooted elsewhere (or has been sent), unless its
+    /// root begins it. `None` when no slot is free.
     pub(crate) fn join(
         self: &Arc<Self>,
         id: TraceId,
-        destination: &Arc<Destination>,
-    ) -> Arc<Trace> {
-        self.enter(id, true, destination, Trace::open_span)
-    }
-
-    /// The trace of a root whose id somebody else made, with its first span open. Spans of it may have
-    /// been taken for the local part of a remote trace so far.
-    pub(crate) fn root(
-        self: &Arc<Self>,
-        id: TraceId,
-        destination: &Arc<Destination>,
-    ) -> Arc<Trace> {
-        self.enter(id, false, destination, Trace::open_root)
-    }
-
-    /// The open trace of this id if `open` can open a span in it, else a new one in its place.
-    fn enter(
-        self: &Arc<Self>,
-        id: TraceId,
-        remote: bool,
-        destination: &Arc<Destination>,
-        open: fn(&Trace) -> bool,
-    ) -> Arc<Trace> {
-        let mut shard = self.shard(id).lock();
-        if let Some(trace) = shard.get(&id)
-            && open(trace)
-        {
-            return trace.clone();
+        is_root: bool,
+        destination: &'static Destination,
+        local: &mut Local,
+    ) -> Option<u32> {
+        let _joining = self.joining.lock();
+        if let Some(mut locked) = self.find(id) {
+            let index = locked.index;
+            let trace = locked.open_trace()?;
+            match is_root {
+                // Its spans were taken for the local part of a remote trace so far.
+                true => trace.open_root(),
+                false => trace.open_span(),
+            }
+            return Some(index);
         }
-        let trace = Arc::new(Trace::new(id, remote, destination.clone(), self.clone()));
-        shard.insert(id, trace.clone());
-        trace
-    }
-
-    /// An open trace.
-    pub(crate) fn find(&self, id: TraceId) -> Option<Arc<Trace>> {
-        self.shard(id).lock().get(&id).cloned()
+        let mut locked = slot::allocate(&mut local.free)?;
+        let opening = Opening {
+            id,
+            remote: !is_root,
+            destination,
+            state: self,
+        };
+        Trace::open(&mut locked.trace, opening, local);
+        locked.publish_trace(id);
+        Some(locked.index)
     }
 
     /// Queues a trace that has just been completed.
-    pub(crate) fn hand_over(&self, trace: &Arc<Trace>, finished: Finished) {
-        let spans = u64::from(finished.span_count);
-        {
-            let mut shard = self.shard(trace.id).lock();
-            if shard
-                .get(&trace.id)
-                .is_some_and(|open| Arc::ptr_eq(open, trace))
-            {
-                shard.remove(&trace.id);
-            }
-        }
-        if spans == 0 {
+    #[inline]
+    pub(crate) fn hand_over(&self, local: &mut Local, finished: Finished) {
+        if finished.span_count == 0 {
             return;
         }
         self.start_worker();
-        if let Err(reason) = self.shared.queue.push(finished) {
-            self.shared.counters.drop(reason, spans);
-            if reason == Drop::QueueFull {
-                self.shared.diagnostics.report("queue_full", || {
-                    "the queue is full; new traces are dropped (queue.max_bytes)".into()
-                });
-            }
+        let spans = u64::from(finished.span_count);
+        let pushed = local.outbox(self).push(&self.shared.queue, finished);
+        if let Err(reason) = pushed {
+            self.refused(reason, spans);
         }
     }
 
-    /// Gives up an open span that will never end.
-    pub(crate) fn lose_span(&self, trace: &Arc<Trace>, reason: Drop) {
+    #[cold]
+    fn refused(&self, reason: Drop, spans: u64) {
+        self.shared.counters.drop(reason, spans);
+        if reason == Drop::QueueFull {
+            self.shared.diagnostics.report("queue_full", || {
+                "the queue is full; new traces are dropped (queue.max_bytes)".into()
+            });
+        }
+    }
+
+    /// Gives up a span that was opened in the trace in the slot `home` and will never end, unless the trace
+    /// was handed over, and the span counted then.
+    pub(crate) fn lose_span(&self, home: u32, id: TraceId, reason: Drop, local: &mut Local) {
+        let Some(mut locked) = slot::lock_trace(home, id) else {
+            return;
+        };
         self.shared.counters.drop(reason, 1);
-        if let Some(finished) = trace.lose_span() {
-            self.hand_over(trace, finished);
+        let finished = locked.open_trace().and_then(Trace::lose_span);
+        if let Some(finished) = finished {
+            self.hand_over(local, finished);
+            locked.end_trace();
+            locked.release(&mut local.free);
         }
     }
 
+    #[inline]
     fn start_worker(&self) {
-        if self.worker_started.load(Ordering::Relaxed)
-            || self.worker_started.swap(true, Ordering::AcqRel)
-        {
+        if !self.worker_started.load(Ordering::Relaxed) {
+            self.spawn_worker();
+        }
+    }
+
+    #[cold]
+    fn spawn_worker(&self) {
+        if self.worker_started.swap(true, Ordering::AcqRel) {
             return;
         }
         if let Err(error) = worker::spawn(self.shared.clone()) {
@@ -151,25 +153,28 @@ impl State {
 
     /// Ended spans of open traces.
     fn ended_in_open_traces(&self) -> u64 {
-        let ended = |shard: &Mutex<Shard>| {
-            shard
-                .lock()
-                .values()
-                .map(|trace| trace.ended())
-                .sum::<u64>()
-        };
-        self.open.iter().map(ended).sum()
+        let mut ended = 0;
+        slot::for_each_trace(|mut locked| {
+            if self.owns(&locked) {
+                ended += locked.open_trace().map_or(0, |trace| trace.ended());
+            }
+        });
+        ended
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = self.shared.counters.read();
+        let created = || self.shared.queue.created();
+        let mut stats = self.shared.counters.read(created);
         stats.ignored += crate::span::ignored_calls();
         stats
     }
 
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
-        let waiting = self.shared.queue.flush(deadline(timeout));
+        let waiting = match self.worker_started.load(Ordering::Acquire) {
+            true => self.shared.queue.flush(deadline(timeout)),
+            false => self.shared.queue.spans(),
+        };
         waiting + self.ended_in_open_traces()
     }
 
@@ -196,28 +201,22 @@ impl State {
     }
 
     fn close_open_traces(&self) {
-        let open: Vec<Arc<Trace>> = self
-            .open
-            .iter()
-            .flat_map(|shard| {
-                shard
-                    .lock()
-                    .drain()
-                    .map(|(_, trace)| trace)
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        for trace in open {
-            let (finished, unfinished) = trace.force_close();
-            if unfinished > 0 {
-                self.shared
-                    .counters
-                    .drop(Drop::Unfinished, u64::from(unfinished));
-            }
-            if let Some(finished) = finished {
-                self.hand_over(&trace, finished);
-            }
-        }
+        crate::local::with(|local| {
+            slot::for_each_trace(|mut locked| {
+                if !self.owns(&locked) {
+                    return;
+                }
+                let Some(trace) = locked.open_trace() else {
+                    return;
+                };
+                let (finished, unfinished) = trace.force_close();
+                let unfinished = u64::from(unfinished);
+                self.shared.counters.drop(Drop::Unfinished, unfinished);
+                self.hand_over(local, finished);
+                locked.end_trace();
+                locked.release(&mut local.free);
+            });
+        });
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::lock::Mutex;
 use serde_json::Value;
 
-use crate::buffers;
+pub(crate) use crate::destination::{Destination, Experiment};
 use crate::error::{Error, ErrorKind, Result};
+pub(crate) use crate::finished::{Finished, Progress};
 use crate::id::TraceId;
+use crate::local::Local;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
 use crate::state::State;
 
@@ -140,7 +141,7 @@ impl TraceUpdate {
     }
 
     /// Bytes of text, for the queue's bound.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let pairs = self.tags.iter().chain(&self.metadata);
         pairs.map(|(key, value)| key.len() + value.len()).sum()
     }
@@ -155,65 +156,18 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// Where a trace goes; fixed when its root starts.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Destination {
-    pub(crate) experiment: Experiment,
-    pub(crate) workspace: Option<String>,
-}
-
-/// An experiment as it was configured. Names are resolved by the exporter, never by the caller.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Experiment {
-    Id(String),
-    Name(String),
-}
-
-/// What every span of a trace begins with, encoded once: the trace id and `mlflow.traceRequestId`.
-pub(crate) struct Prefix([u8; Prefix::LENGTH]);
-
-impl Prefix {
-    const LENGTH: usize = 82;
-    /// Where the attribute begins.
-    const ATTRIBUTE: usize = 18;
-
-    fn new(id: TraceId) -> Self {
-        let mut out = *b"\x0a\x10................\
-            \x4a\x3e\x0a\x15mlflow.traceRequestId\x12\x25\x0a\x23...................................";
-        out[2..Self::ATTRIBUTE].copy_from_slice(id.bytes());
-        out[Self::LENGTH - 35..].copy_from_slice(id.mlflow_text().as_bytes());
-        Prefix(out)
-    }
-
-    /// Both fields of the `Span` message.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The attribute alone.
-    pub(crate) fn attribute(&self) -> &[u8] {
-        &self.0[Self::ATTRIBUTE..]
-    }
-}
-
-/// The state that the open spans of one trace share.
+/// The state that the open spans of one trace share. It lies in the slot of its first span, and is used
+/// again for the next trace there.
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
-    pub(crate) prefix: Prefix,
-    pub(crate) destination: Arc<Destination>,
+    pub(crate) destination: &'static Destination,
     /// The tracer that it belongs to.
     pub(crate) state: Arc<State>,
-    shared: Mutex<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
+    /// Open spans; none when the trace was handed over.
     open: u32,
     /// Rooted in another process: its spans are sent, its information is the other's business.
     remote: bool,
     root_ended: bool,
-    /// Completed and handed over: late spans need a new trace.
-    closed: bool,
     /// Ended spans as a run of `ScopeSpans.spans` fields.
     spans: Vec<u8>,
     ended: u32,
@@ -221,230 +175,146 @@ struct Shared {
     update: Option<Box<TraceUpdate>>,
 }
 
+/// What a new trace is made from.
+pub(crate) struct Opening<'a> {
+    pub(crate) id: TraceId,
+    pub(crate) remote: bool,
+    pub(crate) destination: &'static Destination,
+    pub(crate) state: &'a Arc<State>,
+}
+
 impl Trace {
-    /// A trace with its first span open.
-    pub(crate) fn new(
-        id: TraceId,
-        remote: bool,
-        destination: Arc<Destination>,
-        state: Arc<State>,
-    ) -> Self {
-        Trace {
-            id,
-            prefix: Prefix::new(id),
-            destination,
-            state,
-            shared: Mutex::new(Shared {
+    /// Begins a trace with its first span open, in the place of one that is over if there is one.
+    #[inline]
+    pub(crate) fn open<'a>(
+        place: &'a mut Option<Box<Trace>>,
+        opening: Opening<'_>,
+        local: &mut Local,
+    ) -> &'a mut Trace {
+        let spans = local.buffers.take();
+        match place {
+            Some(trace) => {
+                trace.id = opening.id;
+                trace.destination = opening.destination;
+                // Counting a reference costs as much as all the rest.
+                if !Arc::ptr_eq(&trace.state, opening.state) {
+                    trace.state = opening.state.clone();
+                }
+                trace.open = 1;
+                trace.remote = opening.remote;
+                trace.root_ended = false;
+                trace.spans = spans;
+                trace.ended = 0;
+                trace
+            }
+            None => place.insert(Box::new(Trace {
+                id: opening.id,
+                destination: opening.destination,
+                state: opening.state.clone(),
                 open: 1,
-                remote,
-                ..Shared::default()
-            }),
+                remote: opening.remote,
+                root_ended: false,
+                spans,
+                ended: 0,
+                update: None,
+            })),
         }
     }
 
-    /// Counts one more open span; false when the trace has been handed over already.
-    pub(crate) fn open_span(&self) -> bool {
-        let mut shared = self.shared.lock();
-        if !shared.closed {
-            shared.open += 1;
-        }
-        !shared.closed
+    /// Whether it was not handed over yet.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open > 0
+    }
+
+    /// Counts one more open span.
+    #[inline]
+    pub(crate) fn open_span(&mut self) {
+        self.open += 1;
     }
 
     /// As [`Self::open_span`], for the root of a trace that was taken for a remote one.
-    pub(crate) fn open_root(&self) -> bool {
-        let mut shared = self.shared.lock();
-        if !shared.closed {
-            shared.open += 1;
-            shared.remote = false;
-        }
-        !shared.closed
+    pub(crate) fn open_root(&mut self) {
+        self.open += 1;
+        self.remote = false;
     }
 
-    /// Merges `update`; false when the trace has been handed over already.
-    pub(crate) fn update(&self, update: &TraceUpdate) -> bool {
-        let mut shared = self.shared.lock();
-        if !shared.closed {
-            shared.update.get_or_insert_default().merge(update);
-        }
-        !shared.closed
+    /// Merges `update`.
+    pub(crate) fn update(&mut self, update: &TraceUpdate) {
+        self.update.get_or_insert_default().merge(update);
     }
 
     /// Takes the bytes of a span that ended. Returns the whole trace when nothing of it is open.
-    pub(crate) fn end_span(&self, span: &[u8], is_root: bool) -> Option<Finished> {
-        let mut shared = self.shared.lock();
-        if shared.closed {
-            // Given up at shutdown and counted there.
-            return None;
-        }
-        if shared.ended == 0 {
-            shared.spans = buffers::take();
-        }
-        shared.spans.reserve(wire::field_len(span.len()));
-        wire::bytes_field(&mut shared.spans, SCOPE_SPANS_SPANS, span);
-        shared.ended += 1;
-        shared.open = shared.open.saturating_sub(1);
-        shared.root_ended |= is_root;
-        let complete = shared.open == 0 && (shared.root_ended || shared.remote);
-        complete.then(|| self.close(&mut shared))
+    #[inline]
+    pub(crate) fn end_span(&mut self, span: &[u8], is_root: bool) -> Option<Finished> {
+        self.spans.reserve(wire::field_len(span.len()));
+        wire::bytes_field(&mut self.spans, SCOPE_SPANS_SPANS, span);
+        self.ended += 1;
+        self.open = self.open.saturating_sub(1);
+        self.root_ended |= is_root;
+        (self.open == 0).then(|| self.close())
     }
 
     /// Forgets a span that will never end (its host lost it). Returns what is left of the trace
     /// when nothing of it is open any more.
-    pub(crate) fn lose_span(&self) -> Option<Finished> {
-        let mut shared = self.shared.lock();
-        if shared.closed {
-            return None;
-        }
-        shared.open = shared.open.saturating_sub(1);
-        (shared.open == 0).then(|| self.close(&mut shared))
+    pub(crate) fn lose_span(&mut self) -> Option<Finished> {
+        self.open = self.open.saturating_sub(1);
+        (self.open == 0).then(|| self.close())
     }
 
     /// Hands over what ended, whatever is still open; returns the number of spans given up with it.
-    pub(crate) fn force_close(&self) -> (Option<Finished>, u32) {
-        let mut shared = self.shared.lock();
-        if shared.closed {
-            return (None, 0);
-        }
-        let open = std::mem::take(&mut shared.open);
-        let finished = self.close(&mut shared);
-        (
-            Some(finished).filter(|finished| finished.span_count > 0),
-            open,
-        )
+    pub(crate) fn force_close(&mut self) -> (Finished, u32) {
+        let open = std::mem::take(&mut self.open);
+        (self.close(), open)
     }
 
-    fn close(&self, shared: &mut Shared) -> Finished {
-        shared.closed = true;
+    #[inline]
+    fn close(&mut self) -> Finished {
         Finished {
             id: self.id,
-            destination: self.destination.clone(),
-            has_info: !shared.remote && shared.root_ended,
-            update: shared.update.take(),
-            spans: std::mem::take(&mut shared.spans),
-            span_count: shared.ended,
+            destination: self.destination,
+            has_info: !self.remote && self.root_ended,
+            update: self.update.take(),
+            spans: std::mem::take(&mut self.spans),
+            span_count: self.ended,
             progress: Progress::default(),
         }
     }
 
     /// Spans that have ended and were not handed over.
     pub(crate) fn ended(&self) -> u64 {
-        let shared = self.shared.lock();
-        if shared.closed {
-            0
-        } else {
-            u64::from(shared.ended)
-        }
-    }
-}
-
-/// A trace on its way to the exporter.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) id: TraceId,
-    pub(crate) destination: Arc<Destination>,
-    /// Whether its information is ours to send; not so for the local part of a trace that is rooted
-    /// elsewhere.
-    pub(crate) has_info: bool,
-    /// What the host set of the information; absent when it set nothing.
-    pub(crate) update: Option<Box<TraceUpdate>>,
-    /// A run of `ScopeSpans.spans` fields.
-    pub(crate) spans: Vec<u8>,
-    pub(crate) span_count: u32,
-    pub(crate) progress: Progress,
-}
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        buffers::give(std::mem::take(&mut self.spans));
-    }
-}
-
-/// How far the delivery of a trace got, so that a retry sends nothing twice.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// Delivered or given up, and counted.
-    pub(crate) settled: bool,
-    pub(crate) info_sent: bool,
-    pub(crate) spans_sent: bool,
-    /// The server refused these very spans; they may still go into an artifact.
-    pub(crate) spans_refused: bool,
-    /// The server said that it keeps spans in its database.
-    pub(crate) stored: bool,
-    /// Where the server wants artifacts of the trace.
-    pub(crate) artifact_location: Option<String>,
-    server_errors: u8,
-}
-
-impl Progress {
-    /// How often a payload may be answered with a server error before it is taken for the cause.
-    const MAX_SERVER_ERRORS: u8 = 3;
-
-    /// Counts a server error.
-    pub(crate) fn suspect(&mut self) {
-        self.server_errors = self.server_errors.saturating_add(1);
-    }
-
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.server_errors >= Self::MAX_SERVER_ERRORS
-    }
-
-    /// Whether its spans are still to be sent.
-    pub(crate) fn lacks_spans(&self) -> bool {
-        !self.settled && !self.spans_sent && !self.spans_refused
-    }
-}
-
-impl Finished {
-    /// Bytes that it holds, for the queue's bound.
-    pub(crate) fn size(&self) -> usize {
-        size_of::<Self>()
-            + self.spans.len()
-            + self.update.as_ref().map_or(0, |update| update.size())
+        u64::from(self.ended)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local;
 
-    fn trace(remote: bool) -> Trace {
-        let destination = Destination {
-            experiment: Experiment::Id("0".into()),
-            workspace: None,
+    fn trace(remote: bool) -> Box<Trace> {
+        let opening = Opening {
+            id: TraceId::generate(),
+            remote,
+            destination: crate::destination::by_number(0),
+            state: &State::new(crate::Config::new()),
         };
-        let state = State::new(crate::Config::new());
-        Trace::new(TraceId::generate(), remote, Arc::new(destination), state)
-    }
-
-    #[test]
-    fn the_prefix_is_what_would_be_encoded() {
-        use crate::mlflow::keys;
-        use crate::otlp::span as field;
-        use crate::value::{Value, encode_key_value};
-        let id = TraceId::generate();
-        let mut encoded = Vec::new();
-        wire::bytes_field(&mut encoded, field::TRACE_ID, id.bytes());
-        let request_id = Value::Str(&id.to_mlflow());
-        encode_key_value(
-            &mut encoded,
-            field::ATTRIBUTES,
-            keys::TRACE_REQUEST_ID,
-            request_id,
-        );
-        assert_eq!(Prefix::new(id).bytes(), encoded);
+        let mut place = None;
+        local::with(|local| {
+            Trace::open(&mut place, Opening { ..opening }, local);
+        });
+        place.unwrap()
     }
 
     #[test]
     fn completes_when_the_root_and_every_child_ended() {
-        let trace = trace(false);
-        assert!(trace.open_span());
+        let mut trace = trace(false);
+        trace.open_span();
         assert!(trace.end_span(b"root", true).is_none());
         let finished = trace.end_span(b"child", false).unwrap();
         assert_eq!(finished.span_count, 2);
         assert!(finished.has_info);
-        assert!(!trace.open_span());
-        assert!(!trace.update(&TraceUpdate::default()));
+        assert!(!trace.is_open());
     }
 
     #[test]
@@ -455,12 +325,12 @@ mod tests {
 
     #[test]
     fn forced_closing_counts_what_was_open() {
-        let trace = trace(false);
+        let mut trace = trace(false);
         trace.open_span();
         assert!(trace.end_span(b"child", false).is_none());
         let (finished, open) = trace.force_close();
-        assert_eq!((finished.unwrap().span_count, open), (1, 1));
-        assert_eq!(trace.force_close().1, 0);
+        assert_eq!((finished.span_count, open), (1, 1));
+        assert!(!trace.is_open());
     }
 
     #[test]

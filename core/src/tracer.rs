@@ -1,25 +1,28 @@
 //! The entry point: starts spans, flushes, shuts down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use crate::client::Client;
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::config::Config;
 use crate::context::SpanContext;
+use crate::destination::{self, Destination, Experiment};
 use crate::diagnostics::Diagnostic;
 use crate::error::{Error, ErrorKind, Recorded, Result};
-use crate::id::TraceId;
+use crate::id::{SpanId, TraceId};
 use crate::ingest;
-use crate::live::Start;
+use crate::live::{LiveSpan, Start};
+use crate::local::{self, Local};
 use crate::pipeline::fork::{self, ForkCell};
 use crate::pipeline::stats::{Drop as Reason, Stats};
-use crate::slot;
+use crate::propagation::{RANDOM, SAMPLED};
+use crate::slot::{self, Locked};
 use crate::span::Span;
 use crate::state::State;
-use crate::trace::{Destination, Experiment, Trace, TraceUpdate};
+use crate::trace::{Opening, Trace, TraceUpdate};
+use crate::value::Value;
 
 /// The parent of a new span.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,8 @@ pub struct SpanStart<'a> {
     pub parent: Parent,
     /// The start in nanoseconds since the Unix epoch, now when absent.
     pub start_time_ns: Option<u64>,
+    /// Attributes to begin with; the last value of a key wins.
+    pub attributes: &'a [(&'a str, Value<'a>)],
     /// Information of the new trace; ignored for spans that are not roots.
     pub update: Option<&'a TraceUpdate>,
     /// The experiment of the new trace instead of the tracer's; ignored for spans that are not roots
@@ -61,10 +66,54 @@ impl<'a> SpanStart<'a> {
     }
 }
 
+/// What a new span takes over from its trace and its parent.
+struct Kin {
+    trace_id: TraceId,
+    parent: Option<SpanId>,
+    flags: u8,
+    trace_state: Option<Arc<str>>,
+}
+
+impl Kin {
+    #[inline]
+    fn of(parent: &LiveSpan) -> Option<Self> {
+        parent.context().map(Kin::from)
+    }
+
+    #[inline]
+    fn start<'a>(self, start: &SpanStart<'a>, span_id: SpanId, now: Moment) -> Start<'a> {
+        Start {
+            trace_id: self.trace_id,
+            span_id,
+            parent: self.parent,
+            flags: self.flags,
+            trace_state: self.trace_state,
+            now,
+            name: start.name,
+            span_type: start.span_type,
+            start_time_ns: start.start_time_ns,
+            attributes: start.attributes,
+        }
+    }
+}
+
+impl From<SpanContext> for Kin {
+    #[inline]
+    fn from(parent: SpanContext) -> Self {
+        Kin {
+            trace_id: parent.trace_id,
+            parent: Some(parent.span_id),
+            flags: parent.flags,
+            trace_state: parent.trace_state,
+        }
+    }
+}
+
 struct Inner {
     config: Config,
-    /// Outside the state, so that a fork's child keeps what was set after the start.
-    destination: ArcSwap<Destination>,
+    /// The number of the destination. Outside the state, so that a fork's child keeps what was set after
+    /// the start.
+    destination: AtomicU32,
     state: ForkCell<Arc<State>>,
 }
 
@@ -93,7 +142,7 @@ impl Tracer {
     pub fn new(config: Config) -> Result<Tracer> {
         fork::install();
         clock::install();
-        let destination = ArcSwap::from_pointee(config.destination());
+        let destination = AtomicU32::new(destination::intern(config.destination()));
         Ok(Tracer(Arc::new(Inner {
             config,
             destination,
@@ -113,124 +162,221 @@ impl Tracer {
 
     /// Starts a span. Never fails: after shutdown, and when a million spans are live, the handle is
     /// [`Span::NONE`] and the span is counted.
+    #[inline]
     pub fn start(&self, start: SpanStart<'_>) -> Span {
-        self.start_with_context(start)
-            .map_or(Span::NONE, |(span, _)| span)
+        self.begin(&start, |_| ())
+            .map_or(Span::NONE, |(span, ())| span)
     }
 
     /// As [`Self::start`], with the new span's context, which saves asking for it; `None` where `start`
     /// answers [`Span::NONE`].
     pub fn start_with_context(&self, start: SpanStart<'_>) -> Option<(Span, SpanContext)> {
+        let (span, context) = self.begin(&start, LiveSpan::context)?;
+        Some((span, context?))
+    }
+
+    #[inline]
+    fn begin<R>(&self, start: &SpanStart<'_>, read: impl Fn(&LiveSpan) -> R) -> Option<(Span, R)> {
         let state = self.state();
         if state.is_stopped() {
             state.shared.counters.ignore(1);
             return None;
         }
-        state.shared.counters.create();
-        let (trace, parent) = self.place(state, start.parent, start.update, start.experiment_id);
-        let opened = trace.clone();
-        let mut context = None;
-        let handle = slot::allocate(|live| {
-            live.begin(Start {
-                trace,
-                parent: parent.as_ref().map(|parent| (parent.span_id, parent.flags)),
-                trace_state: parent.and_then(|parent| parent.trace_state),
-                name: start.name,
-                span_type: start.span_type,
-                start_time_ns: start.start_time_ns,
-            });
-            context = live.context();
-        });
-        if handle.is_none() {
-            Self::refuse(state, &opened);
-        }
-        Some((Span::new(handle?), context?))
+        local::with(|local| {
+            let now = local.anchor.now();
+            local.outbox(state).create();
+            match &start.parent {
+                Parent::None => self.root(state, local, now, start, &read),
+                Parent::Span(parent) => self.child(state, local, now, *parent, start, &read),
+                Parent::Remote(context) => {
+                    self.remote(state, local, now, context.clone(), start, &read)
+                }
+            }
+        })
+    }
+
+    /// Counts a span for which there is no slot.
+    #[cold]
+    fn refuse<R>(state: &State) -> Option<R> {
+        state.shared.counters.drop(Reason::TooManySpans, 1);
+        Self::complain(state);
+        None
     }
 
     #[cold]
-    fn refuse(state: &State, trace: &Arc<Trace>) {
-        state.lose_span(trace, Reason::TooManySpans);
+    fn complain(state: &State) {
         state.shared.diagnostics.report("too_many_spans", || {
             "too many live spans; do they ever end?".into()
         });
     }
 
-    /// The trace of a new span, with the span counted as open in it.
-    fn place(
+    /// The root of a new trace, which lies in the root's own slot.
+    #[inline]
+    fn root<R>(
         &self,
         state: &Arc<State>,
-        parent: Parent,
-        update: Option<&TraceUpdate>,
-        experiment_id: Option<&str>,
-    ) -> (Arc<Trace>, Option<SpanContext>) {
-        let context = match parent {
-            Parent::None => None,
-            Parent::Remote(context) => Some(context),
-            Parent::Span(span) => match Self::adopt(state, span) {
-                Some(Ok((trace, context))) => return (trace, Some(context)),
-                Some(Err(context)) => Some(context),
-                None => {
-                    state.shared.diagnostics.report("ended_parent", || {
-                        "a span was started under one that had ended; it became a root".into()
-                    });
-                    None
-                }
-            },
+        local: &mut Local,
+        now: Moment,
+        start: &SpanStart<'_>,
+        read: &impl Fn(&LiveSpan) -> R,
+    ) -> Option<(Span, R)> {
+        let id = TraceId::random(&mut local.rng);
+        let span_id = SpanId::random(&mut local.rng);
+        let usual = self.0.destination.load(Ordering::Relaxed);
+        let number = match start.experiment_id {
+            None => usual,
+            Some(experiment) => Self::chosen(state, experiment, usual),
         };
-        let destination = self.0.destination.load();
-        match context {
-            Some(context) => (state.join(context.trace_id, &destination), Some(context)),
-            None => {
-                let chosen = experiment_id.and_then(|id| Self::chosen(state, id, &destination));
-                let destination = chosen.unwrap_or_else(|| destination.clone());
-                let trace = Trace::new(TraceId::generate(), false, destination, state.clone());
-                if let Some(update) = update {
-                    trace.update(update);
-                }
-                (state.open_trace(trace), None)
-            }
+        let destination = local.destination(number);
+        let Some(mut locked) = slot::allocate(&mut local.free) else {
+            return Self::refuse(state);
+        };
+        let opening = Opening {
+            id,
+            remote: false,
+            destination,
+            state,
+        };
+        let trace = Trace::open(&mut locked.trace, opening, local);
+        if let Some(update) = start.update {
+            trace.update(update);
         }
+        let index = locked.index;
+        locked.publish_trace(id);
+        let kin = Kin {
+            trace_id: id,
+            parent: None,
+            // "Random" is a claim about the trace id that only its maker can make.
+            flags: SAMPLED | RANDOM,
+            trace_state: None,
+        };
+        locked.live.begin(index, kin.start(start, span_id, now));
+        let kept = read(&locked.live);
+        Some((Span::new(locked.start_span()), kept))
     }
 
-    /// A destination with the experiment that a root asked for.
-    fn chosen(state: &State, id: &str, usual: &Destination) -> Option<Arc<Destination>> {
+    /// A child of a live span.
+    #[inline]
+    fn child<R>(
+        &self,
+        state: &Arc<State>,
+        local: &mut Local,
+        now: Moment,
+        parent: Span,
+        start: &SpanStart<'_>,
+        read: &impl Fn(&LiveSpan) -> R,
+    ) -> Option<(Span, R)> {
+        let Some(mut locked) = parent.lock() else {
+            state.shared.diagnostics.report("ended_parent", || {
+                "a span was started under one that had ended; it became a root".into()
+            });
+            return self.root(state, local, now, start, read);
+        };
+        let kin = Kin::of(&locked.live)?;
+        let home = locked.live.home;
+        let opened = match home == locked.index {
+            true => Self::open_in(state, kin.trace_id, &mut locked),
+            false => {
+                drop(locked);
+                let trace = slot::lock_trace(home, kin.trace_id);
+                trace.is_some_and(|mut trace| Self::open_in(state, kin.trace_id, &mut trace))
+            }
+        };
+        if !opened {
+            // The trace was handed over meanwhile or belongs to another tracer.
+            return self.join(state, local, now, kin, start, read);
+        }
+        self.live(state, local, now, home, kin, start, read)
+    }
+
+    /// Opens a span in the trace of a slot if it is this tracer's.
+    #[inline]
+    fn open_in(state: &State, id: TraceId, locked: &mut Locked) -> bool {
+        let trace = locked.open_trace();
+        let trace = trace.filter(|trace| trace.id == id && trace.state.id == state.id);
+        trace.map(Trace::open_span).is_some()
+    }
+
+    /// A span whose parent is known by its context.
+    fn remote<R>(
+        &self,
+        state: &Arc<State>,
+        local: &mut Local,
+        now: Moment,
+        context: SpanContext,
+        start: &SpanStart<'_>,
+        read: &impl Fn(&LiveSpan) -> R,
+    ) -> Option<(Span, R)> {
+        self.join(state, local, now, Kin::from(context), start, read)
+    }
+
+    fn join<R>(
+        &self,
+        state: &Arc<State>,
+        local: &mut Local,
+        now: Moment,
+        kin: Kin,
+        start: &SpanStart<'_>,
+        read: &impl Fn(&LiveSpan) -> R,
+    ) -> Option<(Span, R)> {
+        let destination = local.destination(self.0.destination.load(Ordering::Relaxed));
+        let Some(home) = state.join(kin.trace_id, false, destination, local) else {
+            return Self::refuse(state);
+        };
+        self.live(state, local, now, home, kin, start, read)
+    }
+
+    /// Lets a span live in a slot of its own; it is open in the trace in the slot `home`.
+    #[inline]
+    #[allow(clippy::too_many_arguments)]
+    fn live<R>(
+        &self,
+        state: &Arc<State>,
+        local: &mut Local,
+        now: Moment,
+        home: u32,
+        kin: Kin,
+        start: &SpanStart<'_>,
+        read: &impl Fn(&LiveSpan) -> R,
+    ) -> Option<(Span, R)> {
+        let trace_id = kin.trace_id;
+        let Some(mut locked) = slot::allocate(&mut local.free) else {
+            state.lose_span(home, trace_id, Reason::TooManySpans, local);
+            Self::complain(state);
+            return None;
+        };
+        let span_id = SpanId::random(&mut local.rng);
+        locked.live.begin(home, kin.start(start, span_id, now));
+        let kept = read(&locked.live);
+        Some((Span::new(locked.start_span()), kept))
+    }
+
+    /// The number of a destination with the experiment that a root asked for.
+    #[cold]
+    fn chosen(state: &State, id: &str, usual: u32) -> u32 {
         if let Err(error) = Config::new().set("experiment_id", id) {
             state
                 .shared
                 .diagnostics
                 .report("host", || error.message().to_owned());
-            return None;
+            return usual;
         }
-        Some(Arc::new(Destination {
+        destination::intern(Destination {
             experiment: Experiment::Id(id.to_owned()),
-            workspace: usual.workspace.clone(),
-        }))
-    }
-
-    /// The trace of a live parent of this tracer with one more span open; only the context where
-    /// the trace was handed over meanwhile or belongs to another tracer; `None` for a stale handle.
-    #[allow(clippy::type_complexity)]
-    fn adopt(
-        state: &Arc<State>,
-        span: Span,
-    ) -> Option<std::result::Result<(Arc<Trace>, SpanContext), SpanContext>> {
-        let live = span.lock()?;
-        let context = live.context()?;
-        let trace = live.trace()?;
-        Some(
-            match Arc::ptr_eq(&trace.state, state) && trace.open_span() {
-                true => Ok((trace.clone(), context)),
-                false => Err(context),
-            },
-        )
+            workspace: destination::by_number(usual).workspace.clone(),
+        })
     }
 
     /// Changes the information of an open trace.
     pub fn update_trace(&self, id: TraceId, update: &TraceUpdate) -> Recorded {
         let state = self.state();
-        match state.find(id) {
-            Some(trace) if trace.update(update) => Ok(()),
-            _ => {
+        let mut found = state.find(id);
+        match found.as_mut().and_then(|locked| locked.open_trace()) {
+            Some(trace) => {
+                trace.update(update);
+                Ok(())
+            }
+            None => {
                 state.shared.counters.ignore(1);
                 Err(ErrorKind::InvalidState)
             }
@@ -241,7 +387,7 @@ impl Tracer {
     /// many frames were malformed or had no open span; these are counted as ignored.
     pub fn drain(&self, frames: &[u8]) -> usize {
         let state = self.state();
-        let bad = ingest::drain(state, &self.0.destination.load(), frames);
+        let bad = ingest::drain(state, self.0.destination.load(Ordering::Relaxed), frames);
         state.shared.counters.ignore(bad as u64);
         bad
     }
@@ -272,11 +418,12 @@ impl Tracer {
     }
 
     fn set_experiment(&self, experiment: Experiment) {
-        let workspace = self.0.destination.load().workspace.clone();
-        self.0.destination.store(Arc::new(Destination {
+        let usual = self.0.destination.load(Ordering::Relaxed);
+        let number = destination::intern(Destination {
             experiment,
-            workspace,
-        }));
+            workspace: destination::by_number(usual).workspace.clone(),
+        });
+        self.0.destination.store(number, Ordering::Relaxed);
     }
 
     /// A blocking client of the configured server.

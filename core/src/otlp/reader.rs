@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::json::hex;
 use super::wire::{FIXED32, FIXED64, LENGTH, VARINT};
 use super::{SCOPE_SPANS_SPANS, span};
+use crate::mlflow::keys;
 use crate::value::any_value;
 
 /// Nesting that a reader follows; deeper values read as null.
@@ -158,7 +160,8 @@ pub(crate) struct LinkData {
 }
 
 impl SpanData {
-    /// Decodes one `Span` message.
+    /// Decodes one `Span` message. `mlflow.traceRequestId` comes from the trace id, as on a server (which
+    /// ignores what it is sent), so that nobody has to write it.
     pub(crate) fn decode(message: &[u8]) -> Result<Self, Malformed> {
         let mut data = SpanData::default();
         for field in Fields::new(message) {
@@ -189,6 +192,13 @@ impl SpanData {
                 _ => {}
             }
         }
+        let request_id = (
+            keys::TRACE_REQUEST_ID,
+            format!("tr-{}", hex(&data.trace_id)),
+        );
+        data.attributes.retain(|(key, _)| key != request_id.0);
+        data.attributes
+            .insert(0, (request_id.0.to_owned(), request_id.1.into()));
         Ok(data)
     }
 
@@ -325,7 +335,8 @@ mod tests {
         }
         let data = SpanData::decode(&message).unwrap();
         let expected = serde_json::json!({
-            "bool": true, "int": 2, "double": 0.25, "text": "héé", "list": [-1, null, "x"]
+            "mlflow.traceRequestId": "tr-", "bool": true, "int": 2, "double": 0.25, "text": "héé",
+            "list": [-1, null, "x"]
         });
         let read: Map<String, Value> = data.attributes.into_iter().collect();
         assert_eq!(Value::Object(read), expected);

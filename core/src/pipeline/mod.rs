@@ -1,6 +1,7 @@
 //! From a finished trace to the exporter: queue, worker thread, statistics, fork generations.
 
 pub(crate) mod fork;
+pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod stats;
 pub(crate) mod worker;

@@ -1,27 +1,43 @@
-//! The bounded queue between the host's threads and the worker.
+//! The bounded queue between the host's threads and the worker: an outbox for each thread, which the
+//! worker empties, and what it took and has not sent yet.
 //!
-//! The host only ever takes the short lock; everything that waits does so on the worker's side, or
-//! in an explicit flush.
+//! The host only ever takes the lock of its own outbox; everything that waits does so on the worker's
+//! side, or in an explicit flush.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::lock::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-use super::stats::Drop;
-use crate::trace::Finished;
+use super::outbox::Outbox;
+use crate::finished::Finished;
+use crate::lock::{Condvar, Mutex};
 
-/// What wakes the worker, and what flushes wait for.
 pub(crate) struct Queue {
+    outboxes: Mutex<Outboxes>,
     inner: Mutex<Inner>,
     /// Wakes the worker.
     work: Notify,
     /// Wakes flushes.
     settled: Condvar,
+    /// Bytes in the queue, and bytes that outboxes have reserved and not used.
+    held: AtomicUsize,
     max_bytes: usize,
+    /// How many bytes an outbox reserves at once.
+    share: usize,
     batch_bytes: usize,
-    batch_spans: usize,
+    batch_spans: u64,
+    delay: Duration,
+}
+
+#[derive(Default)]
+struct Outboxes {
+    list: Vec<Arc<Outbox>>,
+    /// Spans that threads started which have ended since.
+    created: u64,
+    refusing: bool,
 }
 
 #[derive(Default)]
@@ -31,16 +47,17 @@ struct Inner {
     waiting_spans: u64,
     in_flight_bytes: usize,
     in_flight_spans: u64,
-    /// Traces ever pushed, and of these the ones that are settled: delivered or dropped.
-    pushed: u64,
+    /// Traces ever taken from outboxes, and of these the ones that are settled: delivered or dropped.
+    taken: u64,
     settled: u64,
-    /// A flush wants everything up to this number sent without delay.
-    flush_to: u64,
     /// How many flushes asked for something; each is worth an attempt at once.
     flushes: u64,
+    /// Flushes that the worker has seen, with the number of traces that were taken by then.
+    marks: VecDeque<(u64, u64)>,
+    /// The last flush whose traces are all settled.
+    flushed: u64,
     oldest: Option<Instant>,
     closing: Option<Instant>,
-    refusing: bool,
     stopped: bool,
 }
 
@@ -55,97 +72,173 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    pub(crate) fn new(max_bytes: usize, batch_bytes: usize, batch_spans: usize) -> Self {
+    pub(crate) fn new(
+        max_bytes: usize,
+        batch_bytes: usize,
+        batch_spans: usize,
+        delay: Duration,
+    ) -> Self {
         Queue {
+            outboxes: Mutex::default(),
             inner: Mutex::default(),
             work: Notify::new(),
             settled: Condvar::default(),
+            held: AtomicUsize::new(0),
             max_bytes,
+            share: (max_bytes / 64).min(64 * 1024),
             batch_bytes,
-            batch_spans,
+            batch_spans: batch_spans as u64,
+            delay,
         }
     }
 
-    /// Appends a finished trace, or says why it cannot.
-    pub(crate) fn push(&self, trace: Finished) -> Result<(), Drop> {
-        let size = trace.size();
-        let mut inner = self.inner.lock();
-        if inner.refusing {
-            return Err(Drop::Shutdown);
-        }
-        let held = inner.waiting_bytes + inner.in_flight_bytes;
-        if held.saturating_add(size) > self.max_bytes {
-            return Err(Drop::QueueFull);
-        }
-        let was_ready = self.ready(&inner);
-        let was_empty = inner.waiting.is_empty();
-        inner.waiting_bytes += size;
-        inner.waiting_spans += u64::from(trace.span_count);
-        inner.pushed += 1;
-        inner.waiting.push_back(trace);
-        if was_empty {
+    /// Adds the outbox of a thread.
+    pub(crate) fn register(&self, outbox: Arc<Outbox>) {
+        let mut outboxes = self.outboxes.lock();
+        outbox.visit(|chunk| {
+            chunk.wake = true;
+            chunk.refusing = outboxes.refusing;
+        });
+        outboxes.list.push(outbox);
+    }
+
+    /// Spans started.
+    pub(crate) fn created(&self) -> u64 {
+        let outboxes = self.outboxes.lock();
+        let here = outboxes.list.iter().map(|outbox| outbox.created());
+        outboxes.created + here.sum::<u64>()
+    }
+
+    /// Takes at least `bytes` of the limit for an outbox; `None` when there are none left.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<usize> {
+        [bytes.max(self.share), bytes].into_iter().find(|wanted| {
+            let held = self.held.fetch_add(*wanted, Ordering::Relaxed);
+            let fits = held.saturating_add(*wanted) <= self.max_bytes;
+            if !fits {
+                self.held.fetch_sub(*wanted, Ordering::Relaxed);
+            }
+            fits
+        })
+    }
+
+    /// Whether this much is worth sending without delay.
+    #[inline]
+    pub(super) fn is_batch(&self, bytes: usize, spans: u64) -> bool {
+        bytes >= self.batch_bytes || spans >= self.batch_spans
+    }
+
+    /// Tells the worker that there may be something new to do.
+    #[cold]
+    pub(super) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    /// Empties the outboxes into `inner`; with `watch`, the next trace in any of them wakes the worker.
+    fn collect(&self, inner: &mut Inner, watch: bool, refuse: bool) {
+        let mut outboxes = self.outboxes.lock();
+        outboxes.refusing |= refuse;
+        let mut taken: Vec<Finished> = Vec::new();
+        let mut over = 0;
+        outboxes.list.retain(|outbox| {
+            // Read first: whatever its thread did before it ended is here then.
+            let orphaned = outbox.orphaned.load(Ordering::Acquire);
+            outbox.visit(|chunk| {
+                chunk.wake = watch;
+                chunk.signalled = false;
+                chunk.refusing |= refuse;
+                std::mem::swap(&mut chunk.traces, &mut taken);
+                inner.waiting_bytes += std::mem::take(&mut chunk.bytes);
+                inner.waiting_spans += std::mem::take(&mut chunk.spans);
+                let bytes: usize = taken.iter().map(Finished::size).sum();
+                let unused = std::mem::take(&mut chunk.reserved) - bytes;
+                self.held.fetch_sub(unused, Ordering::Relaxed);
+            });
+            inner.taken += taken.len() as u64;
+            inner.waiting.extend(taken.drain(..));
+            if orphaned {
+                over += outbox.created();
+            }
+            !orphaned
+        });
+        outboxes.created += over;
+        if inner.oldest.is_none() && !inner.waiting.is_empty() {
             inner.oldest = Some(Instant::now());
         }
-        let wake = was_empty || (self.ready(&inner) && !was_ready);
-        drop(inner);
-        if wake {
-            self.work.notify_one();
-        }
-        Ok(())
-    }
-
-    fn ready(&self, inner: &Inner) -> bool {
-        inner.waiting_bytes >= self.batch_bytes || inner.waiting_spans >= self.batch_spans as u64
     }
 
     /// Decides what the worker does; what it is told to send is in flight from now on.
-    pub(crate) fn next(&self, delay: Duration) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let mut inner = self.inner.lock();
-        let Some(oldest) = inner.oldest.filter(|_| !inner.waiting.is_empty()) else {
-            return match inner.closing {
-                Some(_) => {
-                    inner.refusing = true;
-                    inner.stopped = true;
-                    self.settled.notify_all();
-                    Next::Stop
-                }
-                None => Next::Sleep(None),
-            };
-        };
-        let urgent = inner.closing.is_some() || inner.flush_to > inner.settled;
-        let age = oldest.elapsed();
-        if !urgent && !self.ready(&inner) && age < delay {
-            return Next::Sleep(Some(delay - age));
+        let inner = &mut *inner;
+        let requested = inner.flushes;
+        let closing = inner.closing.is_some();
+        self.collect(inner, self.delay.is_zero(), false);
+        if inner.marks.back().map_or(inner.flushed, |mark| mark.0) < requested {
+            inner.marks.push_back((requested, inner.taken));
         }
+        self.settle_marks(inner);
+        if inner.waiting.is_empty() {
+            // Again, because something may have come since; then it is not empty.
+            self.collect(inner, true, closing);
+        }
+        let Some(oldest) = inner.oldest.filter(|_| !inner.waiting.is_empty()) else {
+            if closing {
+                inner.stopped = true;
+                self.settled.notify_all();
+                return Next::Stop;
+            }
+            return Next::Sleep(None);
+        };
+        let urgent = closing || !inner.marks.is_empty();
+        let ready = self.is_batch(inner.waiting_bytes, inner.waiting_spans);
+        let age = oldest.elapsed();
+        if !urgent && !ready && age < self.delay {
+            return Next::Sleep(Some(self.delay - age));
+        }
+        Next::Send(self.batch(inner))
+    }
+
+    fn batch(&self, inner: &mut Inner) -> Vec<Finished> {
         let mut batch = Vec::new();
-        let (mut bytes, mut spans) = (0usize, 0usize);
+        let (mut bytes, mut spans) = (0, 0);
         while let Some(trace) = inner.waiting.front() {
-            let size = trace.size();
-            let full = bytes + size > self.batch_bytes
-                || spans + trace.span_count as usize > self.batch_spans;
+            let (size, count) = (trace.size(), u64::from(trace.span_count));
+            let full = bytes + size > self.batch_bytes || spans + count > self.batch_spans;
             if full && !batch.is_empty() {
                 break;
             }
             bytes += size;
-            spans += trace.span_count as usize;
+            spans += count;
             batch.extend(inner.waiting.pop_front());
         }
         inner.waiting_bytes -= bytes;
-        inner.waiting_spans -= spans as u64;
+        inner.waiting_spans -= spans;
         inner.in_flight_bytes = bytes;
-        inner.in_flight_spans = spans as u64;
+        inner.in_flight_spans = spans;
         // The rest has waited no longer than what was taken; its own clock starts now.
         inner.oldest = (!inner.waiting.is_empty()).then(Instant::now);
-        Next::Send(batch)
+        batch
+    }
+
+    fn settle_marks(&self, inner: &mut Inner) {
+        while let Some((flush, taken)) = inner.marks.front().copied()
+            && taken <= inner.settled
+        {
+            inner.marks.pop_front();
+            inner.flushed = flush;
+            self.settled.notify_all();
+        }
     }
 
     /// The worker settled `traces` of the batch in flight; `left_spans` of it are still to be sent.
     pub(crate) fn settle(&self, traces: usize, left_bytes: usize, left_spans: u64) {
         let mut inner = self.inner.lock();
+        let sent = inner.in_flight_bytes.saturating_sub(left_bytes);
+        self.held.fetch_sub(sent, Ordering::Relaxed);
         inner.in_flight_bytes = left_bytes;
         inner.in_flight_spans = left_spans;
         inner.settled += traces as u64;
-        self.settled.notify_all();
+        self.settle_marks(&mut inner);
     }
 
     /// Resolves when there may be something new to do.
@@ -153,19 +246,24 @@ impl Queue {
         self.work.notified().await;
     }
 
-    /// Waits until everything pushed so far is settled, at most until `deadline`; returns the spans
+    /// Spans in the outboxes, waiting and in flight.
+    fn undelivered(&self, inner: &Inner) -> u64 {
+        let outboxes = self.outboxes.lock();
+        let here = outboxes.list.iter();
+        let spans: u64 = here.map(|outbox| outbox.visit(|chunk| chunk.spans)).sum();
+        inner.waiting_spans + inner.in_flight_spans + spans
+    }
+
+    /// Waits until everything put in so far is settled, at most until `deadline`; returns the spans
     /// that still wait or are in flight.
     pub(crate) fn flush(&self, deadline: Instant) -> u64 {
         let mut inner = self.inner.lock();
-        let target = inner.pushed;
-        if inner.settled < target {
-            inner.flush_to = inner.flush_to.max(target);
-            inner.flushes += 1;
-            self.work.notify_one();
-        }
-        let settled = |inner: &Inner| inner.settled >= target || inner.stopped;
-        let inner = self.settled.wait_until(inner, deadline, settled);
-        inner.waiting_spans + inner.in_flight_spans
+        inner.flushes += 1;
+        let own = inner.flushes;
+        self.work.notify_one();
+        let done = |inner: &Inner| inner.flushed >= own || inner.stopped;
+        let inner = self.settled.wait_until(inner, deadline, done);
+        self.undelivered(&inner)
     }
 
     /// Asks the worker to send what there is and stop; `deadline` is when it should give up.
@@ -180,7 +278,7 @@ impl Queue {
         let inner = self
             .settled
             .wait_until(inner, deadline, |inner| inner.stopped);
-        inner.waiting_spans + inner.in_flight_spans
+        self.undelivered(&inner)
     }
 
     /// How many flushes have asked for an attempt so far.
@@ -197,7 +295,7 @@ impl Queue {
     /// calls [`Self::stop`].
     pub(crate) fn refuse(&self) -> Vec<Finished> {
         let mut inner = self.inner.lock();
-        inner.refusing = true;
+        self.collect(&mut inner, false, true);
         inner.waiting_bytes = 0;
         inner.waiting_spans = 0;
         inner.waiting.drain(..).collect()
@@ -206,7 +304,7 @@ impl Queue {
     /// Tells those who wait that nothing more will be sent.
     pub(crate) fn stop(&self) {
         let mut inner = self.inner.lock();
-        inner.refusing = true;
+        self.collect(&mut inner, false, true);
         inner.stopped = true;
         inner.in_flight_bytes = 0;
         inner.in_flight_spans = 0;
@@ -215,7 +313,6 @@ impl Queue {
 
     /// Spans waiting or in flight.
     pub(crate) fn spans(&self) -> u64 {
-        let inner = self.inner.lock();
-        inner.waiting_spans + inner.in_flight_spans
+        self.undelivered(&self.inner.lock())
     }
 }

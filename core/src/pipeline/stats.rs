@@ -1,7 +1,6 @@
 //! Counters. At every quiet moment `created = delivered + dropped{reason} + pending`.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why spans were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,49 +41,19 @@ impl Drop {
     }
 }
 
-/// How many counters of started spans there are; threads spread over them.
-const LANES: usize = 16;
-
-/// A counter with a cache line (and its neighbour, which is fetched with it) to itself.
-#[derive(Default)]
-#[repr(align(128))]
-struct Lane(AtomicU64);
-
 /// The counters of one tracer in one fork generation, in spans.
 ///
 /// What is pending is not counted: it is what was created and neither delivered nor dropped, so the
 /// equation holds at every moment and a span that got lost would stay pending for ever.
 #[derive(Default)]
 pub(crate) struct Counters {
-    created: [Lane; LANES],
     delivered: AtomicU64,
     dropped: [AtomicU64; Drop::ALL.len()],
     /// Calls that did nothing: after shutdown, malformed frames.
     ignored: AtomicU64,
 }
 
-/// This thread's lane.
-fn lane() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static LANE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    match LANE.get() {
-        usize::MAX => {
-            let lane = THREADS.fetch_add(1, Ordering::Relaxed) % LANES;
-            LANE.set(lane);
-            lane
-        }
-        lane => lane,
-    }
-}
-
 impl Counters {
-    /// Counts a span that starts.
-    pub(crate) fn create(&self) {
-        self.created[lane()].0.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(crate) fn deliver(&self, spans: u64) {
         self.delivered.fetch_add(spans, Ordering::Release);
     }
@@ -102,18 +71,14 @@ impl Counters {
     }
 
     /// A reading. Spans settle after they start, so the ends are read before the starts.
-    pub(crate) fn read(&self) -> Stats {
+    pub(crate) fn read(&self, created: impl FnOnce() -> u64) -> Stats {
         let delivered = self.delivered.load(Ordering::Acquire);
         let dropped: Vec<_> = Drop::ALL
             .iter()
             .map(|reason| (reason.name(), self.dropped(*reason)))
             .collect();
         let settled = delivered + dropped.iter().map(|(_, spans)| spans).sum::<u64>();
-        let created: u64 = self
-            .created
-            .iter()
-            .map(|lane| lane.0.load(Ordering::Acquire))
-            .sum();
+        let created = created();
         Stats {
             created,
             delivered,

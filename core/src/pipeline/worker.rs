@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::queue::Next;
 use super::stats::Drop;
+use crate::clock;
 use crate::export::retry::Backoff;
 use crate::export::{self, Exporter, Verdict};
 use crate::shared::Shared;
 use crate::trace::Finished;
+
+/// A process that has recorded this many traces gets a faster clock.
+const BUSY: usize = 1000;
 
 /// Starts the thread. Fails when the system refuses one.
 pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
@@ -33,8 +37,13 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let mut exporter = export::build(shared);
+        let mut traces = 0;
         while let Some(batch) = next_batch(shared).await {
+            traces += batch.len();
             send(shared, exporter.as_mut(), batch).await;
+            if traces >= BUSY {
+                clock::calibrate();
+            }
         }
     });
     // Name resolution may still hang on a thread of the runtime; it must not hold up the exit.
@@ -44,8 +53,9 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 fn give_up(shared: &Shared) {
-    let lost = shared.queue.spans();
-    let _ = shared.queue.refuse();
+    let rest = shared.queue.refuse();
+    let waiting: u64 = rest.iter().map(|trace| u64::from(trace.span_count)).sum();
+    let lost = waiting + shared.queue.spans();
     shared.counters.drop(Drop::Internal, lost);
     shared.queue.stop();
     shared.diagnostics.report("internal", || {
@@ -55,7 +65,7 @@ fn give_up(shared: &Shared) {
 
 async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {
     loop {
-        match shared.queue.next(shared.config.batch_delay()) {
+        match shared.queue.next() {
             // Exporters that never wait are not interrupted; the time is up for them as well.
             Next::Send(batch) if is_late(shared) => {
                 abandon(shared, batch);

@@ -1,0 +1,72 @@
+//! A trace on its way to the exporter.
+
+use crate::destination::Destination;
+use crate::id::TraceId;
+use crate::local;
+use crate::trace::TraceUpdate;
+
+/// A trace on its way to the exporter.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) id: TraceId,
+    pub(crate) destination: &'static Destination,
+    /// Whether its information is ours to send; not so for the local part of a trace that is rooted
+    /// elsewhere.
+    pub(crate) has_info: bool,
+    /// What the host set of the information; absent when it set nothing.
+    pub(crate) update: Option<Box<TraceUpdate>>,
+    /// A run of `ScopeSpans.spans` fields.
+    pub(crate) spans: Vec<u8>,
+    pub(crate) span_count: u32,
+    pub(crate) progress: Progress,
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        local::with(|local| local.buffers.give(std::mem::take(&mut self.spans)));
+    }
+}
+
+/// How far the delivery of a trace got, so that a retry sends nothing twice.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Delivered or given up, and counted.
+    pub(crate) settled: bool,
+    pub(crate) info_sent: bool,
+    pub(crate) spans_sent: bool,
+    /// The server refused these very spans; they may still go into an artifact.
+    pub(crate) spans_refused: bool,
+    /// The server said that it keeps spans in its database.
+    pub(crate) stored: bool,
+    /// Where the server wants artifacts of the trace.
+    pub(crate) artifact_location: Option<String>,
+    server_errors: u8,
+}
+
+impl Progress {
+    /// How often a payload may be answered with a server error before it is taken for the cause.
+    const MAX_SERVER_ERRORS: u8 = 3;
+
+    /// Counts a server error.
+    pub(crate) fn suspect(&mut self) {
+        self.server_errors = self.server_errors.saturating_add(1);
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.server_errors >= Self::MAX_SERVER_ERRORS
+    }
+
+    /// Whether its spans are still to be sent.
+    pub(crate) fn lacks_spans(&self) -> bool {
+        !self.settled && !self.spans_sent && !self.spans_refused
+    }
+}
+
+impl Finished {
+    /// Bytes that it holds, for the queue's bound.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>()
+            + self.spans.capacity()
+            + self.update.as_ref().map_or(0, |update| update.size())
+    }
+}
