@@ -9,9 +9,9 @@ use crate::pipeline::fork::ForkCell;
 /// How many buffers cross at once.
 const BATCH: usize = 64;
 /// Larger buffers are freed: they would be kept for traces that do not need them.
-const LARGEST: usize = 16 * 1024;
+const LARGEST: usize = 64 * 1024;
 /// How many the process keeps: 16 MiB at most.
-const KEPT: usize = 1024;
+const KEPT: usize = 256;
 /// Room for a typical span.
 const FIRST: usize = 256;
 

@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use crate::destination::{Destination, Experiment};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
 use crate::mlflow::environment;
 
 /// What an option accepts.
@@ -27,6 +28,10 @@ pub enum Accepts {
     Choice(&'static [&'static str]),
     /// A whole number in this range.
     Integer(u64, u64),
+    /// `true`, `1` or `on`, `false`, `0` or `off`, in any case.
+    Flag,
+    /// A number from 0 to 1.
+    Ratio,
 }
 
 /// One option.
@@ -65,7 +70,7 @@ const MINUTE_MS: u64 = 60_000;
 const MIB: u64 = 1 << 20;
 
 /// How many options there are; written out because the table's own length would define itself.
-const COUNT: usize = 17;
+const COUNT: usize = 30;
 
 /// The table of options. Its order is the order of the documentation.
 #[rustfmt::skip]
@@ -87,6 +92,19 @@ pub const OPTIONS: &[OptionSpec; COUNT] = &[
     option("batch.delay_ms", "MLFLOW_TRACE_BATCH_DELAY_MS", "1000", Accepts::Integer(0, 10 * MINUTE_MS), "longest wait of a finished trace before it is sent"),
     option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included"),
     option("shutdown.timeout_ms", "MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS", "2000", Accepts::Integer(0, 10 * MINUTE_MS), "limit of the flush that bindings do at exit"),
+    option("sdk.disabled", "OTEL_SDK_DISABLED", "false", Accepts::Flag, "true records nothing"),
+    option("sampling.ratio", "MLFLOW_TRACE_SAMPLING_RATIO", "1", Accepts::Ratio, "share of the traces begun here that is recorded"),
+    option("sampling.max_traces_per_second", "MLFLOW_TRACE_MAX_TRACES_PER_SECOND", "0", Accepts::Integer(0, u32::MAX as u64), "traces begun here in one second; 0 is no limit"),
+    option("sampling.keep_errors", "MLFLOW_TRACE_KEEP_ERRORS", "false", Accepts::Flag, "records traces that are not sampled and sends those in which a span failed"),
+    option("trace.timeout_s", "MLFLOW_TRACE_TIMEOUT_SECONDS", "0", Accepts::Integer(0, 1 << 32), "traces that run longer are closed as failed; 0 is no limit"),
+    option("trace.ttl_s", "MLFLOW_TRACE_BUFFER_TTL_SECONDS", "3600", Accepts::Integer(1, 1 << 32), "traces in which nothing happens for so long are closed as abandoned"),
+    option("trace.max_open", "MLFLOW_TRACE_BUFFER_MAX_SIZE", "10000", Accepts::Integer(1, 1 << 20), "with more open traces, those that were quiet longest are closed as abandoned"),
+    option("trace.children_wait_ms", "MLFLOW_TRACE_CHILDREN_WAIT_MS", "30000", Accepts::Integer(0, 1 << 40), "how long a trace waits for children that outlive its root; later ones are sent by themselves"),
+    option("trace.partial_after_ms", "MLFLOW_TRACE_PARTIAL_AFTER_MS", "5000", Accepts::Integer(0, 1 << 40), "ended spans of a running trace are sent when they have waited so long"),
+    option("limits.value_bytes", "MLFLOW_TRACE_MAX_VALUE_BYTES", "8388608", Accepts::Integer(64, 48 * MIB), "bytes of one text in a span; longer ones are cut, with a note"),
+    option("limits.attributes", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1024", Accepts::Integer(0, 1 << 20), "attributes of a span; further ones are left out and counted"),
+    option("limits.events", "OTEL_SPAN_EVENT_COUNT_LIMIT", "8192", Accepts::Integer(0, 1 << 20), "events of a span; further ones are left out and counted"),
+    option("limits.links", "OTEL_SPAN_LINK_COUNT_LIMIT", "1024", Accepts::Integer(0, 1 << 20), "links of a span; further ones are left out and counted"),
 ];
 
 /// A set of option values. Setting checks; nothing is read from the environment unless asked.
@@ -247,6 +265,62 @@ impl Config {
         Duration::from_millis(self.number("http.timeout_ms"))
     }
 
+    fn flag(&self, key: &str) -> bool {
+        self.text(key).and_then(flag) == Some(true)
+    }
+
+    /// The number of a key for which 0 means none.
+    fn limit(&self, key: &str) -> Option<u64> {
+        Some(self.number(key)).filter(|number| *number != 0)
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.flag("sdk.disabled")
+    }
+
+    pub(crate) fn sampling_ratio(&self) -> f64 {
+        self.text("sampling.ratio").and_then(ratio).unwrap_or(1.0)
+    }
+
+    pub(crate) fn max_traces_per_second(&self) -> Option<u32> {
+        let limit = self.limit("sampling.max_traces_per_second")?;
+        u32::try_from(limit).ok()
+    }
+
+    pub(crate) fn keeps_errors(&self) -> bool {
+        self.flag("sampling.keep_errors")
+    }
+
+    pub(crate) fn trace_timeout(&self) -> Option<Duration> {
+        self.limit("trace.timeout_s").map(Duration::from_secs)
+    }
+
+    pub(crate) fn trace_ttl(&self) -> Duration {
+        Duration::from_secs(self.number("trace.ttl_s"))
+    }
+
+    pub(crate) fn max_open_traces(&self) -> usize {
+        self.number("trace.max_open") as usize
+    }
+
+    pub(crate) fn children_wait(&self) -> Duration {
+        Duration::from_millis(self.number("trace.children_wait_ms"))
+    }
+
+    pub(crate) fn partial_after(&self) -> Duration {
+        Duration::from_millis(self.number("trace.partial_after_ms"))
+    }
+
+    /// What one span may hold.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            value_bytes: self.number("limits.value_bytes") as u32,
+            attributes: self.number("limits.attributes") as u32,
+            events: self.number("limits.events") as u32,
+            links: self.number("limits.links") as u32,
+        }
+    }
+
     /// The limit that bindings give to the flush at exit.
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.number("shutdown.timeout_ms"))
@@ -299,6 +373,12 @@ fn check(option: &OptionSpec, value: &str) -> Result<()> {
             )),
         },
         Accepts::Uri => uri(value),
+        Accepts::Flag => flag(value)
+            .is_none()
+            .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
+        Accepts::Ratio => ratio(value)
+            .is_none()
+            .then(|| format!("'{value}' is not a number from 0 to 1")),
     };
     match problem {
         None => Ok(()),
@@ -307,6 +387,20 @@ fn check(option: &OptionSpec, value: &str) -> Result<()> {
             format!("option '{}': {problem}", option.key),
         )),
     }
+}
+
+/// The spellings of MLflow's booleans, and those of switches.
+fn flag(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" => Some(true),
+        "false" | "0" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn ratio(value: &str) -> Option<f64> {
+    let ratio: f64 = value.trim().parse().ok()?;
+    (0.0..=1.0).contains(&ratio).then_some(ratio)
 }
 
 /// Values travel in HTTP headers, where a line break would start a header of its own.
@@ -380,6 +474,8 @@ mod tests {
             ("batch.max_spans", "0"),
             ("batch.delay_ms", "soon"),
             ("exporter", "carrier-pigeon"),
+            ("sampling.ratio", "1.5"),
+            ("sdk.disabled", "maybe"),
             ("workspace", "a\r\nX-Evil: 1"),
         ] {
             let error = config.set(key, value).unwrap_err();

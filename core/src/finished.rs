@@ -3,6 +3,7 @@
 use crate::destination::Destination;
 use crate::id::TraceId;
 use crate::local;
+use crate::mlflow::attachment::Attachment;
 use crate::trace::TraceUpdate;
 
 /// A trace on its way to the exporter.
@@ -13,6 +14,13 @@ pub(crate) struct Finished {
     /// Whether its information is ours to send; not so for the local part of a trace that is rooted
     /// elsewhere.
     pub(crate) has_info: bool,
+    /// Spans of the trace that were handed over before these.
+    pub(crate) earlier: u32,
+    /// Its information follows, with more spans.
+    pub(crate) goes_on: bool,
+    /// Was recorded for its errors, and there were none.
+    pub(crate) unwanted: bool,
+    pub(crate) attachments: Vec<Attachment>,
     /// What the host set of the information; absent when it set nothing.
     pub(crate) update: Option<Box<TraceUpdate>>,
     /// A run of `ScopeSpans.spans` fields.

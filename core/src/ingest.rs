@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::clock;
 use crate::destination::Destination;
+use crate::ending;
 use crate::id::{SpanId, TraceId};
 use crate::local::{self, Local};
 use crate::lock::Mutex;
@@ -29,7 +31,7 @@ use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
 use crate::slot;
 use crate::state::State;
-use crate::trace::{Trace, TraceUpdate};
+use crate::trace::{Ended, TraceUpdate};
 use crate::value::{Value, any_value, encode_key_value};
 
 pub(crate) const START: u8 = 1;
@@ -95,18 +97,19 @@ fn start(
     if state.is_stopped() {
         return None;
     }
+    let now = clock::monotonic_nanos();
     let parent = SpanId::from_bytes(*parent);
     let is_root = !parent.is_valid();
     let announced = open().lock().get(&(trace_id, parent)).cloned();
     let beside = announced.filter(|parent| {
         let mut home = slot::lock_trace(parent.home, trace_id);
         let trace = home.as_mut().and_then(|home| home.open_trace());
-        trace.map(Trace::open_span).is_some()
+        trace.map(|trace| trace.open_span(now)).is_some()
     });
     let (home, state) = match beside {
         Some(parent) => (parent.home, parent.state),
         None => {
-            let home = state.join(trace_id, is_root, destination, local)?;
+            let home = state.join(trace_id, is_root, destination, now, local)?;
             (home, state.clone())
         }
     };
@@ -146,10 +149,13 @@ fn end(message: &[u8], local: &mut Local) -> Option<()> {
     bytes.extend_from_slice(message);
     seen.complete(&mut bytes);
     if let Some(mut home) = slot::lock_trace(span.home, trace_id) {
-        let trace = home.open_trace();
-        let finished = trace.and_then(|trace| trace.end_span(&bytes, span.is_root));
-        if let Some(finished) = finished {
-            span.state.hand_over(local, finished);
+        let ended = Ended {
+            bytes: &bytes,
+            is_root: span.is_root,
+            failed: seen.error,
+            now: clock::monotonic_nanos(),
+        };
+        if ending::end_in(home.open_trace(), ended, local) {
             home.end_trace();
             home.release(&mut local.free);
         }

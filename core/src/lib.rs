@@ -11,20 +11,27 @@
 //! has one thread of its own, on which everything that can wait happens.
 
 mod buffers;
+mod builder;
 mod clock;
 mod depth;
 mod destination;
+mod ending;
 mod export;
 mod finished;
 mod ingest;
+mod limits;
 mod live;
 mod local;
 mod lock;
 mod mlflow;
 mod otlp;
 mod pipeline;
+mod plugins;
+mod processor;
+mod sampler;
 mod shared;
 mod slot;
+mod start;
 mod state;
 
 pub mod client;
@@ -42,6 +49,7 @@ pub mod trace;
 pub mod tracer;
 pub mod value;
 
+pub use builder::TracerBuilder;
 pub use client::{Client, Experiment};
 pub use config::Config;
 pub use context::SpanContext;
@@ -50,6 +58,7 @@ pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
 pub use pipeline::stats::Stats;
 pub use process::Process;
+pub use processor::{ProcessorError, SpanProcessor};
 pub use propagation::{extract, inject};
 pub use span::{Span, SpanRecord, StatusCode};
 pub use trace::{TraceState, TraceUpdate};

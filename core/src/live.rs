@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::clock::Moment;
 use crate::context::SpanContext;
 use crate::id::{SpanId, TraceId};
+use crate::limits::{self, Limits};
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
@@ -28,6 +29,32 @@ pub(crate) struct Start<'a> {
     pub(crate) span_type: Option<&'a str>,
     pub(crate) start_time_ns: Option<u64>,
     pub(crate) attributes: &'a [(&'a str, Value<'a>)],
+    pub(crate) rules: Rules,
+}
+
+/// What the tracer of a span prescribes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    /// Its end is for processors or redaction to see.
+    pub(crate) hooked: bool,
+}
+
+/// How far the processors of an ending span are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Hooks {
+    #[default]
+    Waiting,
+    Running,
+    Done,
+}
+
+/// What limits left out.
+#[derive(Default)]
+struct Dropped {
+    attributes: u32,
+    events: u32,
+    links: u32,
 }
 
 /// Where an attribute lies in the buffer, to replace it when it is set again.
@@ -62,6 +89,14 @@ pub(crate) struct LiveSpan {
     flags: u8,
     status: StatusCode,
     failed: bool,
+    /// It belongs to a trace that is not recorded, and only passes its context on.
+    silent: bool,
+    hooks: Hooks,
+    tainted: bool,
+    pub(crate) rules: Rules,
+    events: u32,
+    links: u32,
+    dropped: Dropped,
     trace_state: Option<Arc<str>>,
     start: Moment,
     /// OTLP `Span` fields written so far.
@@ -70,7 +105,7 @@ pub(crate) struct LiveSpan {
     name: Range<u32>,
     attributes: Vec<Attribute>,
     /// A bit for the hash of every attribute that was set: most keys are new, and then nothing is searched.
-    seen: u64,
+    seen: u128,
     status_message: String,
     /// The log level that follows from the type; absent for a type that was not set.
     type_level: Option<i64>,
@@ -82,6 +117,7 @@ impl LiveSpan {
     #[inline]
     pub(crate) fn begin(&mut self, home: u32, start: Start<'_>) {
         self.home = home;
+        self.rules = start.rules;
         self.ids = Some((start.trace_id, start.span_id, start.parent));
         self.flags = start.flags;
         self.trace_state = start.trace_state;
@@ -89,8 +125,9 @@ impl LiveSpan {
         if let Some(time) = start.start_time_ns {
             self.start.unix = time;
         }
+        let name = limits::clip(start.name, self.rules.limits.value_bytes);
         let out = &mut self.buffer;
-        let expected = HEAD + UNKNOWN_TYPE.len() + start.name.len() + 64;
+        let expected = HEAD + UNKNOWN_TYPE.len() + name.len() + 64;
         out.reserve(expected + 32 * start.attributes.len());
         let mut head = *b"\x0a\x10................\x12\x08........\x39........";
         head[2..18].copy_from_slice(start.trace_id.bytes());
@@ -101,7 +138,7 @@ impl LiveSpan {
             wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
         }
         let name_start = out.len() as u32;
-        wire::bytes_field(out, field::NAME, start.name.as_bytes());
+        wire::bytes_field(out, field::NAME, name.as_bytes());
         self.name = name_start..out.len() as u32;
         match start.span_type {
             None => self.append_ready(keys::SPAN_TYPE, UNKNOWN_TYPE),
@@ -131,6 +168,12 @@ impl LiveSpan {
         self.type_level = None;
         self.level = None;
         self.failed = false;
+        self.silent = false;
+        self.hooks = Hooks::default();
+        self.tainted = false;
+        self.events = 0;
+        self.links = 0;
+        self.dropped = Dropped::default();
         self.status_message.clear();
         if self.buffer.capacity() > KEEP_CAPACITY
             || self.status_message.capacity() > KEEP_CAPACITY
@@ -145,6 +188,47 @@ impl LiveSpan {
         self.buffer = Vec::new();
         self.status_message = String::new();
         self.attributes = Vec::new();
+    }
+
+    /// Begins a span that is not recorded.
+    pub(crate) fn begin_silent(&mut self, start: Start<'_>) {
+        // In no slot: it has no trace.
+        self.home = u32::MAX;
+        self.ids = Some((start.trace_id, start.span_id, start.parent));
+        self.flags = start.flags;
+        self.trace_state = start.trace_state;
+        self.silent = true;
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Whether its processors are still to see its end, or are at it: then only they may go on.
+    pub(crate) fn claims_hooks(&self) -> bool {
+        self.hooks != Hooks::Done
+    }
+
+    /// Whether the caller is the one who runs the processors.
+    pub(crate) fn begin_hooks(&mut self) -> bool {
+        std::mem::replace(&mut self.hooks, Hooks::Running) == Hooks::Waiting
+    }
+
+    pub(crate) fn end_hooks(&mut self) {
+        self.hooks = Hooks::Done;
+    }
+
+    /// A processor failed: what it should have taken out must not be sent.
+    pub(crate) fn taint(&mut self) {
+        self.tainted = true;
+    }
+
+    pub(crate) fn is_tainted(&self) -> bool {
+        self.tainted
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.status == StatusCode::Error
     }
 
     pub(crate) fn trace_id(&self) -> Option<TraceId> {
@@ -172,6 +256,7 @@ impl LiveSpan {
     pub(crate) fn set_name(&mut self, name: &str) {
         self.cut(self.name.start as usize..self.name.end as usize);
         let start = self.buffer.len() as u32;
+        let name = limits::clip(name, self.rules.limits.value_bytes);
         wire::bytes_field(&mut self.buffer, field::NAME, name.as_bytes());
         self.name = start..self.buffer.len() as u32;
     }
@@ -200,12 +285,14 @@ impl LiveSpan {
         self.status_message.clear();
         // OpenTelemetry keeps a description for errors only.
         if status == StatusCode::Error {
-            self.status_message.push_str(message);
+            let message = limits::clip(message, self.rules.limits.value_bytes);
+            self.status_message.push_str(&message);
         }
     }
 
     /// Sets or replaces an attribute. An empty key is ignored, as OpenTelemetry asks, and so is the
     /// trace's own id, which servers recompute.
+    #[inline]
     pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
         match (key, value) {
             ("" | keys::TRACE_REQUEST_ID, _) => return,
@@ -218,7 +305,18 @@ impl LiveSpan {
         }
         let hash = hash(key);
         self.remove_attribute(key, hash);
-        self.append_attribute(key, hash, value);
+        let limits = self.rules.limits;
+        if self.attributes.len() >= limits.attributes as usize && !key.starts_with(keys::RESERVED) {
+            self.dropped.attributes += 1;
+            return;
+        }
+        let room = limits::SPAN_BYTES.saturating_sub(self.buffer.len() as u32);
+        let most = limits.value_bytes.min(room);
+        if key.len() > most as usize {
+            self.dropped.attributes += 1;
+            return;
+        }
+        limits::with_clipped(value, most, |value| self.append_attribute(key, hash, value));
     }
 
     #[inline]
@@ -283,14 +381,33 @@ impl LiveSpan {
         attributes: &[(&str, Value<'_>)],
     ) {
         self.failed |= name == keys::EVENT_EXCEPTION;
+        let Rules { limits, .. } = self.rules;
+        if self.events >= limits.events || self.buffer.len() as u32 > limits::SPAN_BYTES {
+            self.dropped.events += 1;
+            return;
+        }
+        self.events += 1;
+        let name = limits::clip(name, limits.value_bytes);
         let time = time.unwrap_or_else(|| self.start.plus_elapsed(crate::clock::monotonic_nanos()));
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
             for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                value::encode_native_key_value(out, 3, key, *value);
+                limits::with_clipped(*value, limits.value_bytes, |value| {
+                    value::encode_native_key_value(out, 3, key, value);
+                });
             }
         });
+    }
+
+    /// Adds an `exception` event (OpenTelemetry semantic conventions).
+    pub(crate) fn add_exception(&mut self, type_name: &str, message: &str, stacktrace: &str) {
+        let attributes = [
+            (keys::EXCEPTION_MESSAGE, Value::Str(message)),
+            (keys::EXCEPTION_TYPE, Value::Str(type_name)),
+            (keys::EXCEPTION_STACKTRACE, Value::Str(stacktrace)),
+        ];
+        self.add_event(keys::EVENT_EXCEPTION, None, &attributes);
     }
 
     pub(crate) fn add_link(
@@ -299,11 +416,19 @@ impl LiveSpan {
         span_id: SpanId,
         attributes: &[(&str, Value<'_>)],
     ) {
+        let Rules { limits, .. } = self.rules;
+        if self.links >= limits.links || self.buffer.len() as u32 > limits::SPAN_BYTES {
+            self.dropped.links += 1;
+            return;
+        }
+        self.links += 1;
         wire::message_field(&mut self.buffer, field::LINKS, |out| {
             wire::bytes_field(out, 1, trace_id.bytes());
             wire::bytes_field(out, 2, span_id.bytes());
             for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                value::encode_native_key_value(out, 4, key, *value);
+                limits::with_clipped(*value, limits.value_bytes, |value| {
+                    value::encode_native_key_value(out, 4, key, value);
+                });
             }
         });
     }
@@ -322,6 +447,11 @@ impl LiveSpan {
         wire::fixed64_field(&mut out, field::END, end);
         self.write_tail(&mut out);
         self.buffer = out;
+    }
+
+    /// As [`Self::bytes`], to be rewritten as a whole.
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
     }
 
     /// What was written so far.
@@ -357,6 +487,15 @@ impl LiveSpan {
 
     #[inline]
     fn write_tail(&self, out: &mut Vec<u8>) {
+        for (number, count) in [
+            (field::DROPPED_ATTRIBUTES, self.dropped.attributes),
+            (field::DROPPED_EVENTS, self.dropped.events),
+            (field::DROPPED_LINKS, self.dropped.links),
+        ] {
+            if count > 0 {
+                wire::varint_field(out, number, u64::from(count));
+            }
+        }
         if let Some(state) = &self.trace_state {
             wire::bytes_field(out, field::TRACE_STATE, state.as_bytes());
         }
@@ -388,8 +527,8 @@ fn hash(key: &str) -> u32 {
     (mixed >> 32) as u32
 }
 
-fn bit(hash: u32) -> u64 {
-    1 << (hash % 64)
+fn bit(hash: u32) -> u128 {
+    1 << (hash % 128)
 }
 
 #[cfg(test)]

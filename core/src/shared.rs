@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::lock::Mutex;
 use opentelemetry_sdk::Resource;
@@ -11,12 +12,16 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::pipeline::queue::Queue;
 use crate::pipeline::stats::{Counters, Drop};
-use crate::trace::Finished;
+use crate::trace::{Finished, Trace};
 use crate::value::{Value, encode_key_value};
 
 /// Created anew in every fork generation.
 pub(crate) struct Shared {
+    /// The number of the state that it belongs to.
+    pub(crate) id: u64,
     pub(crate) config: Config,
+    /// Whether the exporter takes spans of traces that are still running.
+    pub(crate) takes_parts: AtomicBool,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
     pub(crate) diagnostics: Diagnostics,
@@ -27,8 +32,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config) -> Arc<Self> {
+    pub(crate) fn new(id: u64, config: Config) -> Arc<Self> {
         Arc::new(Shared {
+            id,
+            takes_parts: AtomicBool::new(false),
             queue: Queue::new(
                 config.queue_bytes(),
                 config.batch_bytes(),
@@ -41,6 +48,17 @@ impl Shared {
             memory: Mutex::default(),
             config,
         })
+    }
+
+    /// Whether what ended of a running trace is so much that it should be sent at once.
+    #[inline]
+    pub(crate) fn is_part(&self, trace: &Trace) -> bool {
+        self.queue.is_batch(trace.waiting_bytes(), trace.ended()) && self.takes_part(trace)
+    }
+
+    /// Whether ended spans of this running trace may be sent.
+    pub(crate) fn takes_part(&self, trace: &Trace) -> bool {
+        trace.may_be_parted() && self.takes_parts.load(Ordering::Relaxed)
     }
 
     /// Counts a trace that the destination acknowledged.

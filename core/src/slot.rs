@@ -63,6 +63,12 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Whether an open trace of this tracer lies here.
+    pub(crate) fn belongs_to(&self, state: u64) -> bool {
+        let trace = self.trace.as_deref();
+        trace.is_some_and(|trace| trace.is_open() && trace.state.id == state)
+    }
+
     /// The trace, while it is open.
     pub(crate) fn open_trace(&mut self) -> Option<&mut Trace> {
         self.trace.as_deref_mut().filter(|trace| trace.is_open())
@@ -230,6 +236,29 @@ pub(crate) fn for_each_trace(mut visit: impl FnMut(Locked)) {
         let cell = slot.cell.lock();
         visit(Locked { index, slot, cell });
     }
+}
+
+/// The live spans of the trace in the slot `home`, roots last.
+pub(crate) fn live_spans(home: u32, id: TraceId) -> Vec<Handle> {
+    let used = CHUNKS_USED.load(Ordering::Acquire).min(CHUNKS);
+    let mut spans = Vec::new();
+    let mut roots = Vec::new();
+    for index in 0..(used * CHUNK) as u32 {
+        let generation = slot(index).map(|slot| slot.generation.load(Ordering::Acquire));
+        let handle = generation.map(|generation| Handle { index, generation });
+        let Some(locked) = handle.and_then(lock) else {
+            continue;
+        };
+        if locked.live.home == home && locked.live.trace_id() == Some(id) {
+            let list = match locked.live.is_root() {
+                true => &mut roots,
+                false => &mut spans,
+            };
+            list.extend(handle);
+        }
+    }
+    spans.append(&mut roots);
+    spans
 }
 
 /// A slot, locked.

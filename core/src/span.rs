@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock;
 use crate::context::SpanContext;
+use crate::ending;
 use crate::error::{ErrorKind, Recorded};
 use crate::id::{SpanId, TraceId};
 use crate::live::LiveSpan;
@@ -11,8 +12,8 @@ use crate::local::{self, Local};
 use crate::mlflow::{keys, span_json};
 use crate::otlp::reader::SpanData;
 use crate::pipeline::fork::ForkCell;
-use crate::slot::{self, Cell, Handle, Locked};
-use crate::trace::{Trace, TraceUpdate};
+use crate::slot::{self, Handle, Locked};
+use crate::trace::TraceUpdate;
 use crate::value::Value;
 
 /// OpenTelemetry's span status.
@@ -49,6 +50,12 @@ impl Span {
     /// The handle that stands for no span: every call answers `InvalidState`.
     pub const NONE: Span = Span(u64::MAX);
 
+    /// The handle of the spans of a trace that began here and is not sampled: every call has no effect and
+    /// is no fault, and so are its children. Its context is not kept: what it passes to other processes
+    /// names a trace of its own, as unsampled.
+    pub const UNSAMPLED: Span = Span(u64::MAX - 2);
+
+    #[inline]
     pub(crate) fn new(handle: Handle) -> Self {
         Span(u64::from(handle.index) << 32 | u64::from(handle.generation))
     }
@@ -79,15 +86,29 @@ impl Span {
         ErrorKind::InvalidState
     }
 
+    /// What a call on a handle without a live span answers.
+    #[cold]
+    fn missed(self) -> Recorded {
+        match self {
+            Span::UNSAMPLED => Ok(()),
+            _ => Err(Self::ignored()),
+        }
+    }
+
+    #[inline]
     fn record(self, change: impl FnOnce(&mut LiveSpan)) -> Recorded {
-        let mut locked = self.lock().ok_or_else(Self::ignored)?;
-        change(&mut locked.live);
+        let Some(mut locked) = self.lock() else {
+            return self.missed();
+        };
+        if !locked.live.is_silent() {
+            change(&mut locked.live);
+        }
         Ok(())
     }
 
-    /// Whether the span is live.
+    /// Whether the span is live and its trace is recorded.
     pub fn is_recording(self) -> bool {
-        self.lock().is_some()
+        self.lock().is_some_and(|own| !own.live.is_silent())
     }
 
     /// Renames the span.
@@ -144,15 +165,7 @@ impl Span {
     /// with the message `<type_name>: <message>`.
     pub fn record_exception(self, type_name: &str, message: &str, stacktrace: &str) -> Recorded {
         self.record(|live| {
-            live.add_event(
-                keys::EVENT_EXCEPTION,
-                None,
-                &[
-                    (keys::EXCEPTION_MESSAGE, Value::Str(message)),
-                    (keys::EXCEPTION_TYPE, Value::Str(type_name)),
-                    (keys::EXCEPTION_STACKTRACE, Value::Str(stacktrace)),
-                ],
-            );
+            live.add_exception(type_name, message, stacktrace);
             live.set_status(StatusCode::Error, &format!("{type_name}: {message}"));
         })
     }
@@ -173,21 +186,26 @@ impl Span {
     }
 
     /// Ends the span now. A status that is not ERROR becomes OK.
+    #[inline]
     pub fn end(self) -> Recorded {
-        self.finish(None, |_| ())
+        self.finish(None, |_| ()).or_else(|_| self.missed())
     }
 
     /// Ends the span at `end_time_ns` (nanoseconds since the Unix epoch), never before its start.
     pub fn end_at(self, end_time_ns: u64) -> Recorded {
         self.finish(Some(end_time_ns), |_| ())
+            .or_else(|_| self.missed())
     }
 
-    /// As [`Self::end`] or [`Self::end_at`]; returns a copy of what was recorded.
+    /// As [`Self::end`] or [`Self::end_at`]; returns a copy of what was recorded, which is empty for a
+    /// span that is not.
     pub fn end_with_record(
         self,
         end_time_ns: Option<u64>,
     ) -> std::result::Result<SpanRecord, ErrorKind> {
-        self.finish(end_time_ns, |bytes| SpanRecord(bytes.into()))
+        let record = |bytes: &[u8]| SpanRecord(bytes.into());
+        self.finish(end_time_ns, record)
+            .or_else(|_| self.missed().map(|()| record(&[])))
     }
 
     #[inline]
@@ -195,32 +213,31 @@ impl Span {
         self,
         end_time_ns: Option<u64>,
         keep: impl Fn(&[u8]) -> R,
-    ) -> std::result::Result<R, ErrorKind> {
+    ) -> std::result::Result<R, Gone> {
         let now = clock::monotonic_nanos();
-        local::with(|local| {
-            let mut own = self.lock().ok_or_else(Self::ignored)?;
-            own.live.finish(end_time_ns, now);
-            let kept = keep(own.live.bytes());
-            let is_root = own.live.is_root();
-            let home = own.live.home;
-            if home == own.index {
-                let Cell { live, trace } = &mut *own;
-                let trace = trace.as_deref_mut().filter(|trace| trace.is_open());
-                if end_in(trace, live, is_root, local) {
-                    own.end_trace();
-                }
-            } else if let Some(trace_id) = own.live.trace_id()
-                && let Some(mut home) = slot::lock_trace(home, trace_id)
-            {
-                if end_in(home.open_trace(), &own.live, is_root, local) {
-                    home.end_trace();
-                    home.release(&mut local.free);
-                }
+        let finish = |local: &mut Local| {
+            let own = self.lock().ok_or(Gone)?;
+            match own.live.rules.hooked && own.live.claims_hooks() {
+                true => Ok(None),
+                false => Ok(Some(ending::finish(own, end_time_ns, now, local, &keep))),
             }
-            own.end_span();
-            own.release(&mut local.free);
-            Ok(kept)
-        })
+        };
+        if let Some(kept) = local::with(finish)? {
+            return Ok(kept);
+        }
+        ending::run_hooks(self).ok_or(Gone)?;
+        local::with(finish)?.ok_or(Gone)
+    }
+
+    /// Ends a span that its host seems to have forgotten, as failed.
+    pub(crate) fn abandon(self, message: &str, exception: Option<&str>) -> bool {
+        let fail = |live: &mut LiveSpan| {
+            if let Some(type_name) = exception {
+                live.add_exception(type_name, message, "");
+            }
+            live.set_status(StatusCode::Error, message);
+        };
+        self.record(fail).is_ok() && self.finish(None, |_| ()).is_ok()
     }
 
     /// What its children and other processes need to know; `None` after the end.
@@ -235,19 +252,21 @@ impl Span {
 
     /// Changes the information of the span's trace.
     pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
-        let updated = self.lock().and_then(|mut own| {
-            let home = own.live.home;
-            if home == own.index {
-                return Some(own.open_trace()?.update(update));
+        let Some(mut own) = self.lock() else {
+            return self.missed();
+        };
+        if own.live.is_silent() {
+            return Ok(());
+        }
+        let (home, trace_id) = (own.live.home, own.live.trace_id());
+        let updated = match home == own.index {
+            true => own.open_trace().map(|trace| trace.update(update)),
+            false => {
+                drop(own);
+                let home = trace_id.and_then(|id| slot::lock_trace(home, id));
+                home.and_then(|mut home| Some(home.open_trace()?.update(update)))
             }
-            let trace_id = own.live.trace_id()?;
-            drop(own);
-            Some(
-                slot::lock_trace(home, trace_id)?
-                    .open_trace()?
-                    .update(update),
-            )
-        });
+        };
         updated.ok_or_else(Self::ignored)
     }
 
@@ -261,20 +280,8 @@ impl Span {
     }
 }
 
-/// Ends a span in its trace, unless that was handed over without it and the span counted then; true
-/// when the trace is complete with it.
-#[inline]
-fn end_in(trace: Option<&mut Trace>, live: &LiveSpan, is_root: bool, local: &mut Local) -> bool {
-    let Some(trace) = trace else {
-        return false;
-    };
-    let finished = trace.end_span(live.bytes(), is_root);
-    let complete = finished.is_some();
-    if let Some(finished) = finished {
-        trace.state.hand_over(local, finished);
-    }
-    complete
-}
+/// The handle's span is not live, or is ending.
+struct Gone;
 
 /// What a span recorded, after its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,12 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::finished::Finished;
 use crate::id::TraceId;
+use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
+use crate::plugins::Plugins;
 use crate::shared::Shared;
 use crate::slot::{self, Locked};
 use crate::trace::{Opening, Trace};
@@ -24,6 +26,9 @@ pub(crate) struct State {
     /// Tells the states of this process apart.
     pub(crate) id: u64,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) plugins: Arc<Plugins>,
+    /// For every span.
+    pub(crate) rules: Rules,
     /// Held while a trace is looked up by its id and begun if there is none, so that it is begun once.
     joining: Mutex<()>,
     worker_started: AtomicBool,
@@ -31,11 +36,17 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(config: Config) -> Arc<Self> {
+    pub(crate) fn new(config: Config, plugins: Arc<Plugins>) -> Arc<Self> {
         static STATES: AtomicU64 = AtomicU64::new(0);
+        let id = STATES.fetch_add(1, Ordering::Relaxed);
         Arc::new(State {
-            id: STATES.fetch_add(1, Ordering::Relaxed),
-            shared: Shared::new(config),
+            id,
+            rules: Rules {
+                limits: config.limits(),
+                hooked: !plugins.processors.is_empty(),
+            },
+            shared: Shared::new(id, config),
+            plugins,
             joining: Mutex::default(),
             worker_started: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -55,8 +66,7 @@ impl State {
     }
 
     fn owns(&self, locked: &Locked) -> bool {
-        let trace = locked.trace.as_deref();
-        trace.is_some_and(|trace| trace.is_open() && trace.state.id == self.id)
+        locked.belongs_to(self.id)
     }
 
     /// The slot of the open trace of this id with one more span open in it, by `open`; if there is none,
@@ -67,16 +77,18 @@ impl State {
         id: TraceId,
         is_root: bool,
         destination: &'static Destination,
+        now: u64,
         local: &mut Local,
     ) -> Option<u32> {
+        self.attend();
         let _joining = self.joining.lock();
         if let Some(mut locked) = self.find(id) {
             let index = locked.index;
             let trace = locked.open_trace()?;
             match is_root {
                 // Its spans were taken for the local part of a remote trace so far.
-                true => trace.open_root(),
-                false => trace.open_span(),
+                true => trace.open_root(now),
+                false => trace.open_span(now),
             }
             return Some(index);
         }
@@ -84,8 +96,10 @@ impl State {
         let opening = Opening {
             id,
             remote: !is_root,
+            only_errors: false,
             destination,
             state: self,
+            now,
         };
         Trace::open(&mut locked.trace, opening, local);
         locked.publish_trace(id);
@@ -95,11 +109,14 @@ impl State {
     /// Queues a trace that has just been completed.
     #[inline]
     pub(crate) fn hand_over(&self, local: &mut Local, finished: Finished) {
-        if finished.span_count == 0 {
+        let spans = u64::from(finished.span_count);
+        if finished.unwanted {
+            return self.shared.counters.drop(Drop::Unsampled, spans);
+        }
+        if spans == 0 && !finished.has_info {
             return;
         }
         self.start_worker();
-        let spans = u64::from(finished.span_count);
         let pushed = local.outbox(self).push(&self.shared.queue, finished);
         if let Err(reason) = pushed {
             self.refused(reason, spans);
@@ -128,6 +145,15 @@ impl State {
             self.hand_over(local, finished);
             locked.end_trace();
             locked.release(&mut local.free);
+        }
+    }
+
+    /// Before a trace begins: sees to it that somebody looks after traces that do not end.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        if self.shared.queue.is_unattended() {
+            self.start_worker();
+            self.shared.queue.attend();
         }
     }
 

@@ -9,7 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::finished::{Finished, Progress};
 use crate::id::TraceId;
 use crate::local::Local;
+use crate::mlflow::attachment::Attachment;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
+use crate::pipeline::stats::Drop;
 use crate::state::State;
 
 /// A state that the user forces on a trace; otherwise the root's status decides.
@@ -165,23 +167,55 @@ pub(crate) struct Trace {
     pub(crate) state: Arc<State>,
     /// Open spans; none when the trace was handed over.
     open: u32,
-    /// Rooted in another process: its spans are sent, its information is the other's business.
-    remote: bool,
+    /// Its information is not ours to send: it is rooted in another process, or the information went before
+    /// these spans.
+    spans_only: bool,
+    /// Sent only if a span of it fails.
+    only_errors: bool,
+    failed: bool,
     root_ended: bool,
     /// Ended spans as a run of `ScopeSpans.spans` fields.
     spans: Vec<u8>,
     ended: u32,
+    /// Spans that were handed over before.
+    earlier: u32,
+    /// Bytes of the queue's limit that it holds.
+    reserved: usize,
+    /// Readings of the monotonic clock, in nanoseconds.
+    opened_at: u64,
+    active_at: u64,
+    root_ended_at: u64,
+    /// When the first of `spans` ended.
+    waiting_since: u64,
     /// Boxed: most traces set nothing.
     update: Option<Box<TraceUpdate>>,
+    pub(crate) attachments: Vec<Attachment>,
 }
 
 /// What a new trace is made from.
 pub(crate) struct Opening<'a> {
     pub(crate) id: TraceId,
+    /// Rooted in another process.
     pub(crate) remote: bool,
+    pub(crate) only_errors: bool,
     pub(crate) destination: &'static Destination,
     pub(crate) state: &'a Arc<State>,
+    /// On the monotonic clock.
+    pub(crate) now: u64,
 }
+
+/// A span that ended.
+pub(crate) struct Ended<'a> {
+    /// The `Span` message.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) is_root: bool,
+    pub(crate) failed: bool,
+    /// On the monotonic clock.
+    pub(crate) now: u64,
+}
+
+/// Spans of an open trace that need no room in the queue's limit: a few short ones.
+const FREE_BYTES: usize = 4 * 1024;
 
 impl Trace {
     /// Begins a trace with its first span open, in the place of one that is over if there is one.
@@ -191,33 +225,47 @@ impl Trace {
         opening: Opening<'_>,
         local: &mut Local,
     ) -> &'a mut Trace {
-        let spans = local.buffers.take();
-        match place {
-            Some(trace) => {
-                trace.id = opening.id;
-                trace.destination = opening.destination;
-                // Counting a reference costs as much as all the rest.
-                if !Arc::ptr_eq(&trace.state, opening.state) {
-                    trace.state = opening.state.clone();
-                }
-                trace.open = 1;
-                trace.remote = opening.remote;
-                trace.root_ended = false;
-                trace.spans = spans;
-                trace.ended = 0;
-                trace
-            }
-            None => place.insert(Box::new(Trace {
-                id: opening.id,
-                destination: opening.destination,
-                state: opening.state.clone(),
-                open: 1,
-                remote: opening.remote,
-                root_ended: false,
-                spans,
-                ended: 0,
-                update: None,
-            })),
+        let trace = place.get_or_insert_with(|| Box::new(Trace::blank(&opening)));
+        trace.id = opening.id;
+        trace.destination = opening.destination;
+        // Counting a reference costs as much as all the rest.
+        if !Arc::ptr_eq(&trace.state, opening.state) {
+            trace.state = opening.state.clone();
+        }
+        trace.open = 1;
+        trace.spans_only = opening.remote;
+        trace.only_errors = opening.only_errors;
+        trace.failed = false;
+        trace.root_ended = false;
+        trace.spans = local.buffers.take();
+        trace.ended = 0;
+        trace.earlier = 0;
+        trace.opened_at = opening.now;
+        trace.active_at = opening.now;
+        trace
+    }
+
+    #[cold]
+    fn blank(opening: &Opening<'_>) -> Self {
+        Trace {
+            id: opening.id,
+            destination: opening.destination,
+            state: opening.state.clone(),
+            open: 0,
+            spans_only: false,
+            only_errors: false,
+            failed: false,
+            root_ended: false,
+            spans: Vec::new(),
+            ended: 0,
+            earlier: 0,
+            reserved: 0,
+            opened_at: 0,
+            active_at: 0,
+            root_ended_at: 0,
+            waiting_since: 0,
+            update: None,
+            attachments: Vec::new(),
         }
     }
 
@@ -229,14 +277,15 @@ impl Trace {
 
     /// Counts one more open span.
     #[inline]
-    pub(crate) fn open_span(&mut self) {
+    pub(crate) fn open_span(&mut self, now: u64) {
         self.open += 1;
+        self.active_at = now;
     }
 
     /// As [`Self::open_span`], for the root of a trace that was taken for a remote one.
-    pub(crate) fn open_root(&mut self) {
-        self.open += 1;
-        self.remote = false;
+    pub(crate) fn open_root(&mut self, now: u64) {
+        self.open_span(now);
+        self.spans_only = false;
     }
 
     /// Merges `update`.
@@ -244,15 +293,44 @@ impl Trace {
         self.update.get_or_insert_default().merge(update);
     }
 
-    /// Takes the bytes of a span that ended. Returns the whole trace when nothing of it is open.
+    /// Takes a span that ended. Returns the whole trace when nothing of it is open.
     #[inline]
-    pub(crate) fn end_span(&mut self, span: &[u8], is_root: bool) -> Option<Finished> {
-        self.spans.reserve(wire::field_len(span.len()));
-        wire::bytes_field(&mut self.spans, SCOPE_SPANS_SPANS, span);
-        self.ended += 1;
+    pub(crate) fn end_span(&mut self, span: Ended<'_>) -> Option<Finished> {
+        let length = wire::field_len(span.bytes.len());
         self.open = self.open.saturating_sub(1);
-        self.root_ended |= is_root;
+        if span.is_root {
+            self.root_ended = true;
+            self.root_ended_at = span.now;
+        }
+        self.failed |= span.failed;
+        self.active_at = span.now;
+        if self.spans.len() + length <= self.reserved.max(FREE_BYTES) || self.reserve(length) {
+            if self.ended == 0 {
+                self.waiting_since = span.now;
+            }
+            self.spans.reserve(length);
+            wire::bytes_field(&mut self.spans, SCOPE_SPANS_SPANS, span.bytes);
+            self.ended += 1;
+        }
         (self.open == 0).then(|| self.close())
+    }
+
+    /// Makes room for a span within the queue's limit; otherwise counts it as dropped.
+    #[cold]
+    fn reserve(&mut self, length: usize) -> bool {
+        let shared = &self.state.shared;
+        let missing = self.spans.len() + length - self.reserved;
+        match shared.queue.reserve(missing) {
+            Some(bytes) => self.reserved += bytes,
+            None => {
+                shared.counters.drop(Drop::QueueFull, 1);
+                shared.diagnostics.report("queue_full", || {
+                    "the queue is full; spans of open traces are dropped (queue.max_bytes)".into()
+                });
+                return false;
+            }
+        }
+        true
     }
 
     /// Forgets a span that will never end (its host lost it). Returns what is left of the trace
@@ -268,15 +346,39 @@ impl Trace {
         (self.close(), open)
     }
 
-    #[inline]
-    fn close(&mut self) -> Finished {
+    /// What ended, as the whole trace. Spans that are still open will follow without information.
+    pub(crate) fn close(&mut self) -> Finished {
+        let has_info = !self.spans_only && self.root_ended;
+        self.spans_only |= has_info;
+        let mut finished = self.take_ended();
+        finished.has_info = has_info;
+        finished.goes_on = false;
+        finished.unwanted = self.only_errors && !self.failed;
+        finished.update = self.update.take();
+        finished.attachments = std::mem::take(&mut self.attachments);
+        finished
+    }
+
+    /// What ended so far, without information, of a trace that goes on.
+    pub(crate) fn take_ended(&mut self) -> Finished {
+        if self.reserved > 0 {
+            self.state.shared.queue.give_back(self.reserved);
+            self.reserved = 0;
+        }
+        let ended = std::mem::take(&mut self.ended);
+        let earlier = self.earlier;
+        self.earlier += ended;
         Finished {
             id: self.id,
             destination: self.destination,
-            has_info: !self.remote && self.root_ended,
-            update: self.update.take(),
+            has_info: false,
+            earlier,
+            goes_on: self.open > 0 && !self.spans_only,
+            unwanted: false,
+            update: None,
+            attachments: Vec::new(),
             spans: std::mem::take(&mut self.spans),
-            span_count: self.ended,
+            span_count: ended,
             progress: Progress::default(),
         }
     }
@@ -284,6 +386,40 @@ impl Trace {
     /// Spans that have ended and were not handed over.
     pub(crate) fn ended(&self) -> u64 {
         u64::from(self.ended)
+    }
+
+    /// Bytes of these spans.
+    #[inline]
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether ended spans may be sent before it is known how the trace ends.
+    #[inline]
+    pub(crate) fn may_be_parted(&self) -> bool {
+        !self.only_errors || self.failed
+    }
+
+    /// How long the first of these spans has waited, in nanoseconds; `None` without any.
+    pub(crate) fn waited(&self, now: u64) -> Option<u64> {
+        (self.ended > 0).then(|| now.saturating_sub(self.waiting_since))
+    }
+
+    /// Nanoseconds since it began.
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.opened_at)
+    }
+
+    /// Nanoseconds since a span of it started or ended.
+    pub(crate) fn quiet(&self, now: u64) -> u64 {
+        now.saturating_sub(self.active_at)
+    }
+
+    /// How long its information has waited for children that outlived the root, in nanoseconds; `None`
+    /// while the root is open and when the information was sent.
+    pub(crate) fn lingered(&self, now: u64) -> Option<u64> {
+        let waits = self.root_ended && !self.spans_only;
+        waits.then(|| now.saturating_sub(self.root_ended_at))
     }
 }
 
@@ -293,25 +429,38 @@ mod tests {
     use crate::local;
 
     fn trace(remote: bool) -> Box<Trace> {
-        let opening = Opening {
-            id: TraceId::generate(),
-            remote,
-            destination: crate::destination::by_number(0),
-            state: &State::new(crate::Config::new()),
-        };
+        let (config, plugins) = crate::TracerBuilder::new(crate::Config::new()).into_parts();
+        let state = State::new(config, Arc::new(plugins));
         let mut place = None;
         local::with(|local| {
-            Trace::open(&mut place, Opening { ..opening }, local);
+            let opening = Opening {
+                id: TraceId::generate(),
+                remote,
+                only_errors: false,
+                destination: crate::destination::by_number(0),
+                state: &state,
+                now: 1,
+            };
+            Trace::open(&mut place, opening, local);
         });
         place.unwrap()
+    }
+
+    fn ended(bytes: &[u8], is_root: bool) -> Ended<'_> {
+        Ended {
+            bytes,
+            is_root,
+            failed: false,
+            now: 2,
+        }
     }
 
     #[test]
     fn completes_when_the_root_and_every_child_ended() {
         let mut trace = trace(false);
-        trace.open_span();
-        assert!(trace.end_span(b"root", true).is_none());
-        let finished = trace.end_span(b"child", false).unwrap();
+        trace.open_span(2);
+        assert!(trace.end_span(ended(b"root", true)).is_none());
+        let finished = trace.end_span(ended(b"child", false)).unwrap();
         assert_eq!(finished.span_count, 2);
         assert!(finished.has_info);
         assert!(!trace.is_open());
@@ -319,18 +468,41 @@ mod tests {
 
     #[test]
     fn a_remote_trace_hands_over_spans_only() {
-        let finished = trace(true).end_span(b"span", false).unwrap();
+        let finished = trace(true).end_span(ended(b"span", false)).unwrap();
         assert!(!finished.has_info);
     }
 
     #[test]
     fn forced_closing_counts_what_was_open() {
         let mut trace = trace(false);
-        trace.open_span();
-        assert!(trace.end_span(b"child", false).is_none());
+        trace.open_span(2);
+        assert!(trace.end_span(ended(b"child", false)).is_none());
         let (finished, open) = trace.force_close();
         assert_eq!((finished.span_count, open), (1, 1));
         assert!(!trace.is_open());
+    }
+
+    #[test]
+    fn children_that_outlive_their_trace_follow_alone() {
+        let mut trace = trace(false);
+        trace.open_span(2);
+        assert!(trace.end_span(ended(b"root", true)).is_none());
+        assert_eq!(trace.lingered(5), Some(3));
+        let sent = trace.close();
+        assert!(sent.has_info && sent.span_count == 1 && trace.is_open());
+        let late = trace.end_span(ended(b"child", false)).unwrap();
+        assert!(!late.has_info && late.span_count == 1);
+    }
+
+    #[test]
+    fn parts_of_a_running_trace_are_counted() {
+        let mut trace = trace(false);
+        trace.open_span(2);
+        assert!(trace.end_span(ended(b"child", false)).is_none());
+        let part = trace.take_ended();
+        assert!(!part.has_info && part.goes_on && part.earlier == 0);
+        let rest = trace.end_span(ended(b"root", true)).unwrap();
+        assert!(rest.has_info && !rest.goes_on && rest.earlier == 1 && rest.span_count == 1);
     }
 
     #[test]

@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::builder::TracerBuilder;
 use crate::client::Client;
-use crate::clock::{self, Moment};
+use crate::clock;
 use crate::config::Config;
 use crate::context::SpanContext;
 use crate::destination::{self, Destination, Experiment};
 use crate::diagnostics::Diagnostic;
+use crate::ending;
 use crate::error::{Error, ErrorKind, Recorded, Result};
-use crate::id::{SpanId, TraceId};
+use crate::id::TraceId;
 use crate::ingest;
-use crate::live::{LiveSpan, Start};
-use crate::local::{self, Local};
+use crate::local;
 use crate::pipeline::fork::{self, ForkCell};
-use crate::pipeline::stats::{Drop as Reason, Stats};
-use crate::propagation::{RANDOM, SAMPLED};
-use crate::slot::{self, Locked};
+use crate::pipeline::stats::Stats;
+use crate::plugins::Plugins;
 use crate::span::Span;
+use crate::start::{Answer, Starting};
 use crate::state::State;
-use crate::trace::{Opening, Trace, TraceUpdate};
+use crate::trace::TraceUpdate;
 use crate::value::Value;
 
 /// The parent of a new span.
@@ -47,6 +48,8 @@ pub struct SpanStart<'a> {
     pub parent: Parent,
     /// The start in nanoseconds since the Unix epoch, now when absent.
     pub start_time_ns: Option<u64>,
+    /// Overrides `sampling.ratio` for the new trace; ignored for spans that are not roots.
+    pub sampling_ratio: Option<f64>,
     /// Attributes to begin with; the last value of a key wins.
     pub attributes: &'a [(&'a str, Value<'a>)],
     /// Information of the new trace; ignored for spans that are not roots.
@@ -66,51 +69,9 @@ impl<'a> SpanStart<'a> {
     }
 }
 
-/// What a new span takes over from its trace and its parent.
-struct Kin {
-    trace_id: TraceId,
-    parent: Option<SpanId>,
-    flags: u8,
-    trace_state: Option<Arc<str>>,
-}
-
-impl Kin {
-    #[inline]
-    fn of(parent: &LiveSpan) -> Option<Self> {
-        parent.context().map(Kin::from)
-    }
-
-    #[inline]
-    fn start<'a>(self, start: &SpanStart<'a>, span_id: SpanId, now: Moment) -> Start<'a> {
-        Start {
-            trace_id: self.trace_id,
-            span_id,
-            parent: self.parent,
-            flags: self.flags,
-            trace_state: self.trace_state,
-            now,
-            name: start.name,
-            span_type: start.span_type,
-            start_time_ns: start.start_time_ns,
-            attributes: start.attributes,
-        }
-    }
-}
-
-impl From<SpanContext> for Kin {
-    #[inline]
-    fn from(parent: SpanContext) -> Self {
-        Kin {
-            trace_id: parent.trace_id,
-            parent: Some(parent.span_id),
-            flags: parent.flags,
-            trace_state: parent.trace_state,
-        }
-    }
-}
-
 struct Inner {
     config: Config,
+    plugins: Arc<Plugins>,
     /// The number of the destination. Outside the state, so that a fork's child keeps what was set after
     /// the start.
     destination: AtomicU32,
@@ -132,7 +93,7 @@ impl Drop for Inner {
         let timeout = self.config.shutdown_timeout();
         let config = &self.config;
         self.state
-            .get_or_init(|| State::new(config.clone()))
+            .get_or_init(|| State::new(config.clone(), self.plugins.clone()))
             .close(timeout);
     }
 }
@@ -140,19 +101,29 @@ impl Drop for Inner {
 impl Tracer {
     /// Makes a tracer. Starts no thread and does no I/O; those come with the first finished trace.
     pub fn new(config: Config) -> Result<Tracer> {
+        TracerBuilder::new(config).build()
+    }
+
+    pub(crate) fn with_plugins(config: Config, plugins: Plugins) -> Result<Tracer> {
         fork::install();
         clock::install();
         let destination = AtomicU32::new(destination::intern(config.destination()));
         Ok(Tracer(Arc::new(Inner {
             config,
+            plugins: Arc::new(plugins),
             destination,
             state: ForkCell::new(),
         })))
     }
 
+    #[inline]
     fn state(&self) -> &Arc<State> {
-        let config = &self.0.config;
-        self.0.state.get_or_init(|| State::new(config.clone()))
+        let Inner {
+            config, plugins, ..
+        } = &*self.0;
+        self.0
+            .state
+            .get_or_init(|| State::new(config.clone(), plugins.clone()))
     }
 
     /// The configuration that it was made with.
@@ -161,210 +132,45 @@ impl Tracer {
     }
 
     /// Starts a span. Never fails: after shutdown, and when a million spans are live, the handle is
-    /// [`Span::NONE`] and the span is counted.
+    /// [`Span::NONE`] and the span is counted; where its trace is not sampled, it is [`Span::UNSAMPLED`] or
+    /// a handle that records nothing.
     #[inline]
     pub fn start(&self, start: SpanStart<'_>) -> Span {
-        self.begin(&start, |_| ())
+        self.begin::<()>(&start)
             .map_or(Span::NONE, |(span, ())| span)
     }
 
     /// As [`Self::start`], with the new span's context, which saves asking for it; `None` where `start`
     /// answers [`Span::NONE`].
     pub fn start_with_context(&self, start: SpanStart<'_>) -> Option<(Span, SpanContext)> {
-        let (span, context) = self.begin(&start, LiveSpan::context)?;
-        Some((span, context?))
+        self.begin(&start)
     }
 
     #[inline]
-    fn begin<R>(&self, start: &SpanStart<'_>, read: impl Fn(&LiveSpan) -> R) -> Option<(Span, R)> {
+    fn begin<R: Answer>(&self, start: &SpanStart<'_>) -> Option<(Span, R)> {
         let state = self.state();
         if state.is_stopped() {
             state.shared.counters.ignore(1);
             return None;
         }
-        local::with(|local| {
-            let now = local.anchor.now();
-            local.outbox(state).create();
+        let begun = local::with(|local| {
+            let starting = Starting {
+                tracer: self,
+                state,
+                start,
+            };
             match &start.parent {
-                Parent::None => self.root(state, local, now, start, &read),
-                Parent::Span(parent) => self.child(state, local, now, *parent, start, &read),
-                Parent::Remote(context) => {
-                    self.remote(state, local, now, context.clone(), start, &read)
-                }
+                Parent::None => starting.root(local),
+                Parent::Span(Span::UNSAMPLED) => Some((Span::UNSAMPLED, R::unsampled(local))),
+                Parent::Span(parent) => starting.child(*parent, local),
+                Parent::Remote(context) => starting.remote(context.clone(), local),
             }
-        })
-    }
-
-    /// Counts a span for which there is no slot.
-    #[cold]
-    fn refuse<R>(state: &State) -> Option<R> {
-        state.shared.counters.drop(Reason::TooManySpans, 1);
-        Self::complain(state);
-        None
-    }
-
-    #[cold]
-    fn complain(state: &State) {
-        state.shared.diagnostics.report("too_many_spans", || {
-            "too many live spans; do they ever end?".into()
         });
-    }
-
-    /// The root of a new trace, which lies in the root's own slot.
-    #[inline]
-    fn root<R>(
-        &self,
-        state: &Arc<State>,
-        local: &mut Local,
-        now: Moment,
-        start: &SpanStart<'_>,
-        read: &impl Fn(&LiveSpan) -> R,
-    ) -> Option<(Span, R)> {
-        let id = TraceId::random(&mut local.rng);
-        let span_id = SpanId::random(&mut local.rng);
-        let usual = self.0.destination.load(Ordering::Relaxed);
-        let number = match start.experiment_id {
-            None => usual,
-            Some(experiment) => Self::chosen(state, experiment, usual),
-        };
-        let destination = local.destination(number);
-        let Some(mut locked) = slot::allocate(&mut local.free) else {
-            return Self::refuse(state);
-        };
-        let opening = Opening {
-            id,
-            remote: false,
-            destination,
-            state,
-        };
-        let trace = Trace::open(&mut locked.trace, opening, local);
-        if let Some(update) = start.update {
-            trace.update(update);
+        match &begun {
+            Some((span, _)) if state.rules.hooked => ending::run_start_hooks(*span, state),
+            _ => {}
         }
-        let index = locked.index;
-        locked.publish_trace(id);
-        let kin = Kin {
-            trace_id: id,
-            parent: None,
-            // "Random" is a claim about the trace id that only its maker can make.
-            flags: SAMPLED | RANDOM,
-            trace_state: None,
-        };
-        locked.live.begin(index, kin.start(start, span_id, now));
-        let kept = read(&locked.live);
-        Some((Span::new(locked.start_span()), kept))
-    }
-
-    /// A child of a live span.
-    #[inline]
-    fn child<R>(
-        &self,
-        state: &Arc<State>,
-        local: &mut Local,
-        now: Moment,
-        parent: Span,
-        start: &SpanStart<'_>,
-        read: &impl Fn(&LiveSpan) -> R,
-    ) -> Option<(Span, R)> {
-        let Some(mut locked) = parent.lock() else {
-            state.shared.diagnostics.report("ended_parent", || {
-                "a span was started under one that had ended; it became a root".into()
-            });
-            return self.root(state, local, now, start, read);
-        };
-        let kin = Kin::of(&locked.live)?;
-        let home = locked.live.home;
-        let opened = match home == locked.index {
-            true => Self::open_in(state, kin.trace_id, &mut locked),
-            false => {
-                drop(locked);
-                let trace = slot::lock_trace(home, kin.trace_id);
-                trace.is_some_and(|mut trace| Self::open_in(state, kin.trace_id, &mut trace))
-            }
-        };
-        if !opened {
-            // The trace was handed over meanwhile or belongs to another tracer.
-            return self.join(state, local, now, kin, start, read);
-        }
-        self.live(state, local, now, home, kin, start, read)
-    }
-
-    /// Opens a span in the trace of a slot if it is this tracer's.
-    #[inline]
-    fn open_in(state: &State, id: TraceId, locked: &mut Locked) -> bool {
-        let trace = locked.open_trace();
-        let trace = trace.filter(|trace| trace.id == id && trace.state.id == state.id);
-        trace.map(Trace::open_span).is_some()
-    }
-
-    /// A span whose parent is known by its context.
-    fn remote<R>(
-        &self,
-        state: &Arc<State>,
-        local: &mut Local,
-        now: Moment,
-        context: SpanContext,
-        start: &SpanStart<'_>,
-        read: &impl Fn(&LiveSpan) -> R,
-    ) -> Option<(Span, R)> {
-        self.join(state, local, now, Kin::from(context), start, read)
-    }
-
-    fn join<R>(
-        &self,
-        state: &Arc<State>,
-        local: &mut Local,
-        now: Moment,
-        kin: Kin,
-        start: &SpanStart<'_>,
-        read: &impl Fn(&LiveSpan) -> R,
-    ) -> Option<(Span, R)> {
-        let destination = local.destination(self.0.destination.load(Ordering::Relaxed));
-        let Some(home) = state.join(kin.trace_id, false, destination, local) else {
-            return Self::refuse(state);
-        };
-        self.live(state, local, now, home, kin, start, read)
-    }
-
-    /// Lets a span live in a slot of its own; it is open in the trace in the slot `home`.
-    #[inline]
-    #[allow(clippy::too_many_arguments)]
-    fn live<R>(
-        &self,
-        state: &Arc<State>,
-        local: &mut Local,
-        now: Moment,
-        home: u32,
-        kin: Kin,
-        start: &SpanStart<'_>,
-        read: &impl Fn(&LiveSpan) -> R,
-    ) -> Option<(Span, R)> {
-        let trace_id = kin.trace_id;
-        let Some(mut locked) = slot::allocate(&mut local.free) else {
-            state.lose_span(home, trace_id, Reason::TooManySpans, local);
-            Self::complain(state);
-            return None;
-        };
-        let span_id = SpanId::random(&mut local.rng);
-        locked.live.begin(home, kin.start(start, span_id, now));
-        let kept = read(&locked.live);
-        Some((Span::new(locked.start_span()), kept))
-    }
-
-    /// The number of a destination with the experiment that a root asked for.
-    #[cold]
-    fn chosen(state: &State, id: &str, usual: u32) -> u32 {
-        if let Err(error) = Config::new().set("experiment_id", id) {
-            state
-                .shared
-                .diagnostics
-                .report("host", || error.message().to_owned());
-            return usual;
-        }
-        destination::intern(Destination {
-            experiment: Experiment::Id(id.to_owned()),
-            workspace: destination::by_number(usual).workspace.clone(),
-        })
+        begun
     }
 
     /// Changes the information of an open trace.
@@ -387,7 +193,7 @@ impl Tracer {
     /// many frames were malformed or had no open span; these are counted as ignored.
     pub fn drain(&self, frames: &[u8]) -> usize {
         let state = self.state();
-        let bad = ingest::drain(state, self.0.destination.load(Ordering::Relaxed), frames);
+        let bad = ingest::drain(state, self.destination(), frames);
         state.shared.counters.ignore(bad as u64);
         bad
     }
@@ -417,8 +223,14 @@ impl Tracer {
         Ok(())
     }
 
+    /// The number of the destination of new traces.
+    #[inline]
+    pub(crate) fn destination(&self) -> u32 {
+        self.0.destination.load(Ordering::Relaxed)
+    }
+
     fn set_experiment(&self, experiment: Experiment) {
-        let usual = self.0.destination.load(Ordering::Relaxed);
+        let usual = self.destination();
         let number = destination::intern(Destination {
             experiment,
             workspace: destination::by_number(usual).workspace.clone(),

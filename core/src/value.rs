@@ -164,15 +164,31 @@ fn encode_short_int(out: &mut Vec<u8>, number: u32, key: &str, int: u64) {
     wire::varint(out, int);
 }
 
+/// Text of any length: the lengths are known before it is written, so that nothing is moved.
+fn encode_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
+    let any_length = wire::field_len(text.len());
+    let length = wire::field_len(key.len()) + wire::field_len(any_length);
+    out.reserve(wire::field_len(length));
+    wire::length_prefix(out, number, length);
+    wire::bytes_field(out, 1, key.as_bytes());
+    wire::length_prefix(out, 2, any_length);
+    wire::bytes_field(out, any_value::STRING, text.as_bytes());
+}
+
 /// Appends a `KeyValue` message (field `number` of its parent). Keys are never empty on the wire.
 pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
     match value {
         Value::Str(text) if key.len() + text.len() < SHORT => {
             return encode_short_text(out, number, key, text);
         }
+        Value::Str(text) => return encode_text(out, number, key, text),
         Value::Int(int) if key.len() < SHORT => {
             return encode_short_int(out, number, key, int as u64);
         }
+        Value::Json(text) => match classify(text) {
+            Json::Scalar(scalar) => return encode_key_value(out, number, key, scalar),
+            Json::Text(text) => return encode_text(out, number, key, &text),
+        },
         _ => {}
     }
     wire::message_field(out, number, |out| {

@@ -1,5 +1,7 @@
 //! Reserved names of span attributes, trace metadata and trace tags (MLflow 3.17.2).
 
+/// What MLflow's own attributes begin with.
+pub(crate) const RESERVED: &str = "mlflow.";
 pub(crate) const TRACE_REQUEST_ID: &str = "mlflow.traceRequestId";
 pub(crate) const SPAN_TYPE: &str = "mlflow.spanType";
 pub(crate) const SPAN_INPUTS: &str = "mlflow.spanInputs";

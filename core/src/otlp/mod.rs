@@ -15,8 +15,11 @@ pub(crate) mod span {
     pub(crate) const START: u32 = 7;
     pub(crate) const END: u32 = 8;
     pub(crate) const ATTRIBUTES: u32 = 9;
+    pub(crate) const DROPPED_ATTRIBUTES: u32 = 10;
     pub(crate) const EVENTS: u32 = 11;
+    pub(crate) const DROPPED_EVENTS: u32 = 12;
     pub(crate) const LINKS: u32 = 13;
+    pub(crate) const DROPPED_LINKS: u32 = 14;
     pub(crate) const STATUS: u32 = 15;
 }
 

@@ -4,4 +4,5 @@ pub(crate) mod fork;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod stats;
+mod sweep;
 pub(crate) mod worker;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -22,6 +22,10 @@ pub(crate) struct Queue {
     work: Notify,
     /// Wakes flushes.
     settled: Condvar,
+    /// Nobody looks after open traces: there were none.
+    unattended: AtomicBool,
+    /// Wakes who looks after them.
+    begun: Notify,
     /// Bytes in the queue, and bytes that outboxes have reserved and not used.
     held: AtomicUsize,
     max_bytes: usize,
@@ -83,6 +87,8 @@ impl Queue {
             inner: Mutex::default(),
             work: Notify::new(),
             settled: Condvar::default(),
+            unattended: AtomicBool::new(true),
+            begun: Notify::new(),
             held: AtomicUsize::new(0),
             max_bytes,
             share: (max_bytes / 64).min(64 * 1024),
@@ -109,8 +115,8 @@ impl Queue {
         outboxes.created + here.sum::<u64>()
     }
 
-    /// Takes at least `bytes` of the limit for an outbox; `None` when there are none left.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<usize> {
+    /// Takes at least `bytes` of the limit; `None` when there are none left.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
         [bytes.max(self.share), bytes].into_iter().find(|wanted| {
             let held = self.held.fetch_add(*wanted, Ordering::Relaxed);
             let fits = held.saturating_add(*wanted) <= self.max_bytes;
@@ -121,9 +127,14 @@ impl Queue {
         })
     }
 
+    /// Gives bytes of the limit back.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether this much is worth sending without delay.
     #[inline]
-    pub(super) fn is_batch(&self, bytes: usize, spans: u64) -> bool {
+    pub(crate) fn is_batch(&self, bytes: usize, spans: u64) -> bool {
         bytes >= self.batch_bytes || spans >= self.batch_spans
     }
 
@@ -239,6 +250,30 @@ impl Queue {
         inner.in_flight_spans = left_spans;
         inner.settled += traces as u64;
         self.settle_marks(&mut inner);
+    }
+
+    /// Whether a trace that begins now would go unattended. A store that is not seen yet only delays
+    /// the moment until the next trace begins.
+    #[inline]
+    pub(crate) fn is_unattended(&self) -> bool {
+        self.unattended.load(Ordering::Relaxed)
+    }
+
+    /// Has open traces looked after from now on.
+    #[cold]
+    pub(crate) fn attend(&self) {
+        self.unattended.store(false, Ordering::Relaxed);
+        self.begun.notify_one();
+    }
+
+    /// Says that there are no open traces to look after.
+    pub(crate) fn leave(&self) {
+        self.unattended.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when open traces are to be looked after again.
+    pub(crate) async fn trace_begun(&self) {
+        self.begun.notified().await;
     }
 
     /// Resolves when there may be something new to do.

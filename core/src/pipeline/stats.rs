@@ -15,17 +15,20 @@ pub(crate) enum Drop {
     Unfinished,
     /// No free slot for a live span.
     TooManySpans,
+    /// Recorded for its errors (`sampling.keep_errors`), and there were none.
+    Unsampled,
     /// A fault of this library.
     Internal,
 }
 
 impl Drop {
-    const ALL: [Drop; 6] = [
+    const ALL: [Drop; 7] = [
         Drop::QueueFull,
         Drop::Rejected,
         Drop::Shutdown,
         Drop::Unfinished,
         Drop::TooManySpans,
+        Drop::Unsampled,
         Drop::Internal,
     ];
 
@@ -36,6 +39,7 @@ impl Drop {
             Drop::Shutdown => "shutdown",
             Drop::Unfinished => "unfinished",
             Drop::TooManySpans => "too_many_spans",
+            Drop::Unsampled => "unsampled",
             Drop::Internal => "internal",
         }
     }
@@ -51,6 +55,8 @@ pub(crate) struct Counters {
     dropped: [AtomicU64; Drop::ALL.len()],
     /// Calls that did nothing: after shutdown, malformed frames.
     ignored: AtomicU64,
+    abandoned: AtomicU64,
+    redaction_failed: AtomicU64,
 }
 
 impl Counters {
@@ -70,6 +76,16 @@ impl Counters {
         self.ignored.fetch_add(calls, Ordering::Relaxed);
     }
 
+    /// Counts a span that was ended for its host.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a span whose content was replaced because taking something out of it failed.
+    pub(crate) fn fail_closed(&self) {
+        self.redaction_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A reading. Spans settle after they start, so the ends are read before the starts.
     pub(crate) fn read(&self, created: impl FnOnce() -> u64) -> Stats {
         let delivered = self.delivered.load(Ordering::Acquire);
@@ -85,6 +101,8 @@ impl Counters {
             pending: created.saturating_sub(settled),
             dropped,
             ignored: self.ignored.load(Ordering::Relaxed),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
         }
     }
 }
@@ -102,6 +120,11 @@ pub struct Stats {
     pub dropped: Vec<(&'static str, u64)>,
     /// Recording calls that had no effect, for instance on an ended span.
     pub ignored: u64,
+    /// Spans that were ended for their host, as failed: their trace ran too long (`trace.timeout_s`) or nothing
+    /// happened in it any more (`trace.ttl_s`, `trace.max_open`).
+    pub abandoned: u64,
+    /// Spans whose content was replaced by `[redaction failed]`.
+    pub redaction_failed: u64,
 }
 
 impl Stats {
@@ -110,6 +133,8 @@ impl Stats {
         self.created += other.created;
         self.delivered += other.delivered;
         self.pending += other.pending;
+        self.abandoned += other.abandoned;
+        self.redaction_failed += other.redaction_failed;
         self.ignored = self.ignored.max(other.ignored);
         for (reason, spans) in &other.dropped {
             match self.dropped.iter_mut().find(|(name, _)| name == reason) {
@@ -119,7 +144,8 @@ impl Stats {
         }
     }
 
-    /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n}`.
+    /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
+    /// "abandoned": n, "redaction_failed": n}`.
     pub fn to_json(&self) -> String {
         let dropped: serde_json::Map<String, serde_json::Value> = self
             .dropped
@@ -132,6 +158,8 @@ impl Stats {
             "pending": self.pending,
             "dropped": dropped,
             "ignored": self.ignored,
+            "abandoned": self.abandoned,
+            "redaction_failed": self.redaction_failed,
         })
         .to_string()
     }

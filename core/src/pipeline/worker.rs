@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::Next;
 use super::stats::Drop;
+use super::sweep;
 use crate::clock;
 use crate::export::retry::Backoff;
 use crate::export::{self, Exporter, Verdict};
@@ -37,13 +38,19 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let mut exporter = export::build(shared);
-        let mut traces = 0;
-        while let Some(batch) = next_batch(shared).await {
-            traces += batch.len();
-            send(shared, exporter.as_mut(), batch).await;
-            if traces >= BUSY {
-                clock::calibrate();
+        let deliver = async {
+            let mut traces = 0;
+            while let Some(batch) = next_batch(shared).await {
+                traces += batch.len();
+                send(shared, exporter.as_mut(), batch).await;
+                if traces >= BUSY {
+                    clock::calibrate();
+                }
             }
+        };
+        tokio::select! {
+            () = deliver => {}
+            never = sweep::attend(shared) => match never {},
         }
     });
     // Name resolution may still hang on a thread of the runtime; it must not hold up the exit.
