@@ -1,5 +1,6 @@
 //! Every option, once: key, environment variable, default, range and meaning, for all languages.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use reqwest::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mlflow::environment;
+use crate::redact;
 use crate::trace::{Destination, Experiment};
 
 /// What an option accepts.
@@ -27,6 +29,14 @@ pub enum Accepts {
     Choice(&'static [&'static str]),
     /// A whole number in this range.
     Integer(u64, u64),
+    /// `true`, `1` or `on`, `false`, `0` or `off`, in any case.
+    Flag,
+    /// Names separated by commas; `*` stands for any characters.
+    Keys,
+    /// Paths into attributes separated by commas, in a subset of JSONPath (RFC 9535).
+    Paths,
+    /// Regular expressions, one per line or as a JSON array of texts; never printed.
+    Patterns,
 }
 
 /// One option.
@@ -65,7 +75,7 @@ const MINUTE_MS: u64 = 60_000;
 const MIB: u64 = 1 << 20;
 
 /// How many options there are; written out because the table's own length would define itself.
-const COUNT: usize = 17;
+const COUNT: usize = 23;
 
 /// The table of options. Its order is the order of the documentation.
 #[rustfmt::skip]
@@ -85,15 +95,27 @@ pub const OPTIONS: &[OptionSpec; COUNT] = &[
     option("batch.max_spans", "MLFLOW_TRACE_BATCH_MAX_SPANS", "512", Accepts::Integer(1, 1 << 20), "spans in one request"),
     option("batch.max_bytes", "MLFLOW_TRACE_BATCH_MAX_BYTES", "1048576", Accepts::Integer(1024, 60 * MIB), "bytes of spans in one request"),
     option("batch.delay_ms", "MLFLOW_TRACE_BATCH_DELAY_MS", "1000", Accepts::Integer(0, 10 * MINUTE_MS), "longest wait of a finished trace before it is sent"),
-    option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included"),
+    option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included; each MiB of its body allows as much again"),
     option("shutdown.timeout_ms", "MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS", "2000", Accepts::Integer(0, 10 * MINUTE_MS), "limit of the flush that bindings do at exit"),
+    option("capture_content", "MLFLOW_TRACE_CAPTURE_CONTENT", "true", Accepts::Flag, "false keeps names, ids, times, states, token usage and models, and no content"),
+    option("redact.keys", "MLFLOW_TRACE_REDACT_KEYS", "", Accepts::Keys, "attributes and JSON members whose values are taken out; any case"),
+    option("redact.paths", "MLFLOW_TRACE_REDACT_PATHS", "", Accepts::Paths, "places in inputs, outputs and attributes whose values are taken out"),
+    option("redact.patterns", "MLFLOW_TRACE_REDACT_PATTERNS", "", Accepts::Patterns, "what is taken out of every text that it matches"),
+    option("attachments.extract", "MLFLOW_TRACE_EXTRACT_ATTACHMENTS", "true", Accepts::Flag, "moves base64 content of inputs and outputs into attachments"),
+    option("attachments.max_bytes", "MLFLOW_TRACE_MAX_ATTACHMENT_SIZE", "", Accepts::Integer(0, 1 << 40), "larger attachments are discarded and their span fails; 0 is no limit"),
 ];
 
 /// A set of option values. Setting checks; nothing is read from the environment unless asked.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
     values: [Option<String>; COUNT],
+    /// Options about content that were last given a value they do not accept, a bit each. Who asks for
+    /// less content and makes a slip must not send all of it.
+    refused: u64,
 }
+
+// A bit for every option.
+const _: () = assert!(COUNT <= u64::BITS as usize);
 
 impl Config {
     /// The built-in defaults.
@@ -112,32 +134,43 @@ impl Config {
 
     /// Takes over every variable of [`OPTIONS`] that is set and not empty.
     ///
-    /// Fails with `InvalidConfig`, naming the variable; the options before it are set.
+    /// Fails with `InvalidConfig`, naming the first variable at fault; the others are set.
     pub fn set_env(&mut self) -> Result<()> {
-        OPTIONS
-            .iter()
-            .try_for_each(|option| self.set_variable(option))
+        let mut outcome = Ok(());
+        for option in OPTIONS {
+            outcome = outcome.and(self.set_variable(option));
+        }
+        outcome
     }
 
     /// Takes over the variable of one option, if it is set and not empty.
     pub(crate) fn set_variable(&mut self, option: &OptionSpec) -> Result<()> {
-        match std::env::var(option.variable) {
-            Ok(value) if !value.is_empty() => self.set(option.key, &value).map_err(|error| {
-                let message = format!("{} ({})", error.message(), option.variable);
-                Error::new(error.kind(), message)
-            }),
-            _ => Ok(()),
-        }
+        let value = match std::env::var(option.variable) {
+            Ok(value) if !value.is_empty() => value,
+            // Refused where that matters: no option about content accepts it.
+            Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
+            _ => return Ok(()),
+        };
+        self.set(option.key, &value).map_err(|error| {
+            let message = format!("{} ({})", error.message(), option.variable);
+            Error::new(error.kind(), message)
+        })
     }
 
     /// Sets an option; the empty text goes back to its default.
     ///
-    /// Fails with `InvalidConfig` for an unknown key or a value that the option does not accept.
+    /// Fails with `InvalidConfig` for an unknown key or a value that the option does not accept. After
+    /// such a value for `capture_content` or `redact.*`, no content is captured until the option is set
+    /// to one that it accepts.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let index = index(key)?;
-        if !value.is_empty() {
-            check(&OPTIONS[index], value)?;
-        }
+        let checked = match value {
+            "" => Ok(()),
+            value => check(&OPTIONS[index], value),
+        };
+        let refused = checked.is_err() && is_about_content(&OPTIONS[index]);
+        self.refused = self.refused & !(1 << index) | u64::from(refused) << index;
+        checked?;
         self.values[index] = (!value.is_empty()).then(|| value.to_owned());
         Ok(())
     }
@@ -247,6 +280,22 @@ impl Config {
         Duration::from_millis(self.number("http.timeout_ms"))
     }
 
+    pub(crate) fn captures_content(&self) -> bool {
+        self.refused == 0 && self.text("capture_content").and_then(flag) == Some(true)
+    }
+
+    pub(crate) fn extracts_attachments(&self) -> bool {
+        self.text("attachments.extract").and_then(flag) == Some(true)
+    }
+
+    /// How many bytes an attachment may have.
+    pub(crate) fn attachment_limit(&self) -> usize {
+        match self.number("attachments.max_bytes") {
+            0 => usize::MAX,
+            limit => limit as usize,
+        }
+    }
+
     /// The limit that bindings give to the flush at exit.
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.number("shutdown.timeout_ms"))
@@ -260,7 +309,7 @@ impl fmt::Debug for Config {
         for (option, value) in OPTIONS.iter().zip(&self.values) {
             match (option.accepts, value) {
                 (_, None) => {}
-                (Accepts::Secret, Some(_)) => {
+                (Accepts::Secret | Accepts::Patterns, Some(_)) => {
                     map.entry(&option.key, &"***");
                 }
                 (Accepts::Uri, Some(_)) => {
@@ -273,6 +322,11 @@ impl fmt::Debug for Config {
         }
         map.finish()
     }
+}
+
+/// Whether an option takes content out of traces.
+fn is_about_content(option: &OptionSpec) -> bool {
+    option.key == "capture_content" || option.key.starts_with("redact.")
 }
 
 fn index(key: &str) -> Result<usize> {
@@ -299,6 +353,12 @@ fn check(option: &OptionSpec, value: &str) -> Result<()> {
             )),
         },
         Accepts::Uri => uri(value),
+        Accepts::Keys => redact::check_keys(value),
+        Accepts::Paths => redact::check_paths(value),
+        Accepts::Patterns => redact::check_patterns(value),
+        Accepts::Flag => flag(value)
+            .is_none()
+            .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
     };
     match problem {
         None => Ok(()),
@@ -306,6 +366,15 @@ fn check(option: &OptionSpec, value: &str) -> Result<()> {
             ErrorKind::InvalidConfig,
             format!("option '{}': {problem}", option.key),
         )),
+    }
+}
+
+/// The spellings of MLflow's booleans, and those of switches.
+fn flag(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" => Some(true),
+        "false" | "0" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -380,13 +449,43 @@ mod tests {
             ("batch.max_spans", "0"),
             ("batch.delay_ms", "soon"),
             ("exporter", "carrier-pigeon"),
+            ("attachments.extract", "yes"),
+            ("attachments.max_bytes", "-1"),
             ("workspace", "a\r\nX-Evil: 1"),
+            ("capture_content", "no"),
+            ("redact.keys", "[\"password\"]"),
+            ("redact.paths", "inputs.messages[-1]"),
+            ("redact.patterns", "(secret"),
         ] {
             let error = config.set(key, value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             assert!(error.message().contains(key), "{error}");
         }
-        assert_eq!(config, Config::new());
+        assert_eq!(config.values, Config::new().values);
+    }
+
+    #[test]
+    fn a_refused_value_about_content_withholds_content() {
+        for (key, bad, good) in [
+            ("capture_content", "no", "on"),
+            ("redact.keys", ",", "password"),
+            ("redact.paths", "messages", "inputs"),
+            ("redact.patterns", "(", "secret"),
+        ] {
+            let mut config = Config::new();
+            assert!(config.captures_content());
+            config.set(key, bad).unwrap_err();
+            config.set("batch.max_spans", "1").unwrap();
+            assert!(!config.captures_content(), "{key}");
+            config.set(key, good).unwrap();
+            assert!(config.captures_content(), "{key}");
+            config.set(key, "\0").unwrap_err();
+            config.set(key, "").unwrap();
+            assert!(config.captures_content(), "{key}");
+        }
+        let mut config = Config::new();
+        config.set("batch.max_spans", "many").unwrap_err();
+        assert!(config.captures_content());
     }
 
     #[test]
@@ -396,6 +495,7 @@ mod tests {
             .set("tracking_uri", "http://me:p%40ss@host:5000/base/")
             .unwrap();
         config.set("tracking_token", "hunter2").unwrap();
+        config.set("redact.patterns", "hunter2").unwrap();
         assert_eq!(config.server().unwrap(), "http://host:5000/base");
         assert_eq!(config.basic(), Some(("me".into(), "p@ss".into())));
         let shown = format!("{config:?}");
@@ -403,6 +503,20 @@ mod tests {
             !shown.contains("p%40ss") && !shown.contains("hunter2"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn switches_and_limits_of_attachments() {
+        let mut config = Config::new();
+        assert!(config.extracts_attachments());
+        for (text, on) in [("False", false), ("1", true), ("OFF", false), ("", true)] {
+            config.set("attachments.extract", text).unwrap();
+            assert_eq!(config.extracts_attachments(), on, "{text}");
+        }
+        for (text, limit) in [("", usize::MAX), ("0", usize::MAX), ("7", 7)] {
+            config.set("attachments.max_bytes", text).unwrap();
+            assert_eq!(config.attachment_limit(), limit, "{text}");
+        }
     }
 
     #[test]

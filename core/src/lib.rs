@@ -20,6 +20,8 @@ mod lock;
 mod mlflow;
 mod otlp;
 mod pipeline;
+#[allow(dead_code)]
+mod redact;
 mod shared;
 mod slot;
 mod state;
@@ -45,9 +47,12 @@ pub use context::SpanContext;
 pub use diagnostics::Diagnostic;
 pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
+pub use mlflow::attachment::Attachment;
 pub use pipeline::stats::Stats;
 pub use process::Process;
-pub use propagation::{extract, inject};
+pub use propagation::{
+    Baggage, BaggageMember, extract, extract_baggage, extract_headers, inject, inject_baggage,
+};
 pub use span::{Span, SpanRecord, StatusCode};
 pub use trace::{TraceState, TraceUpdate};
 pub use tracer::{Parent, SpanStart, Tracer};
