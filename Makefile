@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity lint lint-rust lint-c lint-python lint-node bench sanitize clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +116,10 @@ $(STAMPS)/bench/spans: tests/e2e/bench/spans.cpp $(wildcard include/*) $(STAMPS)
 	@mkdir -p $(@D)
 	$(COMPILE_CXX)
 
+$(STAMPS)/bench/record: tests/bench/record.c $(wildcard include/*) $(STAMPS)/library
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude -o $@ $< -L$(RELEASE) -lmlflow_trace -pthread -Wl,-rpath,$(RELEASE)
+
 demo: setup build ## Run the demo without a server: three services, one trace joined from their files
 	$(PYTHON) examples/demo/run.py
 
@@ -140,6 +144,9 @@ test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
 	cargo test --locked --workspace --exclude mlflow-trace-python --exclude mlflow-trace-node 2>&1 | tee $(LOGS)/rust.log
 
+model: setup ## Run a hundred thousand random programs against a model of what is specified
+	MLFLOW_TRACE_MODEL_PROGRAMS=$(or $(MLFLOW_TRACE_MODEL_PROGRAMS),100000) cargo test --locked --release -p mlflow-trace-core --test model
+
 NATIVE := $(MAKE) --no-print-directory -C tests/c LIBDIR=$(RELEASE) BUILD=$(CURDIR)/$(STAMPS)/c PYTHON=$(PYTHON)
 
 test-c: setup $(STAMPS)/library ## Test the C ABI and the C++ header; run the C and C++ quick starts
@@ -162,7 +169,14 @@ parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK an
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
-CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/e2e/bench/*.cpp $(RETRIEVAL)/*.[ch]pp)
+# SUITE is resolved first, so that a missing one is noticed before anything is built.
+w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
+	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
+	@$(MAKE) --no-print-directory $(STAMPS)/python $(STAMPS)/node
+	cargo build --locked -p mlflow-trace-core --example w3c
+	$(PYTHON) tests/w3c/run.py "$(SUITE)" --rust $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/examples/w3c
+
+CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
 RUFF := --line-length 100 --target-version py311 tests examples
 MYPY := $(VENV)/bin/mypy
 
@@ -186,17 +200,20 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/e2e/bench
 	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
 	$(MYPY) --strict tests/parity/*.py
+	$(MYPY) --strict tests/w3c/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs'
 
-bench: setup build $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
-	cargo bench --locked -p mlflow-trace-core --bench "*"
+bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans
 	$(PYTHON) tests/e2e/bench/spans.py
 	node tests/e2e/bench/spans.mjs
+
+bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
+	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
 
 sanitize: setup build $(STAMPS)/asan/retrieval ## Run the C and C++ suites, quick starts and demo under AddressSanitizer and UBSan
 	$(WITH_SERVER) $(NATIVE) asan

@@ -1,5 +1,6 @@
-//! Every option, once: key, environment variable, default, range and meaning, for all languages.
+//! A set of option values, and what they mean to the engine.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -11,106 +12,28 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::mlflow::environment;
 
-/// What an option accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepts {
-    /// Any text without control characters.
-    Text,
-    /// As [`Accepts::Text`]; never printed.
-    Secret,
-    /// An `http://` or `https://` URI.
-    Uri,
-    /// Decimal digits, at most 19.
-    ExperimentId,
-    /// A directory; made when first written to.
-    Directory,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A whole number in this range.
-    Integer(u64, u64),
-    /// `true`, `1` or `on`, `false`, `0` or `off`, in any case.
-    Flag,
-    /// A number from 0 to 1.
-    Ratio,
-}
-
-/// One option.
-#[derive(Debug)]
-pub struct OptionSpec {
-    /// The key, the same in every language.
-    pub key: &'static str,
-    /// The environment variable that [`Config::from_env`] reads.
-    pub variable: &'static str,
-    /// The default; empty means "not set".
-    pub default: &'static str,
-    /// What it accepts.
-    pub accepts: Accepts,
-    /// One line of documentation.
-    pub doc: &'static str,
-}
-
-const fn option(
-    key: &'static str,
-    variable: &'static str,
-    default: &'static str,
-    accepts: Accepts,
-    doc: &'static str,
-) -> OptionSpec {
-    OptionSpec {
-        key,
-        variable,
-        default,
-        accepts,
-        doc,
-    }
-}
-
-const EXPORTERS: &[&str] = &["auto", "mlflow", "file", "memory", "none"];
-const MINUTE_MS: u64 = 60_000;
-const MIB: u64 = 1 << 20;
-
-/// How many options there are; written out because the table's own length would define itself.
-const COUNT: usize = 30;
-
-/// The table of options. Its order is the order of the documentation.
-#[rustfmt::skip]
-pub const OPTIONS: &[OptionSpec; COUNT] = &[
-    option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server; userinfo in it becomes the credentials"),
-    option("experiment_id", "MLFLOW_EXPERIMENT_ID", "", Accepts::ExperimentId, "experiment of new traces; wins over the name"),
-    option("experiment_name", "MLFLOW_EXPERIMENT_NAME", "", Accepts::Text, "experiment of new traces by name; created when missing"),
-    option("tracking_username", "MLFLOW_TRACKING_USERNAME", "", Accepts::Text, "user name of Basic authentication"),
-    option("tracking_password", "MLFLOW_TRACKING_PASSWORD", "", Accepts::Secret, "password of Basic authentication"),
-    option("tracking_token", "MLFLOW_TRACKING_TOKEN", "", Accepts::Secret, "Bearer token; user name and password win over it"),
-    option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Text, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
-    option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is mlflow with a tracking URI and file without"),
-    option("file.directory", "MLFLOW_TRACE_FILE_DIRECTORY", "./mlflow-traces", Accepts::Directory, "where the file exporter writes OTLP/JSON lines"),
-    option("service.name", "OTEL_SERVICE_NAME", "", Accepts::Text, "resource attribute service.name"),
-    option("source.name", "MLFLOW_TRACE_SOURCE_NAME", "", Accepts::Text, "metadata mlflow.source.name; the program's path by default"),
-    option("queue.max_bytes", "MLFLOW_TRACE_QUEUE_MAX_BYTES", "67108864", Accepts::Integer(MIB, 1 << 40), "memory for traces that wait; newer ones are dropped and counted"),
-    option("batch.max_spans", "MLFLOW_TRACE_BATCH_MAX_SPANS", "512", Accepts::Integer(1, 1 << 20), "spans in one request"),
-    option("batch.max_bytes", "MLFLOW_TRACE_BATCH_MAX_BYTES", "1048576", Accepts::Integer(1024, 60 * MIB), "bytes of spans in one request"),
-    option("batch.delay_ms", "MLFLOW_TRACE_BATCH_DELAY_MS", "1000", Accepts::Integer(0, 10 * MINUTE_MS), "longest wait of a finished trace before it is sent"),
-    option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included"),
-    option("shutdown.timeout_ms", "MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS", "2000", Accepts::Integer(0, 10 * MINUTE_MS), "limit of the flush that bindings do at exit"),
-    option("sdk.disabled", "OTEL_SDK_DISABLED", "false", Accepts::Flag, "true records nothing"),
-    option("sampling.ratio", "MLFLOW_TRACE_SAMPLING_RATIO", "1", Accepts::Ratio, "share of the traces begun here that is recorded"),
-    option("sampling.max_traces_per_second", "MLFLOW_TRACE_MAX_TRACES_PER_SECOND", "0", Accepts::Integer(0, u32::MAX as u64), "traces begun here in one second; 0 is no limit"),
-    option("sampling.keep_errors", "MLFLOW_TRACE_KEEP_ERRORS", "false", Accepts::Flag, "records traces that are not sampled and sends those in which a span failed"),
-    option("trace.timeout_s", "MLFLOW_TRACE_TIMEOUT_SECONDS", "0", Accepts::Integer(0, 1 << 32), "traces that run longer are closed as failed; 0 is no limit"),
-    option("trace.ttl_s", "MLFLOW_TRACE_BUFFER_TTL_SECONDS", "3600", Accepts::Integer(1, 1 << 32), "traces in which nothing happens for so long are closed as abandoned"),
-    option("trace.max_open", "MLFLOW_TRACE_BUFFER_MAX_SIZE", "10000", Accepts::Integer(1, 1 << 20), "with more open traces, those that were quiet longest are closed as abandoned"),
-    option("trace.children_wait_ms", "MLFLOW_TRACE_CHILDREN_WAIT_MS", "30000", Accepts::Integer(0, 1 << 40), "how long a trace waits for children that outlive its root; later ones are sent by themselves"),
-    option("trace.partial_after_ms", "MLFLOW_TRACE_PARTIAL_AFTER_MS", "5000", Accepts::Integer(0, 1 << 40), "ended spans of a running trace are sent when they have waited so long"),
-    option("limits.value_bytes", "MLFLOW_TRACE_MAX_VALUE_BYTES", "8388608", Accepts::Integer(64, 48 * MIB), "bytes of one text in a span; longer ones are cut, with a note"),
-    option("limits.attributes", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "1024", Accepts::Integer(0, 1 << 20), "attributes of a span; further ones are left out and counted"),
-    option("limits.events", "OTEL_SPAN_EVENT_COUNT_LIMIT", "8192", Accepts::Integer(0, 1 << 20), "events of a span; further ones are left out and counted"),
-    option("limits.links", "OTEL_SPAN_LINK_COUNT_LIMIT", "1024", Accepts::Integer(0, 1 << 20), "links of a span; further ones are left out and counted"),
-];
+pub use crate::options::{Accepts, OPTIONS, OptionSpec};
+use crate::options::{check, flag, ratio};
 
 /// A set of option values. Setting checks; nothing is read from the environment unless asked.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
-    values: [Option<String>; COUNT],
+    values: Vec<Option<String>>,
+    /// Options about content that were last given a value they do not accept, a bit each. Who asks for
+    /// less content and makes a slip must not send all of it.
+    refused: u64,
+}
+
+// A bit for every option.
+const _: () = assert!(OPTIONS.len() <= u64::BITS as usize);
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            values: vec![None; OPTIONS.len()],
+            refused: 0,
+        }
+    }
 }
 
 impl Config {
@@ -130,32 +53,43 @@ impl Config {
 
     /// Takes over every variable of [`OPTIONS`] that is set and not empty.
     ///
-    /// Fails with `InvalidConfig`, naming the variable; the options before it are set.
+    /// Fails with `InvalidConfig`, naming the first variable at fault; the others are set.
     pub fn set_env(&mut self) -> Result<()> {
-        OPTIONS
-            .iter()
-            .try_for_each(|option| self.set_variable(option))
+        let mut outcome = Ok(());
+        for option in OPTIONS {
+            outcome = outcome.and(self.set_variable(option));
+        }
+        outcome
     }
 
     /// Takes over the variable of one option, if it is set and not empty.
     pub(crate) fn set_variable(&mut self, option: &OptionSpec) -> Result<()> {
-        match std::env::var(option.variable) {
-            Ok(value) if !value.is_empty() => self.set(option.key, &value).map_err(|error| {
-                let message = format!("{} ({})", error.message(), option.variable);
-                Error::new(error.kind(), message)
-            }),
-            _ => Ok(()),
-        }
+        let value = match std::env::var(option.variable) {
+            Ok(value) if !value.is_empty() => value,
+            // Refused where that matters: no option about content accepts it.
+            Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
+            _ => return Ok(()),
+        };
+        self.set(option.key, &value).map_err(|error| {
+            let message = format!("{} ({})", error.message(), option.variable);
+            Error::new(error.kind(), message)
+        })
     }
 
     /// Sets an option; the empty text goes back to its default.
     ///
-    /// Fails with `InvalidConfig` for an unknown key or a value that the option does not accept.
+    /// Fails with `InvalidConfig` for an unknown key or a value that the option does not accept. After
+    /// such a value for `capture_content` or `redact.*`, no content is captured until the option is set
+    /// to one that it accepts.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let index = index(key)?;
-        if !value.is_empty() {
-            check(&OPTIONS[index], value)?;
-        }
+        let checked = match value {
+            "" => Ok(()),
+            value => check(&OPTIONS[index], value),
+        };
+        let refused = checked.is_err() && is_about_content(&OPTIONS[index]);
+        self.refused = self.refused & !(1 << index) | u64::from(refused) << index;
+        checked?;
         self.values[index] = (!value.is_empty()).then(|| value.to_owned());
         Ok(())
     }
@@ -321,6 +255,22 @@ impl Config {
         }
     }
 
+    pub(crate) fn captures_content(&self) -> bool {
+        self.refused == 0 && self.flag("capture_content")
+    }
+
+    pub(crate) fn extracts_attachments(&self) -> bool {
+        self.flag("attachments.extract")
+    }
+
+    /// How many bytes an attachment may have.
+    pub(crate) fn attachment_limit(&self) -> usize {
+        match self.number("attachments.max_bytes") {
+            0 => usize::MAX,
+            limit => limit as usize,
+        }
+    }
+
     /// The limit that bindings give to the flush at exit.
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.number("shutdown.timeout_ms"))
@@ -334,7 +284,7 @@ impl fmt::Debug for Config {
         for (option, value) in OPTIONS.iter().zip(&self.values) {
             match (option.accepts, value) {
                 (_, None) => {}
-                (Accepts::Secret, Some(_)) => {
+                (Accepts::Secret | Accepts::Patterns, Some(_)) => {
                     map.entry(&option.key, &"***");
                 }
                 (Accepts::Uri, Some(_)) => {
@@ -349,82 +299,16 @@ impl fmt::Debug for Config {
     }
 }
 
+/// Whether an option takes content out of traces.
+fn is_about_content(option: &OptionSpec) -> bool {
+    option.key == "capture_content" || option.key.starts_with("redact.")
+}
+
 fn index(key: &str) -> Result<usize> {
     OPTIONS
         .iter()
         .position(|option| option.key == key)
         .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, format!("unknown option '{key}'")))
-}
-
-fn check(option: &OptionSpec, value: &str) -> Result<()> {
-    let problem = match option.accepts {
-        Accepts::Text | Accepts::Secret => control(value),
-        Accepts::Directory => value.contains('\0').then(|| "contains a NUL".to_owned()),
-        Accepts::ExperimentId => {
-            let digits = value.len() <= 19 && value.bytes().all(|byte| byte.is_ascii_digit());
-            (!digits).then(|| format!("'{value}' is not a decimal number of at most 19 digits"))
-        }
-        Accepts::Choice(words) => (!words.contains(&value))
-            .then(|| format!("'{value}' is not one of {}", words.join(", "))),
-        Accepts::Integer(least, most) => match value.parse::<u64>() {
-            Ok(number) if (least..=most).contains(&number) => None,
-            _ => Some(format!(
-                "'{value}' is not a whole number from {least} to {most}"
-            )),
-        },
-        Accepts::Uri => uri(value),
-        Accepts::Flag => flag(value)
-            .is_none()
-            .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
-        Accepts::Ratio => ratio(value)
-            .is_none()
-            .then(|| format!("'{value}' is not a number from 0 to 1")),
-    };
-    match problem {
-        None => Ok(()),
-        Some(problem) => Err(Error::new(
-            ErrorKind::InvalidConfig,
-            format!("option '{}': {problem}", option.key),
-        )),
-    }
-}
-
-/// The spellings of MLflow's booleans, and those of switches.
-fn flag(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "1" | "on" => Some(true),
-        "false" | "0" | "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn ratio(value: &str) -> Option<f64> {
-    let ratio: f64 = value.trim().parse().ok()?;
-    (0.0..=1.0).contains(&ratio).then_some(ratio)
-}
-
-/// Values travel in HTTP headers, where a line break would start a header of its own.
-fn control(value: &str) -> Option<String> {
-    value
-        .chars()
-        .any(char::is_control)
-        .then(|| "contains a control character".to_owned())
-}
-
-/// Never repeats the URI in its message: it may hold a password.
-fn uri(value: &str) -> Option<String> {
-    match Url::parse(value) {
-        Err(error) => Some(format!("not a URI: {error}")),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => Some(format!(
-            "scheme '{}' is not supported, only http and https",
-            url.scheme()
-        )),
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            Some("has a query or a fragment".to_owned())
-        }
-        Ok(_) => control(value),
-    }
 }
 
 fn percent_decode(text: &str) -> String {
@@ -476,13 +360,43 @@ mod tests {
             ("exporter", "carrier-pigeon"),
             ("sampling.ratio", "1.5"),
             ("sdk.disabled", "maybe"),
+            ("attachments.extract", "yes"),
+            ("attachments.max_bytes", "-1"),
             ("workspace", "a\r\nX-Evil: 1"),
+            ("capture_content", "no"),
+            ("redact.keys", "[\"password\"]"),
+            ("redact.paths", "inputs.messages[-1]"),
+            ("redact.patterns", "(secret"),
         ] {
             let error = config.set(key, value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             assert!(error.message().contains(key), "{error}");
         }
-        assert_eq!(config, Config::new());
+        assert_eq!(config.values, Config::new().values);
+    }
+
+    #[test]
+    fn a_refused_value_about_content_withholds_content() {
+        for (key, bad, good) in [
+            ("capture_content", "no", "on"),
+            ("redact.keys", ",", "password"),
+            ("redact.paths", "messages", "inputs"),
+            ("redact.patterns", "(", "secret"),
+        ] {
+            let mut config = Config::new();
+            assert!(config.captures_content());
+            config.set(key, bad).unwrap_err();
+            config.set("batch.max_spans", "1").unwrap();
+            assert!(!config.captures_content(), "{key}");
+            config.set(key, good).unwrap();
+            assert!(config.captures_content(), "{key}");
+            config.set(key, "\0").unwrap_err();
+            config.set(key, "").unwrap();
+            assert!(config.captures_content(), "{key}");
+        }
+        let mut config = Config::new();
+        config.set("batch.max_spans", "many").unwrap_err();
+        assert!(config.captures_content());
     }
 
     #[test]
@@ -492,6 +406,7 @@ mod tests {
             .set("tracking_uri", "http://me:p%40ss@host:5000/base/")
             .unwrap();
         config.set("tracking_token", "hunter2").unwrap();
+        config.set("redact.patterns", "hunter2").unwrap();
         assert_eq!(config.server().unwrap(), "http://host:5000/base");
         assert_eq!(config.basic(), Some(("me".into(), "p@ss".into())));
         let shown = format!("{config:?}");
@@ -499,6 +414,20 @@ mod tests {
             !shown.contains("p%40ss") && !shown.contains("hunter2"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn switches_and_limits_of_attachments() {
+        let mut config = Config::new();
+        assert!(config.extracts_attachments());
+        for (text, on) in [("False", false), ("1", true), ("OFF", false), ("", true)] {
+            config.set("attachments.extract", text).unwrap();
+            assert_eq!(config.extracts_attachments(), on, "{text}");
+        }
+        for (text, limit) in [("", usize::MAX), ("0", usize::MAX), ("7", 7)] {
+            config.set("attachments.max_bytes", text).unwrap();
+            assert_eq!(config.attachment_limit(), limit, "{text}");
+        }
     }
 
     #[test]

@@ -21,11 +21,11 @@ pub(crate) fn finish<R>(
     keep: &impl Fn(&[u8]) -> R,
 ) -> R {
     own.live.finish(end_time_ns, now);
+    let home = own.live.home;
     if own.live.rules.hooked {
         protect(&mut own);
     }
     let kept = keep(own.live.bytes());
-    let home = own.live.home;
     if home == own.index {
         let Cell { live, trace } = &mut *own;
         let trace = trace.as_deref_mut().filter(|trace| trace.is_open());
@@ -73,15 +73,22 @@ pub(crate) fn end_in(trace: Option<&mut Trace>, span: Ended<'_>, local: &mut Loc
 }
 
 /// The tracer that a span belongs to, while its trace is open.
-fn state_of(own: Locked) -> Option<Arc<State>> {
+fn state_of(own: &Locked) -> Option<Arc<State>> {
     let home = own.live.home;
     if home == own.index {
         return own.trace.as_deref().map(|trace| trace.state.clone());
     }
-    let trace_id = own.live.trace_id()?;
-    drop(own);
-    let home = slot::lock_trace(home, trace_id)?;
+    let home = slot::lock_trace(home, own.live.trace_id()?)?;
     home.trace.as_deref().map(|trace| trace.state.clone())
+}
+
+/// Takes out of a finished span what must not be sent.
+#[cold]
+fn protect(own: &mut Locked) {
+    if let Some(state) = state_of(own) {
+        let failed = own.live.is_tainted();
+        state.shared.protect(own.live.bytes_mut(), failed);
+    }
 }
 
 /// Lets the processors see a span that has started.
@@ -99,7 +106,9 @@ pub(crate) fn run_hooks(span: Span) -> Option<()> {
     if !own.live.begin_hooks() {
         return None;
     }
-    if let Some(state) = state_of(own) {
+    let state = state_of(&own);
+    drop(own);
+    if let Some(state) = state {
         let processors = &state.plugins.processors;
         let failure = processor::run(processors, |processor| processor.on_end(span));
         settle(span, &state, failure);
@@ -115,10 +124,4 @@ fn settle(span: Span, state: &State, failure: Option<String>) {
     }
     let report = || format!("a span processor failed, content is withheld: {message}");
     state.shared.diagnostics.report("redaction_failed", report);
-}
-
-/// Takes out of the finished span what must not be sent.
-#[cold]
-fn protect(own: &mut Locked) {
-    let _ = own.live.is_tainted();
 }

@@ -148,6 +148,7 @@ fn end(message: &[u8], local: &mut Local) -> Option<()> {
     let mut bytes = local.buffers.take();
     bytes.extend_from_slice(message);
     seen.complete(&mut bytes);
+    span.state.shared.protect(&mut bytes, false);
     if let Some(mut home) = slot::lock_trace(span.home, trace_id) {
         let ended = Ended {
             bytes: &bytes,

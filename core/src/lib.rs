@@ -24,10 +24,12 @@ mod live;
 mod local;
 mod lock;
 mod mlflow;
+mod options;
 mod otlp;
 mod pipeline;
 mod plugins;
 mod processor;
+mod redact;
 mod sampler;
 mod shared;
 mod slot;
@@ -56,10 +58,13 @@ pub use context::SpanContext;
 pub use diagnostics::Diagnostic;
 pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
+pub use mlflow::attachment::Attachment;
 pub use pipeline::stats::Stats;
 pub use process::Process;
 pub use processor::{ProcessorError, SpanProcessor};
-pub use propagation::{extract, inject};
+pub use propagation::{
+    Baggage, BaggageMember, extract, extract_baggage, extract_headers, inject, inject_baggage,
+};
 pub use span::{Span, SpanRecord, StatusCode};
 pub use trace::{TraceState, TraceUpdate};
 pub use tracer::{Parent, SpanStart, Tracer};

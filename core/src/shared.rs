@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::pipeline::queue::Queue;
 use crate::pipeline::stats::{Counters, Drop};
-use crate::trace::{Finished, Trace};
+use crate::redact::Redactor;
+use crate::trace::{Finished, Trace, TraceUpdate};
 use crate::value::{Value, encode_key_value};
 
 /// Created anew in every fork generation.
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Whether the exporter takes spans of traces that are still running.
     pub(crate) takes_parts: AtomicBool,
+    /// What must be taken out of spans; absent when nothing is.
+    pub(crate) redactor: Option<Redactor>,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
     pub(crate) diagnostics: Diagnostics,
@@ -46,6 +49,7 @@ impl Shared {
             diagnostics: Diagnostics::default(),
             resource: resource(&config),
             memory: Mutex::default(),
+            redactor: Redactor::from_config(&config),
             config,
         })
     }
@@ -59,6 +63,27 @@ impl Shared {
     /// Whether ended spans of this running trace may be sent.
     pub(crate) fn takes_part(&self, trace: &Trace) -> bool {
         trace.may_be_parted() && self.takes_parts.load(Ordering::Relaxed)
+    }
+
+    /// Takes out of a `Span` message what must not be sent; everything where a processor of the host `failed`.
+    pub(crate) fn protect(&self, message: &mut Vec<u8>, failed: bool) {
+        if failed {
+            Redactor::fail_closed(message);
+        }
+        let redacted = self
+            .redactor
+            .as_ref()
+            .map(|redactor| redactor.span(message));
+        if failed || redacted.is_some_and(|outcome| outcome.failed) {
+            self.counters.fail_closed();
+        }
+    }
+
+    /// The same of what the host set of a trace.
+    pub(crate) fn protect_update(&self, update: &mut TraceUpdate) {
+        if let Some(redactor) = &self.redactor {
+            redactor.update(update);
+        }
     }
 
     /// Counts a trace that the destination acknowledged.

@@ -39,13 +39,15 @@ impl State {
     pub(crate) fn new(config: Config, plugins: Arc<Plugins>) -> Arc<Self> {
         static STATES: AtomicU64 = AtomicU64::new(0);
         let id = STATES.fetch_add(1, Ordering::Relaxed);
+        let limits = config.limits();
+        let shared = Shared::new(id, config);
         Arc::new(State {
             id,
             rules: Rules {
-                limits: config.limits(),
-                hooked: !plugins.processors.is_empty(),
+                limits,
+                hooked: !plugins.processors.is_empty() || shared.redactor.is_some(),
             },
-            shared: Shared::new(id, config),
+            shared,
             plugins,
             joining: Mutex::default(),
             worker_started: AtomicBool::new(false),

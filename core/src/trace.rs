@@ -355,6 +355,9 @@ impl Trace {
         finished.goes_on = false;
         finished.unwanted = self.only_errors && !self.failed;
         finished.update = self.update.take();
+        if let Some(update) = &mut finished.update {
+            self.state.shared.protect_update(update);
+        }
         finished.attachments = std::mem::take(&mut self.attachments);
         finished
     }

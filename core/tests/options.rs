@@ -15,7 +15,12 @@ fn accepts(kind: Accepts) -> String {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")
         }
+        Accepts::Flag => "`true` or `false`".into(),
+        Accepts::Ratio => "0 to 1".into(),
         Accepts::Integer(least, most) => format!("{least} to {most}"),
+        Accepts::Keys => "names separated by commas, with `*`".into(),
+        Accepts::Paths => "paths separated by commas".into(),
+        Accepts::Patterns => "regular expressions, one per line or a JSON array".into(),
     }
 }
 

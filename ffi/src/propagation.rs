@@ -2,6 +2,9 @@
 //!
 //! To continue a trace in another process, send what mlflow_span_inject gives as HTTP headers; there, put
 //! them into `traceparent` and `tracestate` of mlflow_span_options_t.
+//!
+//! Several `tracestate` headers of one request are one list: join them with commas in their order. Several
+//! `traceparent` headers are as good as none. Baggage is the host's to pass on.
 
 use std::ffi::c_char;
 

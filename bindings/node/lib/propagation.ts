@@ -3,9 +3,17 @@ import { parseSpanId } from './ids.js';
 import { report } from './lifecycle.js';
 import { RecordingSpan } from './span.js';
 
-/** Headers of a request: Node's `IncomingHttpHeaders`, any plain object, a `Headers` or a `Map`. */
+/** The value of a header; several headers of one name may come as an array. */
+type HeaderValue = string | readonly string[] | undefined;
+
+/**
+ * Headers of a request: Node's `IncomingHttpHeaders`, any plain object, pairs of name and value such as a `Headers`, a
+ * `Map` or an array, or an object that finds a header by its name.
+ */
 export type HeadersLike =
-  Record<string, string | readonly string[] | undefined> | { get(name: string): string | null | undefined };
+  | Record<string, HeaderValue>
+  | Iterable<readonly [string, HeaderValue]>
+  | { get(name: string): string | null | undefined };
 
 /** W3C Trace Context headers of a request to another process. */
 export interface TracingContextHeaders {
@@ -13,17 +21,18 @@ export interface TracingContextHeaders {
   tracestate?: string;
 }
 
-/** A span that is recorded is sampled, whatever the caller did with its own. */
-const SAMPLED = 0x01;
+/** The flags of W3C Trace Context level 2: sampled, and the trace id is random. */
+const KNOWN_FLAGS = 0x03;
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[^]*)?$/;
 const MAX_STATE_MEMBERS = 32;
 const STATE_MEMBER =
-  /^[a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z0-9][a-z0-9_\-*/]{0,255})?=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
+  /^([a-z0-9][a-z0-9_\-*/@]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
 
 /** The headers that make a request part of the active trace; none without an active span. */
 export function getTracingContextHeaders(): TracingContextHeaders & Record<string, string> {
   const context = currentContext();
   const span = context?.span;
-  if (span instanceof RecordingSpan) return toHeaders(span.trace, span.spanId, span.trace.flags | SAMPLED);
+  if (span instanceof RecordingSpan) return toHeaders(span.trace, span.spanId, span.trace.flags);
   const remote = span === null ? context?.remote : null;
   return remote ? toHeaders(remote.trace, remote.spanId, remote.trace.flags) : {};
 }
@@ -54,42 +63,61 @@ function toHeaders(
 }
 
 function parseHeaders(headers: HeadersLike): RemoteParent | undefined {
-  const traceparent = readHeader(headers, 'traceparent');
-  if (traceparent === undefined) return undefined;
-  const parts = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(traceparent.trim());
+  const parents = readHeaders(headers, 'traceparent');
+  if (parents.length === 0) return undefined;
+  const parts = parents.length === 1 ? TRACEPARENT.exec(trim(parents[0])) : null;
   // Version ff is forbidden; only versions to come may have more fields.
   if (parts === null || parts[1] === 'ff' || (parts[1] === '00' && parts[5] !== undefined)) {
     report('the header traceparent is malformed; a new trace starts');
     return undefined;
   }
   const [, , traceId, spanId, flags] = parts;
-  const trace = TraceHandle.fromHex(
-    traceId,
-    parseInt(flags, 16) & 0x03,
-    parseState(readHeader(headers, 'tracestate')),
-  );
+  const state = parseState(readHeaders(headers, 'tracestate'));
+  const trace = TraceHandle.fromHex(traceId, parseInt(flags, 16) & KNOWN_FLAGS, state);
   const span = parseSpanId(spanId);
   return trace && span && { trace, spanHigh: span.high, spanLow: span.low, spanId };
 }
 
-/** The vendors' list as it is passed on; a list with a malformed member is dropped whole, as the standard asks. */
-function parseState(header: string | undefined): string {
-  const members = (header ?? '')
-    .split(',')
-    .map((member) => member.trim())
+/**
+ * The vendors' list as it is passed on; a list with a malformed member is dropped whole. Of several members with one key
+ * the first stays: vendors put what they change at the front, so it is the latest.
+ */
+function parseState(lists: readonly string[]): string {
+  const members = lists
+    .flatMap((list) => list.split(','))
+    .map(trim)
     .filter((member) => member !== '');
-  const isValid = members.length <= MAX_STATE_MEMBERS && members.every((member) => STATE_MEMBER.test(member));
-  return isValid ? members.join(',') : '';
+  if (members.length > MAX_STATE_MEMBERS) return '';
+  const byKey = new Map<string, string>();
+  for (const member of members) {
+    const key = STATE_MEMBER.exec(member)?.[1];
+    if (key === undefined) return '';
+    if (!byKey.has(key)) byKey.set(key, member);
+  }
+  return [...byKey.values()].join(',');
 }
 
-/** A header by its name in any case; several of the same name are one list. */
-function readHeader(headers: HeadersLike, name: string): string | undefined {
-  if (typeof headers !== 'object' || headers === null) return undefined;
-  if (typeof headers.get === 'function') return headers.get(name) ?? undefined;
-  for (const [key, value] of Object.entries(headers)) {
-    if (key.toLowerCase() !== name) continue;
-    if (typeof value === 'string') return value;
-    if (Array.isArray(value)) return value.join(',');
+/** The values of a header in their order, by its name in any case. */
+function readHeaders(headers: HeadersLike, name: string): string[] {
+  if (typeof headers !== 'object' || headers === null) return [];
+  if (!isIterable(headers) && typeof headers.get === 'function') {
+    const value: unknown = headers.get(name);
+    return typeof value === 'string' ? [value] : [];
   }
-  return undefined;
+  const pairs = isIterable(headers) ? headers : Object.entries(headers);
+  const values: string[] = [];
+  for (const [key, value] of pairs) {
+    if (String(key).toLowerCase() !== name) continue;
+    for (const one of Array.isArray(value) ? value : [value]) if (typeof one === 'string') values.push(one);
+  }
+  return values;
+}
+
+function isIterable(headers: HeadersLike): headers is Iterable<readonly [string, HeaderValue]> {
+  return typeof (headers as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function';
+}
+
+/** Without the optional white space of HTTP, which is less than what `String.prototype.trim` takes off. */
+function trim(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { before, beforeEach, test } from 'node:test';
 import { framesOf, mlflow, takeTraces, useMemory } from './support/engine.mjs';
@@ -39,7 +40,9 @@ test('headers of every shape are read', () => {
     { traceparent: [TRACEPARENT] },
     { traceparent: ` ${TRACEPARENT} ` },
     new Headers({ traceparent: TRACEPARENT }),
-    new Map([['traceparent', TRACEPARENT]]),
+    new Map([['TraceParent', TRACEPARENT]]),
+    [['Traceparent', TRACEPARENT]],
+    { get: (name) => (name === 'traceparent' ? TRACEPARENT : null) },
   ];
   for (const shape of shapes) {
     const { trace, parent } = startedUnder(shape);
@@ -84,7 +87,7 @@ test('tracestate and flags are passed on', () => {
   assert.match(headers.traceparent, new RegExp(`^00-${TRACE}-[0-9a-f]{16}-01$`));
   assert.equal(headers.tracestate, 'a=1,b=2');
   const unsampled = startedUnder({ traceparent: `00-${TRACE}-${SPAN}-02` });
-  assert.match(unsampled.headers.traceparent, /-03$/);
+  assert.match(unsampled.headers.traceparent, /-02$/);
   assert.equal(
     startedUnder({ traceparent: TRACEPARENT, tracestate: ['x=1', 'y=2'] }).headers.tracestate,
     'x=1,y=2',
@@ -95,6 +98,38 @@ test('tracestate and flags are passed on', () => {
   );
   const many = Array.from({ length: 33 }, (_, i) => `k${i}=v`).join(',');
   assert.equal(startedUnder({ traceparent: TRACEPARENT, tracestate: many }).headers.tracestate, undefined);
+});
+
+const shared = JSON.parse(readFileSync(new URL('../../../tests/w3c/cases.json', import.meta.url), 'utf8'));
+
+for (const { name, headers, parent } of shared.cases) {
+  test(name, () => {
+    const started = startedUnder(headers);
+    if (parent === null) {
+      assert.notEqual(started.trace, shared.trace_id);
+      assert.equal(started.parent, null);
+      assert.equal(started.headers.tracestate, undefined);
+      return;
+    }
+    assert.deepEqual([started.trace, started.parent], [shared.trace_id, shared.span_id]);
+    assert.match(
+      started.headers.traceparent,
+      new RegExp(`^00-${shared.trace_id}-[0-9a-f]{16}-0${parent.flags}$`),
+    );
+    assert.equal(started.headers.tracestate ?? null, parent.tracestate);
+  });
+}
+
+test('keys and values of tracestate have 256 characters at most', () => {
+  for (const [key, value] of [
+    [256, 256],
+    [257, 1],
+    [1, 257],
+  ]) {
+    const tracestate = `${'k'.repeat(key)}=${'v'.repeat(value)}`;
+    const passed = startedUnder({ traceparent: TRACEPARENT, tracestate }).headers.tracestate;
+    assert.equal(passed, key + value === 512 ? tracestate : undefined);
+  }
 });
 
 test('without a span of its own, a service passes the caller on', () => {

@@ -364,15 +364,13 @@ pub(crate) fn has_parent(py: Python<'_>) -> bool {
     Current::read(py).place().parent_id.is_some()
 }
 
-/// The scope whose spans continue the trace of a W3C `traceparent` header.
+/// The scope whose spans continue the trace that the W3C headers of a request name.
 #[pyfunction]
-#[pyo3(signature = (traceparent, tracestate = None))]
 pub(crate) fn remote_scope(
     py: Python<'_>,
-    traceparent: &str,
-    tracestate: Option<&str>,
+    headers: Vec<(String, Vec<u8>)>,
 ) -> PyResult<ContextScope> {
-    let remote = mlflow_trace_core::extract(traceparent, tracestate)
+    let remote = mlflow_trace_core::extract_headers(headers)
         .map_err(|error| crate::error::raise(py, &error))?;
     let current = Current::read(py);
     let frame = Frame {

@@ -285,9 +285,7 @@ def test_headers_without_a_trace_are_an_error(recording):
             pass
 
 
-@pytest.mark.parametrize(
-    "value", ["", "nonsense", f"00-{'0' * 32}-{SPAN}-01", f"ff-{TRACE}-{SPAN}-01", None, 5]
-)
+@pytest.mark.parametrize("value", ["", "nonsense", f"00-{TRACE}-{SPAN}-0\udcff", None, 5])
 def test_malformed_headers_are_ignored(recording, value):
     with tracing.set_tracing_context_from_http_request_headers({"traceparent": value}):
         with mlflow_trace.start_span("root") as span:
