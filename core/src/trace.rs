@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::buffers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TraceId;
+use crate::mlflow::attachment::Attachment;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
 use crate::state::State;
 
@@ -323,6 +324,7 @@ impl Trace {
             update: shared.update.take(),
             spans: std::mem::take(&mut shared.spans),
             span_count: shared.ended,
+            attachments: Vec::new(),
             progress: Progress::default(),
         }
     }
@@ -351,6 +353,8 @@ pub(crate) struct Finished {
     /// A run of `ScopeSpans.spans` fields.
     pub(crate) spans: Vec<u8>,
     pub(crate) span_count: u32,
+    /// Content that its spans refer to and that is still to be stored.
+    pub(crate) attachments: Vec<Attachment>,
     pub(crate) progress: Progress,
 }
 
@@ -365,6 +369,8 @@ impl Drop for Finished {
 pub(crate) struct Progress {
     /// Delivered or given up, and counted.
     pub(crate) settled: bool,
+    /// It was decided what becomes of its attachments.
+    pub(crate) prepared: bool,
     pub(crate) info_sent: bool,
     pub(crate) spans_sent: bool,
     /// The server refused these very spans; they may still go into an artifact.
@@ -389,6 +395,11 @@ impl Progress {
         self.server_errors >= Self::MAX_SERVER_ERRORS
     }
 
+    /// Forgets server errors: the payload that met them is out of the way.
+    pub(crate) fn forgive(&mut self) {
+        self.server_errors = 0;
+    }
+
     /// Whether its spans are still to be sent.
     pub(crate) fn lacks_spans(&self) -> bool {
         !self.settled && !self.spans_sent && !self.spans_refused
@@ -398,8 +409,10 @@ impl Progress {
 impl Finished {
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
+        let attachments = self.attachments.iter().map(Attachment::size);
         size_of::<Self>()
             + self.spans.len()
+            + attachments.sum::<usize>()
             + self.update.as_ref().map_or(0, |update| update.size())
     }
 }

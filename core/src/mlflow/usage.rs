@@ -1,4 +1,8 @@
 //! Token usage of a trace: summed over its spans without counting a roll-up twice.
+//!
+//! Cost is not summed here. A server with a database computes `mlflow.trace.cost` by the same rule from the
+//! spans' `mlflow.llm.cost`, and would take a sum of ours for the last word; MLflow's own client sends one
+//! to Databricks and SageMaker only.
 
 use std::collections::{HashMap, HashSet};
 
