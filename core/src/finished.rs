@@ -20,6 +20,7 @@ pub(crate) struct Finished {
     pub(crate) goes_on: bool,
     /// Was recorded for its errors, and there were none.
     pub(crate) unwanted: bool,
+    /// Content that its spans refer to and that is still to be stored.
     pub(crate) attachments: Vec<Attachment>,
     /// What the host set of the information; absent when it set nothing.
     pub(crate) update: Option<Box<TraceUpdate>>,
@@ -40,6 +41,12 @@ impl Drop for Finished {
 pub(crate) struct Progress {
     /// Delivered or given up, and counted.
     pub(crate) settled: bool,
+    /// Settled by giving it up.
+    pub(crate) rejected: bool,
+    /// A part whose spans the end of the trace will count.
+    pub(crate) noted: bool,
+    /// It was decided what becomes of its attachments.
+    pub(crate) prepared: bool,
     pub(crate) info_sent: bool,
     pub(crate) spans_sent: bool,
     /// The server refused these very spans; they may still go into an artifact.
@@ -64,6 +71,11 @@ impl Progress {
         self.server_errors >= Self::MAX_SERVER_ERRORS
     }
 
+    /// Forgets server errors: the payload that met them is out of the way.
+    pub(crate) fn forgive(&mut self) {
+        self.server_errors = 0;
+    }
+
     /// Whether its spans are still to be sent.
     pub(crate) fn lacks_spans(&self) -> bool {
         !self.settled && !self.spans_sent && !self.spans_refused
@@ -73,8 +85,10 @@ impl Progress {
 impl Finished {
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
+        let attachments = self.attachments.iter().map(Attachment::size);
         size_of::<Self>()
             + self.spans.capacity()
+            + attachments.sum::<usize>()
             + self.update.as_ref().map_or(0, |update| update.size())
     }
 }

@@ -95,6 +95,7 @@ impl Shared {
     /// Counts a trace that can never be delivered, and says why.
     pub(crate) fn rejected(&self, trace: &mut Finished, why: &str) {
         trace.progress.settled = true;
+        trace.progress.rejected = true;
         self.counters
             .drop(Drop::Rejected, u64::from(trace.span_count));
         self.diagnostics.report("rejected", || {

@@ -397,10 +397,11 @@ impl Trace {
         self.spans.len()
     }
 
-    /// Whether ended spans may be sent before it is known how the trace ends.
+    /// Whether ended spans may be sent before it is known how the trace ends. Not the root: its trace's
+    /// information is made from it.
     #[inline]
     pub(crate) fn may_be_parted(&self) -> bool {
-        !self.only_errors || self.failed
+        (!self.only_errors || self.failed) && (!self.root_ended || self.spans_only)
     }
 
     /// How long the first of these spans has waited, in nanoseconds; `None` without any.

@@ -17,7 +17,7 @@ from typing import Any
 # without annotations.
 Program = Callable[[Any], object]
 
-FILES = ("programs_values", "programs_calls", "programs_spans", "programs_traces")
+FILES = ("programs_values", "programs_calls", "programs_spans", "programs_traces", "programs_costs")
 PROGRAMS: dict[str, Program] = {}
 
 

@@ -46,11 +46,27 @@ pub(crate) async fn by_id(
     workspace: Option<&str>,
     id: &str,
 ) -> Result<Experiment, Failure> {
-    let path = format!(
+    let path = path_of(id);
+    active(http.json(Request::get(&path).workspace(workspace)).await?)
+}
+
+/// Where artifacts of an experiment lie; empty when the server does not say.
+pub(crate) async fn artifact_location(
+    http: &Http,
+    workspace: Option<&str>,
+    id: &str,
+) -> Result<String, Failure> {
+    let path = path_of(id);
+    let reply = http.json(Request::get(&path).workspace(workspace)).await?;
+    let location = &reply["experiment"]["artifact_location"];
+    Ok(location.as_str().unwrap_or_default().to_owned())
+}
+
+fn path_of(id: &str) -> String {
+    format!(
         "/api/2.0/mlflow/experiments/get?experiment_id={}",
         form_encode(id)
-    );
-    active(http.json(Request::get(&path).workspace(workspace)).await?)
+    )
 }
 
 fn active(reply: Value) -> Result<Experiment, Failure> {

@@ -3,7 +3,7 @@
 //!
 //! One line is one trace. What OTLP has no place for, the trace's information, lies on its scope as
 //! the attribute `mlflow.traceInfo` (TraceInfo V3 as JSON text), so that the trace can be sent to a
-//! server later.
+//! server later. Attachments stand in the spans as `data:` URIs: there is no place beside a line.
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Exporter, Verdict};
+use super::{Exporter, Verdict, keep_inline, limit_attachments};
 use crate::clock;
 use crate::json;
 use crate::mlflow::{info, keys};
@@ -96,7 +96,9 @@ impl FileExporter {
         let (Experiment::Id(experiment) | Experiment::Name(experiment)) =
             &trace.destination.experiment;
         let mut scope = json!({"name": "mlflow-trace", "version": crate::VERSION});
-        if let Some(info) = info::assemble(trace, &spans, experiment, &self.shared.config) {
+        if let Some(info) =
+            info::assemble(trace, &spans, Some(&[]), experiment, &self.shared.config)
+        {
             let attribute = (
                 keys::SCOPE_TRACE_INFO.to_owned(),
                 json::to_text(&info).into(),
@@ -119,6 +121,10 @@ impl Exporter for FileExporter {
         &'a mut self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
+        for trace in batch.iter_mut() {
+            limit_attachments(trace, &self.shared.config);
+            keep_inline(trace);
+        }
         let verdict = match self.write(batch) {
             Ok(()) => {
                 for mut trace in batch.drain(..) {

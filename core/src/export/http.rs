@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
+use bytes::Bytes;
+use memchr::memmem;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
@@ -28,6 +30,7 @@ const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Http {
     client: reqwest::Client,
     base: String,
+    timeout: Duration,
 }
 
 /// A request.
@@ -39,7 +42,7 @@ pub(crate) struct Request<'a> {
     pub(crate) content_type: &'static str,
     pub(crate) gzip: bool,
     pub(crate) experiment_id: Option<&'a str>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 impl<'a> Request<'a> {
@@ -51,7 +54,7 @@ impl<'a> Request<'a> {
             content_type: "",
             gzip: false,
             experiment_id: None,
-            body: Vec::new(),
+            body: Bytes::new(),
         }
     }
 
@@ -59,7 +62,7 @@ impl<'a> Request<'a> {
         Request {
             method,
             content_type: "application/json",
-            body: body.to_string().into_bytes(),
+            body: body.to_string().into(),
             ..Request::get(path)
         }
     }
@@ -75,6 +78,8 @@ impl<'a> Request<'a> {
 pub(crate) enum Failure {
     /// Worth trying again, after this time if the server named one.
     Retry {
+        /// Of the reply; 0 when there was none.
+        status: u16,
         after: Option<Duration>,
         message: String,
     },
@@ -97,6 +102,14 @@ impl Failure {
         }
     }
 
+    /// Whether this very request is not going to succeed, whatever other requests may do.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Failure::Refused { .. } | Failure::Retry { status: 403, .. }
+        )
+    }
+
     /// Whether the server has no such endpoint or object.
     pub(crate) fn is_missing(&self, wanted: &str) -> bool {
         matches!(self, Failure::Refused { status: 404, code, .. } if code == wanted)
@@ -113,6 +126,9 @@ impl From<Failure> for Error {
         Error::new(kind, failure.message())
     }
 }
+
+/// In the reply of an MLflow server that stores no artifacts; waiting will not change that.
+const NO_ARTIFACTS: &[u8] = b"--no-serve-artifacts";
 
 /// The error code of a 404 whose body is not MLflow's: there is no such route.
 pub(crate) const NO_ENDPOINT: &str = "ENDPOINT_NOT_FOUND";
@@ -136,13 +152,16 @@ impl Http {
         let client = reqwest::Client::builder()
             .user_agent(concat!("mlflow-trace/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
-            .timeout(config.http_timeout())
             .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, describe(error)))?;
-        Ok(Http { client, base })
+        Ok(Http {
+            client,
+            base,
+            timeout: config.http_timeout(),
+        })
     }
 
     /// Sends a request and reads the whole reply. Success is any 2xx.
@@ -150,6 +169,10 @@ impl Http {
         let mut builder = self
             .client
             .request(request.method, format!("{}{}", self.base, request.path));
+        // Long bodies take their time on slow lines; a limit that none of them can meet would hold up all
+        // that waits behind them.
+        let mebibytes = u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX);
+        builder = builder.timeout(self.timeout.saturating_mul(mebibytes.saturating_add(1)));
         if !request.content_type.is_empty() {
             builder = builder
                 .header(CONTENT_TYPE, request.content_type)
@@ -165,6 +188,7 @@ impl Http {
             builder = builder.header("x-mlflow-experiment-id", id);
         }
         let unreachable = |error: reqwest::Error| Failure::Retry {
+            status: 0,
             after: None,
             message: format!("{}: {}", self.base, describe(error)),
         };
@@ -268,8 +292,18 @@ fn failure(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Failure 
     );
     let message = message.trim_end().to_owned();
     match status.as_u16() {
-        408 | 425 | 429 | 502 | 503 | 504 => Failure::Retry { after, message },
-        401 | 403 => Failure::Retry {
+        status @ 503 if memmem::find(body, NO_ARTIFACTS).is_some() => Failure::Refused {
+            status,
+            code,
+            message: format!("{message}: the server runs with --no-serve-artifacts"),
+        },
+        status @ (408 | 425 | 429 | 502 | 503 | 504) => Failure::Retry {
+            status,
+            after,
+            message,
+        },
+        status @ (401 | 403) => Failure::Retry {
+            status,
             after: Some(UNAUTHORIZED_WAIT),
             message: format!("{message}: the server does not accept the credentials"),
         },
@@ -304,6 +338,7 @@ mod tests {
             r#"HTTP 422 [{"type":"missing"}]"#
         );
         assert!(matches!(read(503, ""), Failure::Retry { after: None, .. }));
+        assert!(read(503, "Endpoint disabled due to `--no-serve-artifacts`").is_refusal());
         assert!(matches!(read(500, ""), Failure::Server { .. }));
         assert!(matches!(
             read(302, ""),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Exporter, Verdict};
+use super::{Exporter, Verdict, keep_inline, limit_attachments};
 use crate::mlflow::{info, span_json};
 use crate::otlp::reader::{self, SpanData};
 use crate::shared::Shared;
@@ -28,6 +28,8 @@ impl Exporter for MemoryExporter {
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         for mut trace in batch.drain(..) {
+            limit_attachments(&mut trace, &self.shared.config);
+            keep_inline(&mut trace);
             let text = to_json(&trace, &self.shared).to_string();
             self.shared.memory.lock().push_back(text);
             self.shared.delivered(&mut trace);
@@ -42,7 +44,7 @@ fn to_json(trace: &Finished, shared: &Shared) -> Value {
         .collect();
     let (Experiment::Id(experiment) | Experiment::Name(experiment)) = &trace.destination.experiment;
     json!({
-        "info": info::assemble(trace, &spans, experiment, &shared.config),
+        "info": info::assemble(trace, &spans, Some(&[]), experiment, &shared.config),
         "spans": spans.iter().map(span_json::span).collect::<Value>(),
     })
 }

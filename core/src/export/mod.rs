@@ -12,6 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::mlflow::attachment;
 use crate::shared::Shared;
 use crate::trace::Finished;
 
@@ -43,6 +45,33 @@ pub(crate) fn build(shared: &Arc<Shared>) -> Box<dyn Exporter> {
         "memory" => Box::new(memory::MemoryExporter::new(shared)),
         "none" => Box::new(Discard(shared)),
         _ => Box::new(file::FileExporter::new(shared)),
+    }
+}
+
+/// Leaves the attachments that spans refer to and that are as small as the configuration asks.
+fn limit_attachments(trace: &mut Finished, config: &Config) {
+    let Finished {
+        spans,
+        id,
+        attachments,
+        earlier,
+        ..
+    } = trace;
+    // Spans that were sent before may refer to any of them.
+    if *earlier == 0 {
+        attachment::drop_unreferenced(spans, attachments);
+    }
+    let limit = config.attachment_limit();
+    if let Some(changed) = attachment::discard_oversized(spans, id, limit, attachments) {
+        *spans = changed;
+    }
+}
+
+/// Puts the content of attachments into the spans, for a destination that has no place beside them.
+fn keep_inline(trace: &mut Finished) {
+    let attachments = std::mem::take(&mut trace.attachments);
+    if let Some(spans) = attachment::put_inline(&trace.spans, &trace.id, &attachments) {
+        trace.spans = spans;
     }
 }
 

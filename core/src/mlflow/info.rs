@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::outline::Outline;
 use super::{environment, git, keys, preview, span_json, usage};
 use crate::config::Config;
 use crate::json;
@@ -17,11 +18,13 @@ const TAG_VALUE_LENGTH: usize = 4096;
 const CLIENT_REQUEST_ID_LENGTH: usize = 50;
 const SCHEMA_VERSION: &str = "3";
 
-/// Builds the information of a finished trace from its spans and what the user set; `None` for the
-/// local part of a trace that is rooted elsewhere.
+/// Builds the information of a finished trace from its spans, those that were sent `earlier`, and what
+/// the user set; `None` for the local part of a trace that is rooted elsewhere. Where not all earlier spans
+/// are known, there are no sums over spans.
 pub(crate) fn assemble(
     trace: &Finished,
     spans: &[SpanData],
+    earlier: Option<&[Outline]>,
     experiment_id: &str,
     config: &Config,
 ) -> Option<Value> {
@@ -64,8 +67,17 @@ pub(crate) fn assemble(
         info["response_preview"] = text.into();
     }
     info["tags"] = tags(update, &root.name);
-    let mut metadata = metadata(update, &inputs, &outputs, spans, config);
-    size_statistics(&mut metadata, &info, spans);
+    let mut metadata = metadata(update, &inputs, &outputs, config);
+    if let Some(earlier) = earlier {
+        let own: Vec<Outline> = spans.iter().map(Outline::of).collect();
+        let outlines: Vec<&Outline> = earlier.iter().chain(&own).collect();
+        if let Some(total) = usage::total(&outlines) {
+            let total = json::to_text(&total);
+            let total = json::cut(&total, METADATA_LENGTH);
+            metadata.insert(keys::META_TOKEN_USAGE.into(), total.into());
+        }
+        size_statistics(&mut metadata, &info, &outlines);
+    }
     info["trace_metadata"] = Value::Object(metadata);
     Some(info)
 }
@@ -94,7 +106,6 @@ fn metadata(
     update: &TraceUpdate,
     inputs: &Option<String>,
     outputs: &Option<String>,
-    spans: &[SpanData],
     config: &Config,
 ) -> Map<String, Value> {
     let excerpt =
@@ -131,19 +142,13 @@ fn metadata(
             put(key, value);
         }
     }
-    if let Some(total) = usage::total(spans) {
-        put(keys::META_TOKEN_USAGE, &json::to_text(&total));
-    }
     metadata
 }
 
 /// Adds `sizeStats` and `sizeBytes`: lengths of the spans' JSON as Python writes it. `num_spans`
 /// must be what is really sent, or the server never calls the trace complete.
-fn size_statistics(metadata: &mut Map<String, Value>, info: &Value, spans: &[SpanData]) {
-    let mut sizes: Vec<u64> = spans
-        .iter()
-        .map(|span| span_json::dumped_len(&span_json::span(span)))
-        .collect();
+fn size_statistics(metadata: &mut Map<String, Value>, info: &Value, spans: &[&Outline]) {
+    let mut sizes: Vec<u64> = spans.iter().map(|span| u64::from(span.size)).collect();
     sizes.sort_unstable();
     let envelope = json!({"info": as_dict(info, metadata), "data": {"spans": []}});
     let separators = 2 * (sizes.len() as u64).saturating_sub(1);

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod git;
 pub(crate) mod info;
 pub(crate) mod keys;
+pub(crate) mod outline;
 pub(crate) mod preview;
 pub(crate) mod span_json;
 pub(crate) mod span_type;

@@ -1,11 +1,14 @@
 //! Token usage of a trace: summed over its spans without counting a roll-up twice.
+//!
+//! Cost is not summed here. A server with a database computes `mlflow.trace.cost` by the same rule from the
+//! spans' `mlflow.llm.cost`, and would take a sum of ours for the last word; MLflow's own client sends one
+//! to Databricks and SageMaker only.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Number, Value};
 
-use super::keys;
-use crate::otlp::reader::SpanData;
+use super::outline::Outline;
 
 const BASE: [&str; 3] = ["input_tokens", "output_tokens", "total_tokens"];
 const CACHE: [&str; 3] = [
@@ -15,14 +18,15 @@ const CACHE: [&str; 3] = [
 ];
 
 /// The sum of `mlflow.chat.tokenUsage` over spans that have no ancestor with one; `None` if no span has.
-pub(crate) fn total(spans: &[SpanData]) -> Option<Value> {
-    let by_id: HashMap<&[u8], &SpanData> = spans
-        .iter()
-        .map(|span| (span.span_id.as_slice(), span))
-        .collect();
+pub(crate) fn total(spans: &[&Outline]) -> Option<Value> {
+    if spans.iter().all(|span| span.usage.is_none()) {
+        return None;
+    }
+    let by_id: HashMap<[u8; 8], &Outline> =
+        spans.iter().map(|span| (span.span_id, *span)).collect();
     let mut sum: Option<Map<String, Value>> = None;
     for span in spans {
-        let Some(usage) = usage(span) else { continue };
+        let Some(usage) = &span.usage else { continue };
         if has_counted_ancestor(span, &by_id) {
             continue;
         }
@@ -50,26 +54,18 @@ fn add(a: &Number, b: &Number) -> Number {
     }
 }
 
-fn usage(span: &SpanData) -> Option<Map<String, Value>> {
-    match span.attribute(keys::CHAT_TOKEN_USAGE)? {
-        Value::Object(usage) => Some(usage.clone()),
-        Value::String(text) => serde_json::from_str(text).ok(),
-        _ => None,
-    }
-}
-
-fn has_counted_ancestor(span: &SpanData, by_id: &HashMap<&[u8], &SpanData>) -> bool {
+fn has_counted_ancestor(span: &Outline, by_id: &HashMap<[u8; 8], &Outline>) -> bool {
     // Parents given by hand may form a cycle.
-    let mut seen = HashSet::from([span.span_id.as_slice()]);
-    let mut parent = span.parent_span_id.as_slice();
-    while let Some(ancestor) = by_id.get(parent) {
+    let mut seen = HashSet::from([span.span_id]);
+    let mut parent = span.parent;
+    while let Some(ancestor) = by_id.get(&parent) {
         if !seen.insert(parent) {
             return false;
         }
-        if usage(ancestor).is_some() {
+        if ancestor.usage.is_some() {
             return true;
         }
-        parent = &ancestor.parent_span_id;
+        parent = ancestor.parent;
     }
     false
 }
@@ -78,16 +74,17 @@ fn has_counted_ancestor(span: &SpanData, by_id: &HashMap<&[u8], &SpanData>) -> b
 mod tests {
     use super::*;
 
-    fn span(id: u8, parent: u8, usage: Option<&str>) -> SpanData {
-        SpanData {
-            span_id: vec![id],
-            parent_span_id: if parent == 0 { vec![] } else { vec![parent] },
-            attributes: usage
-                .map(|text| (keys::CHAT_TOKEN_USAGE.to_string(), Value::from(text)))
-                .into_iter()
-                .collect(),
-            ..SpanData::default()
+    fn span(id: u8, parent: u8, usage: Option<&str>) -> Outline {
+        Outline {
+            span_id: [id; 8],
+            parent: [parent; 8],
+            size: 0,
+            usage: usage.map(|text| Box::new(serde_json::from_str(text).unwrap())),
         }
+    }
+
+    fn total(spans: &[Outline]) -> Option<Value> {
+        super::total(&spans.iter().collect::<Vec<_>>())
     }
 
     #[test]

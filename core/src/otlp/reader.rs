@@ -119,6 +119,16 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The fields of a message with the bytes that each was read from; stops at the first malformed byte.
+pub(crate) fn raw_fields(message: &[u8]) -> impl Iterator<Item = (Field<'_>, &[u8])> {
+    let mut fields = Fields::new(message);
+    std::iter::from_fn(move || {
+        let before = fields.rest;
+        let field = fields.next()?.ok()?;
+        Some((field, &before[..before.len() - fields.rest.len()]))
+    })
+}
+
 /// The spans of a run written as `ScopeSpans.spans` fields; stops at the first malformed byte.
 pub(crate) fn spans(run: &[u8]) -> impl Iterator<Item = &[u8]> {
     Fields::new(run)
@@ -260,7 +270,8 @@ fn link(message: &[u8]) -> Result<LinkData, Malformed> {
     Ok(data)
 }
 
-fn key_value(message: &[u8], depth: usize) -> Result<(String, Value), Malformed> {
+/// A `KeyValue` that lies `depth` values deep.
+pub(crate) fn key_value(message: &[u8], depth: usize) -> Result<(String, Value), Malformed> {
     let mut key = String::new();
     let mut value = Value::Null;
     for field in Fields::new(message) {

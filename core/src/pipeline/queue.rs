@@ -244,8 +244,10 @@ impl Queue {
     /// The worker settled `traces` of the batch in flight; `left_spans` of it are still to be sent.
     pub(crate) fn settle(&self, traces: usize, left_bytes: usize, left_spans: u64) {
         let mut inner = self.inner.lock();
-        let sent = inner.in_flight_bytes.saturating_sub(left_bytes);
-        self.held.fetch_sub(sent, Ordering::Relaxed);
+        // What is left may have grown: content that the server does not want as attachments.
+        self.held.fetch_add(left_bytes, Ordering::Relaxed);
+        self.held
+            .fetch_sub(inner.in_flight_bytes, Ordering::Relaxed);
         inner.in_flight_bytes = left_bytes;
         inner.in_flight_spans = left_spans;
         inner.settled += traces as u64;

@@ -74,6 +74,14 @@ impl Server {
                         &serde_json::json!({"trace": {"trace_info": {"tags": tags}}}).to_string(),
                     )
                 }
+                "/api/2.0/mlflow/experiments/get?experiment_id=0" => {
+                    let experiment =
+                        serde_json::json!({"artifact_location": "mlflow-artifacts:/0"});
+                    reply(
+                        200,
+                        &serde_json::json!({ "experiment": experiment }).to_string(),
+                    )
+                }
                 path if path.starts_with("/api/2.0/mlflow-artifacts/") => reply(200, "{}"),
                 _ => reply(404, "<!doctype html>"),
             })

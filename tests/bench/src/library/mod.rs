@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::protocol::Counts;
 use crate::work::{Mode, Work};
 
-pub(crate) use self::ours::{AT_START, Ours};
+pub(crate) use self::ours::Ours;
 
 /// A tracing library set up to record as in production and to drop what arrives at its sink.
 pub(crate) trait Library: Send + Sync {

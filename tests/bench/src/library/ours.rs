@@ -9,9 +9,6 @@ use super::Library;
 use crate::protocol::Counts;
 use crate::work::{CHILD, CHILDREN, Mode, NUMBERS, ROOT, TEXTS, Work, payload};
 
-/// Whether this build gives attributes at the start of a span.
-pub(crate) const AT_START: bool = cfg!(feature = "attributes-at-start");
-
 pub(crate) struct Ours {
     tracer: Tracer,
     payload: String,
@@ -53,7 +50,6 @@ impl Ours {
         }
     }
 
-    #[cfg(feature = "attributes-at-start")]
     fn child_with_attributes(&self, root: Span) -> Span {
         let [a, b, c, d, e] = TEXTS.map(|(key, text)| (key, Value::Str(black_box(text))));
         let [f, g, h, i, j] = NUMBERS.map(|(key, number)| (key, Value::Int(black_box(number))));
@@ -62,13 +58,6 @@ impl Ours {
             attributes: &[a, b, c, d, e, f, g, h, i, j],
             ..SpanStart::new(black_box(CHILD))
         })
-    }
-
-    #[cfg(not(feature = "attributes-at-start"))]
-    fn child_with_attributes(&self, root: Span) -> Span {
-        let span = self.child(root);
-        Self::set_one_by_one(span);
-        span
     }
 
     fn roots(&self, spans: usize) -> u64 {

@@ -6,34 +6,38 @@
 //! | 3.6 to 3.11 | spans first: the other order counts token usage twice |
 //! | 3.2 to 3.5, and file stores | trace information, then `traces.json` as an artifact |
 //!
-//! `docs/decisions/0004-order-of-mlflow-requests.md` has the measurements.
+//! `docs/decisions/0004-order-of-mlflow-requests.md` has the measurements. Attachments follow the trace
+//! information, and go before the spans where these come later.
+
+mod artifacts;
+mod attachments;
+mod parts;
+mod spans;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::http::{Failure, Http, NO_ENDPOINT, Request};
+use super::http::{Failure, Http, Request};
 use super::{Exporter, Verdict, experiments};
-use crate::mlflow::{info, keys, span_json};
-use crate::otlp;
+use crate::mlflow::{info, keys};
 use crate::otlp::reader::{self, SpanData};
 use crate::shared::Shared;
 use crate::trace::{Experiment, Finished};
-
-/// Bodies shorter than this are not worth compressing.
-const GZIP_FROM: usize = 1024;
+use parts::Parts;
 
 /// What the server's version implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Server {
     sequence: Sequence,
     gzip: bool,
+    /// Whether content is moved out of spans. It stays for older servers, whose readers expect it there.
+    attachments: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,7 @@ impl Server {
         Some(Server {
             sequence,
             gzip: version >= (3, 7),
+            attachments: version >= (3, 12),
         })
     }
 }
@@ -79,6 +84,9 @@ pub(super) struct MlflowExporter {
     server: Option<Server>,
     /// Ids of experiments by workspace and name.
     experiments: HashMap<(Option<String>, String), String>,
+    /// Whether the server itself stores artifacts, by workspace and experiment id.
+    stores_artifacts: HashMap<(Option<String>, String), bool>,
+    parts: Parts,
 }
 
 impl Exporter for MlflowExporter {
@@ -88,7 +96,12 @@ impl Exporter for MlflowExporter {
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         Box::pin(async move {
             let pass = self.pass(batch).await;
-            batch.retain(|trace| !trace.progress.settled);
+            batch.retain(|trace| {
+                if trace.progress.settled {
+                    self.parts.settle(trace);
+                }
+                !trace.progress.settled
+            });
             match pass {
                 Ok(()) => Verdict::Done,
                 Err(TryAgain(after)) => Verdict::Retry(after),
@@ -104,6 +117,8 @@ impl MlflowExporter {
             http: None,
             server: None,
             experiments: HashMap::new(),
+            stores_artifacts: HashMap::new(),
+            parts: Parts::default(),
         }
     }
 
@@ -163,7 +178,7 @@ impl MlflowExporter {
         http: &Http,
         group: &mut [Finished],
     ) -> Result<Option<String>, TryAgain> {
-        let Some(destination) = group.first().map(|trace| trace.destination.clone()) else {
+        let Some(destination) = group.first().map(|trace| trace.destination) else {
             return Ok(None);
         };
         let name = match &destination.experiment {
@@ -198,9 +213,12 @@ impl MlflowExporter {
         experiment: &str,
         group: &mut [Finished],
     ) -> Pass {
+        self.parts.note(group, server.sequence, &self.shared);
+        self.prepare(http, server, experiment, group).await?;
         match server.sequence {
             Sequence::InfoThenSpans => {
                 self.send_infos(http, experiment, group).await?;
+                self.send_attachments(http, group).await?;
                 self.send_spans(http, server.gzip, experiment, group)
                     .await?;
             }
@@ -208,8 +226,12 @@ impl MlflowExporter {
                 self.send_spans(http, server.gzip, experiment, group)
                     .await?;
                 self.send_infos(http, experiment, group).await?;
+                self.send_attachments(http, group).await?;
             }
-            Sequence::InfoThenArtifact => self.send_infos(http, experiment, group).await?,
+            Sequence::InfoThenArtifact => {
+                self.send_infos(http, experiment, group).await?;
+                self.send_attachments(http, group).await?;
+            }
         }
         // The server may have turned out to store no spans, then or in an earlier pass.
         self.send_artifacts(http, group).await?;
@@ -226,7 +248,13 @@ impl MlflowExporter {
             .filter(|trace| !trace.progress.settled && !trace.progress.info_sent)
         {
             let spans = decode(trace);
-            let Some(info) = info::assemble(trace, &spans, experiment, &self.shared.config) else {
+            let Some(info) = info::assemble(
+                trace,
+                &spans,
+                self.parts.of(trace),
+                experiment,
+                &self.shared.config,
+            ) else {
                 continue;
             };
             let body = json!({"trace": {"trace_info": info}});
@@ -242,161 +270,6 @@ impl MlflowExporter {
                     trace.progress.stored =
                         tag(keys::TAG_SPANS_LOCATION).as_deref() == Some("TRACKING_STORE");
                 }
-                Err(failure) => self.refuse_or_retry(trace, &failure)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the spans of all traces in one request; on a refusal, finds the trace that caused it.
-    async fn send_spans(
-        &mut self,
-        http: &Http,
-        gzip: bool,
-        experiment: &str,
-        group: &mut [Finished],
-    ) -> Pass {
-        // Runs of the group still to be sent, the next one last.
-        let mut runs = vec![(0, group.len())];
-        while let Some((start, end)) = runs.pop() {
-            let part = &mut group[start..end];
-            let waiting: Vec<&[u8]> = part
-                .iter()
-                .filter(|trace| trace.progress.lacks_spans())
-                .map(|trace| trace.spans.as_slice())
-                .collect();
-            if waiting.is_empty() {
-                continue;
-            }
-            let body = otlp::request(&self.shared.resource, &waiting);
-            let single = waiting.len() == 1;
-            let failure = match self.post_spans(http, gzip, experiment, part, body).await {
-                Ok(_) => {
-                    part.iter_mut()
-                        .for_each(|trace| trace.progress.spans_sent = true);
-                    continue;
-                }
-                Err(failure) => failure,
-            };
-            match &failure {
-                Failure::Refused { status: 501, .. } => return self.without_spans(),
-                Failure::Refused { code, .. } if code == NO_ENDPOINT => {
-                    return self.without_spans();
-                }
-                Failure::Refused {
-                    status: 400 | 413 | 422,
-                    ..
-                } if !single => {}
-                Failure::Server { .. }
-                    if !single && part.iter().all(|trace| trace.progress.is_suspect()) => {}
-                Failure::Server { .. } if !part.iter().all(|trace| trace.progress.is_suspect()) => {
-                    part.iter_mut().for_each(|trace| trace.progress.suspect());
-                    return Err(self.try_again(&failure));
-                }
-                _ => {
-                    for trace in part.iter_mut().filter(|trace| trace.progress.lacks_spans()) {
-                        self.refuse_spans(trace, &failure)?;
-                    }
-                    continue;
-                }
-            }
-            let middle = start.midpoint(end);
-            runs.push((middle, end));
-            runs.push((start, middle));
-        }
-        Ok(())
-    }
-
-    /// As [`Self::refuse_or_retry`]; a trace that can go into an artifact instead is not given up.
-    fn refuse_spans(&self, trace: &mut Finished, failure: &Failure) -> Pass {
-        match failure {
-            Failure::Refused {
-                status: 400 | 413 | 422,
-                message,
-                ..
-            } if trace.has_info => {
-                trace.progress.spans_refused = true;
-                self.shared.diagnostics.report("refused_spans", || {
-                    let id = trace.id.to_mlflow();
-                    format!(
-                        "the server refused the spans of {id}, they go into an artifact: {message}"
-                    )
-                });
-                Ok(())
-            }
-            _ => self.refuse_or_retry(trace, failure),
-        }
-    }
-
-    async fn post_spans(
-        &self,
-        http: &Http,
-        gzip: bool,
-        experiment: &str,
-        part: &[Finished],
-        body: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
-        let compressed = (gzip && body.len() >= GZIP_FROM)
-            .then(|| compress(&body))
-            .flatten();
-        let request = Request {
-            method: Method::POST,
-            path: "/v1/traces",
-            workspace: part
-                .first()
-                .and_then(|trace| trace.destination.workspace.as_deref()),
-            content_type: "application/x-protobuf",
-            gzip: compressed.is_some(),
-            experiment_id: Some(experiment),
-            body: compressed.unwrap_or(body),
-        };
-        http.send(request).await
-    }
-
-    /// From now on, spans go into artifacts.
-    fn without_spans(&mut self) -> Pass {
-        self.server = Some(Server {
-            sequence: Sequence::InfoThenArtifact,
-            gzip: false,
-        });
-        Err(TryAgain(Some(Duration::ZERO)))
-    }
-
-    /// Uploads `traces.json` for traces whose spans the server keeps nowhere else.
-    async fn send_artifacts(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
-        for trace in group.iter_mut() {
-            let progress = &trace.progress;
-            let elsewhere = progress.stored && !progress.spans_refused;
-            if progress.settled || progress.spans_sent || elsewhere {
-                continue;
-            }
-            if progress.stored {
-                self.shared
-                    .rejected(trace, "the server refused its spans and reads no others");
-                continue;
-            }
-            if !trace.has_info {
-                self.shared.rejected(
-                    trace,
-                    "the server stores no spans of traces that are rooted elsewhere",
-                );
-                continue;
-            }
-            let Some(path) = artifact_path(trace) else {
-                self.shared
-                    .rejected(trace, "the server does not take artifacts itself");
-                continue;
-            };
-            let spans: Value = decode(trace).iter().map(span_json::span).collect();
-            let request = Request {
-                content_type: "text/plain",
-                ..Request::json(Method::PUT, &path, &json!({"spans": spans}))
-            };
-            match http
-                .send(request.workspace(trace.destination.workspace.as_deref()))
-                .await
-            {
-                Ok(_) => trace.progress.spans_sent = true,
                 Err(failure) => self.refuse_or_retry(trace, &failure)?,
             }
         }
@@ -442,34 +315,16 @@ fn decode(trace: &Finished) -> Vec<SpanData> {
     spans
 }
 
-/// The path of `traces.json` on the server, computed here: one from a reply is only compared.
-fn artifact_path(trace: &Finished) -> Option<String> {
-    let location = trace
-        .progress
-        .artifact_location
-        .as_deref()?
-        .strip_prefix("mlflow-artifacts:/")?;
-    let tail = format!("/traces/{}/artifacts", trace.id.to_mlflow());
-    let root = location.strip_suffix(&tail)?;
-    let plain = root.split('/').all(|part| {
-        !part.is_empty()
-            && part != ".."
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    });
-    plain.then(|| format!("/api/2.0/mlflow-artifacts/artifacts/{root}{tail}/traces.json"))
-}
-
-fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn content_stays_in_the_spans_for_older_servers() {
+        let moves = |version| Server::from_version(version).map(|server| server.attachments);
+        assert_eq!(moves("3.11.1"), Some(false));
+        assert_eq!(moves("3.12.0"), Some(true));
+    }
 
     #[test]
     fn sequences_by_version() {

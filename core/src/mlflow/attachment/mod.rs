@@ -1,0 +1,274 @@
+//! Binary content of a trace that is stored beside its spans (MLflow 3.17.2, "trace attachments").
+//!
+//! Spans hold a reference, `mlflow-attachment://<id>?content_type=..&trace_id=..&size=..`, and the bytes
+//! lie in the artifact `attachments/<id>` of the trace. Which content is moved there without being
+//! asked is the business of [`shapes`]; `docs/attachments.md` tells users.
+
+mod shapes;
+mod spans;
+mod tree;
+
+use std::fmt::{self, Write};
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use memchr::memmem::{self, Finder};
+
+use crate::id::{TraceId, random_u64};
+use spans::{Edit, rewrite};
+
+/// What every reference begins with.
+const SCHEME: &str = "mlflow-attachment://";
+
+/// Binary content, to be stored as an artifact of a trace.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    id: String,
+    content_type: String,
+    bytes: Bytes,
+    form: Form,
+}
+
+/// How content is written where it cannot be an attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// `data:<content type>;base64,<content>` (RFC 2397).
+    DataUri,
+    /// The content in base64, its type lies beside it.
+    Base64,
+}
+
+impl Attachment {
+    /// An attachment with a new random id. The content type is a MIME type such as `image/png`.
+    pub fn new(content_type: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self::extracted(content_type.into(), bytes.into(), Form::DataUri)
+    }
+
+    fn extracted(content_type: String, bytes: Vec<u8>, form: Form) -> Self {
+        Attachment {
+            id: uuid4(),
+            content_type,
+            bytes: bytes.into(),
+            form,
+        }
+    }
+
+    /// Its id, a version 4 UUID (RFC 9562).
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its MIME type.
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// Its content.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes that it holds, for the queue's bound.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.id.len() + self.content_type.len() + self.bytes.len()
+    }
+
+    /// As [`Self::bytes`], shared instead of copied.
+    pub(crate) fn shared_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// What stands in the span instead of the content. The size is in bytes.
+    pub fn uri(&self, trace_id: &TraceId) -> String {
+        let mut uri = format!("{SCHEME}{}?content_type=", self.id);
+        form_encode(&mut uri, &self.content_type);
+        let _ = write!(
+            uri,
+            "&trace_id={}&size={}",
+            trace_id.to_mlflow(),
+            self.bytes.len()
+        );
+        uri
+    }
+
+    /// The content as text.
+    fn inline(&self) -> String {
+        let content = STANDARD.encode(&self.bytes);
+        match self.form {
+            Form::DataUri => format!("data:{};base64,{content}", self.content_type),
+            Form::Base64 => content,
+        }
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("id", &self.id)
+            .field("content_type", &self.content_type)
+            .field("size", &self.bytes.len())
+            .finish()
+    }
+}
+
+fn uuid4() -> String {
+    let (high, low) = (random_u64(), random_u64());
+    // Version 4 and variant 10, RFC 9562 section 5.4.
+    let high = high & !0xf000 | 0x4000;
+    let low = low & !(0b11 << 62) | 0b10 << 62;
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+/// As HTML forms encode a value (`application/x-www-form-urlencoded`), which is how MLflow reads it.
+fn form_encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
+            b' ' => out.push('+'),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+/// One of these lies in every value that [`shapes`] could know.
+static MARKERS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
+    [
+        "base64",
+        "audio",
+        "b64_json",
+        "bytes",
+        "inline_data",
+        "image_generation_call",
+    ]
+    .map(Finder::new)
+});
+
+/// Whether some of these bytes may be content to extract: a quick look that errs on the safe side.
+fn may_hold(bytes: &[u8]) -> bool {
+    MARKERS.iter().any(|marker| marker.find(bytes).is_some())
+}
+
+/// Moves the content of every known shape out of the inputs and outputs of spans.
+///
+/// `run` is a run of `ScopeSpans.spans` fields; the result is what is to be sent instead, `None` when
+/// there is no such content. Content of more than `limit` bytes is discarded and its span marked as failed.
+pub(crate) fn extract(
+    run: &[u8],
+    trace_id: &TraceId,
+    limit: usize,
+) -> Option<(Vec<u8>, Vec<Attachment>)> {
+    let mut attachments = Vec::new();
+    let rewritten = rewrite(run, may_hold, |text| {
+        shapes::extract(text, trace_id, limit, &mut attachments)
+    })?;
+    Some((rewritten, attachments))
+}
+
+/// Drops attachments that no span refers to: what was redacted or overwritten must not be stored.
+pub(crate) fn drop_unreferenced(run: &[u8], attachments: &mut Vec<Attachment>) {
+    attachments.retain(|attachment| memmem::find(run, attachment.id.as_bytes()).is_some());
+}
+
+/// Discards attachments of more than `limit` bytes, and marks the spans that refer to them as failed.
+pub(crate) fn discard_oversized(
+    run: &[u8],
+    trace_id: &TraceId,
+    limit: usize,
+    attachments: &mut Vec<Attachment>,
+) -> Option<Vec<u8>> {
+    let oversized: Vec<Attachment> = attachments
+        .extract_if(.., |attachment| attachment.bytes.len() > limit)
+        .collect();
+    substitute(run, trace_id, &oversized, |attachment| {
+        let too_large = TooLarge {
+            size: attachment.bytes.len(),
+            limit,
+        };
+        (too_large.placeholder(), Some(too_large.problem()))
+    })
+}
+
+/// Puts the content of attachments where their references are.
+pub(crate) fn put_inline(
+    run: &[u8],
+    trace_id: &TraceId,
+    attachments: &[Attachment],
+) -> Option<Vec<u8>> {
+    substitute(run, trace_id, attachments, |attachment| {
+        (attachment.inline(), None)
+    })
+}
+
+/// Replaces references by text. They are found within strings as well: JSON that was too deep is text now.
+fn substitute(
+    run: &[u8],
+    trace_id: &TraceId,
+    attachments: &[Attachment],
+    text_for: impl Fn(&Attachment) -> (String, Option<String>),
+) -> Option<Vec<u8>> {
+    if attachments.is_empty() {
+        return None;
+    }
+    let references: Vec<(String, &Attachment)> = attachments
+        .iter()
+        .map(|attachment| (attachment.uri(trace_id), attachment))
+        .collect();
+    let scheme = Finder::new(SCHEME);
+    let is_candidate = |span: &[u8]| scheme.find(span).is_some();
+    rewrite(run, is_candidate, |text| {
+        let mut problems = Vec::new();
+        let text = tree::map_strings(text, |value| {
+            let mut changed = None;
+            for (uri, attachment) in &references {
+                let current = changed.as_deref().unwrap_or(value);
+                if current.contains(uri) {
+                    let (content, problem) = text_for(attachment);
+                    changed = Some(current.replace(uri, &content));
+                    problems.extend(problem);
+                }
+            }
+            changed
+        });
+        Edit { text, problems }
+    })
+}
+
+/// Content that is larger than the configuration allows.
+struct TooLarge {
+    size: usize,
+    limit: usize,
+}
+
+impl TooLarge {
+    /// What stands in the span instead of it.
+    fn placeholder(&self) -> String {
+        format!(
+            "[Attachment too large: {} bytes exceeds {} bytes limit]",
+            self.size, self.limit
+        )
+    }
+
+    /// What the span's status says.
+    fn problem(&self) -> String {
+        format!(
+            "Attachment too large ({} bytes > {} bytes limit). Content discarded.",
+            self.size, self.limit
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
