@@ -252,22 +252,24 @@ impl Span {
 
     /// Changes the information of the span's trace.
     pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
-        let Some(mut own) = self.lock() else {
+        let Some(own) = self.lock() else {
             return self.missed();
         };
         if own.live.is_silent() {
             return Ok(());
         }
         let (home, trace_id) = (own.live.home, own.live.trace_id());
-        let updated = match home == own.index {
-            true => own.open_trace().map(|trace| trace.update(update)),
+        let mut home = match home == own.index {
+            true => Some(own),
             false => {
                 drop(own);
-                let home = trace_id.and_then(|id| slot::lock_trace(home, id));
-                home.and_then(|mut home| Some(home.open_trace()?.update(update)))
+                trace_id.and_then(|id| slot::lock_trace(home, id))
             }
         };
-        updated.ok_or_else(Self::ignored)
+        let trace = home.as_mut().and_then(|home| home.open_trace());
+        trace
+            .map(|trace| trace.update(update))
+            .ok_or_else(Self::ignored)
     }
 
     /// The span as MLflow's span JSON (attribute values are JSON text), with the end time 0; `None`

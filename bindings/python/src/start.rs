@@ -51,6 +51,7 @@ fn start(
             .as_ref()
             .or(inherited.map(|settings| &settings.update)),
         experiment_id: wishes.experiment_id.as_deref(),
+        ..SpanStart::default()
     };
     let started = match place.tracer {
         Some(tracer) => tracer.start_with_context(request).zip(Some(tracer)),

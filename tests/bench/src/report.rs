@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::figures::{Case, Figures, Producers, Spread};
-use crate::library::{AT_START, Subject};
+use crate::library::Subject;
 use crate::machine::{Machine, version};
 use crate::options::Options;
 use crate::targets::{Unit, grouped, scaling, targets};
@@ -74,11 +74,6 @@ fn notes(text: &mut String, figures: &Figures) {
          span, as values known only at run time are; keys are static. fastrace's *local spans* cannot \
          leave their thread or outlive their parent's scope.\n\n",
     );
-    if !AT_START {
-        text.push_str(
-            "In this build of the benchmark, attributes \"at start\" are set one by one after the start.\n\n",
-        );
-    }
     for (subject, reason) in &figures.skipped {
         let _ = writeln!(text, "Not measured: {} ({reason}).\n", subject.name());
     }

@@ -149,7 +149,7 @@ impl MlflowExporter {
                 .for_each(|trace| self.shared.rejected(trace, why));
             return Ok(());
         };
-        batch.sort_by(|a, b| a.destination.cmp(&b.destination));
+        batch.sort_by(|a, b| a.destination.cmp(b.destination));
         for group in batch.chunk_by_mut(|a, b| a.destination == b.destination) {
             if let Some(experiment) = self.experiment(http, group).await? {
                 self.send_group(http, server, &experiment, group).await?;
