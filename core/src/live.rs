@@ -221,6 +221,7 @@ impl LiveSpan {
     /// A processor failed: what it should have taken out must not be sent.
     pub(crate) fn taint(&mut self) {
         self.tainted = true;
+        self.rules.hooked = true;
     }
 
     pub(crate) fn is_tainted(&self) -> bool {

@@ -9,11 +9,12 @@ use crate::error::{ErrorKind, Recorded};
 use crate::id::{SpanId, TraceId};
 use crate::live::LiveSpan;
 use crate::local::{self, Local};
+use crate::mlflow::attachment::Attachment;
 use crate::mlflow::{keys, span_json};
 use crate::otlp::reader::SpanData;
 use crate::pipeline::fork::ForkCell;
 use crate::slot::{self, Handle, Locked};
-use crate::trace::TraceUpdate;
+use crate::trace::{Trace, TraceUpdate};
 use crate::value::Value;
 
 /// OpenTelemetry's span status.
@@ -252,6 +253,23 @@ impl Span {
 
     /// Changes the information of the span's trace.
     pub fn update_trace(self, update: &TraceUpdate) -> Recorded {
+        self.in_trace(|trace| trace.update(update))
+    }
+
+    /// Stores content beside the spans of the trace. Inputs or outputs should hold its
+    /// [`uri`](Attachment::uri): what no span refers to is not stored.
+    pub fn attach(self, attachment: Attachment) -> Recorded {
+        self.in_trace(|trace| trace.attachments.push(attachment))
+    }
+
+    /// Has the content of the span replaced by `[redaction failed]` when it ends, for hosts that run hooks of
+    /// their own: what a hook that failed should have taken out must not be sent.
+    pub fn withhold(self) -> Recorded {
+        self.record(LiveSpan::taint)
+    }
+
+    /// Runs `change` on the trace while it is open.
+    fn in_trace(self, change: impl FnOnce(&mut Trace)) -> Recorded {
         let Some(own) = self.lock() else {
             return self.missed();
         };
@@ -267,9 +285,7 @@ impl Span {
             }
         };
         let trace = home.as_mut().and_then(|home| home.open_trace());
-        trace
-            .map(|trace| trace.update(update))
-            .ok_or_else(Self::ignored)
+        trace.map(change).ok_or_else(Self::ignored)
     }
 
     /// The span as MLflow's span JSON (attribute values are JSON text), with the end time 0; `None`

@@ -19,6 +19,7 @@ use crate::local;
 use crate::pipeline::fork::{self, ForkCell};
 use crate::pipeline::stats::Stats;
 use crate::plugins::Plugins;
+use crate::sampler::Decision;
 use crate::span::Span;
 use crate::start::{Answer, Starting};
 use crate::state::State;
@@ -187,6 +188,13 @@ impl Tracer {
                 Err(ErrorKind::InvalidState)
             }
         }
+    }
+
+    /// Whether a root with this id would be recorded, for hosts that encode their spans themselves: they ask
+    /// once for each root and announce no span of a trace that is not. `ratio` overrides `sampling.ratio`.
+    pub fn samples(&self, id: TraceId, name: &str, ratio: Option<f64>) -> bool {
+        let sampler = &self.state().plugins.sampler;
+        sampler.takes_all() && ratio.is_none() || sampler.decide(id, name, ratio) != Decision::Drop
     }
 
     /// Takes frames from a host that encodes its spans itself; see [`crate::ingest`]. Returns how
