@@ -6,49 +6,89 @@
 use crate::lock::Mutex;
 use crate::pipeline::fork::ForkCell;
 
-/// How many buffers cross at once.
+/// How many buffers of a size cross at once.
 const BATCH: usize = 64;
-/// Larger buffers are freed: they would be kept for traces that do not need them.
-const LARGEST: usize = 64 * 1024;
-/// How many the process keeps: 16 MiB at most.
-const KEPT: usize = 256;
-/// Room for a typical span.
-const FIRST: usize = 256;
+/// Buffers come in these sizes; larger ones are freed.
+const SIZES: [usize; 3] = [256, 4 * 1024, 64 * 1024];
+/// Bytes of each size that the process keeps.
+const KEPT: usize = 8 << 20;
+/// Bytes of each size that a thread keeps.
+const KEPT_LOCAL: usize = 1 << 20;
 
-static SHARED: ForkCell<Mutex<Vec<Vec<u8>>>> = ForkCell::new();
+static SHARED: ForkCell<Mutex<[Vec<Vec<u8>>; SIZES.len()]>> = ForkCell::new();
 
-/// The empty buffers of one thread.
+/// The empty buffers of one thread, by size.
 #[derive(Default)]
-pub(crate) struct Buffers(Vec<Vec<u8>>);
+pub(crate) struct Buffers([Vec<Vec<u8>>; SIZES.len()]);
 
 impl Buffers {
-    /// An empty buffer, used before if there is one.
+    /// An empty buffer for a short span, used before if there is one.
     #[inline]
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_else(|| self.refill())
+        self.of_size(0)
+    }
+
+    #[inline]
+    fn of_size(&mut self, size: usize) -> Vec<u8> {
+        self.0[size].pop().unwrap_or_else(|| self.refill(size))
     }
 
     #[cold]
-    fn refill(&mut self) -> Vec<u8> {
+    fn refill(&mut self, size: usize) -> Vec<u8> {
         let mut shared = SHARED.get_or_init(Mutex::default).lock();
-        let keep = shared.len().saturating_sub(BATCH);
-        self.0.extend(shared.drain(keep..));
-        self.0.pop().unwrap_or_else(|| Vec::with_capacity(FIRST))
+        let keep = shared[size].len().saturating_sub(Self::batch(size));
+        self.0[size].extend(shared[size].drain(keep..));
+        let used = self.0[size].pop();
+        used.unwrap_or_else(|| Vec::with_capacity(SIZES[size]))
+    }
+
+    fn batch(size: usize) -> usize {
+        BATCH.min(KEPT_LOCAL / 2 / SIZES[size])
+    }
+
+    /// Makes room in a buffer for `needed` bytes altogether.
+    #[inline]
+    pub(crate) fn grow(&mut self, buffer: &mut Vec<u8>, needed: usize) {
+        if needed > buffer.capacity() {
+            self.replace(buffer, needed);
+        }
+    }
+
+    #[cold]
+    fn replace(&mut self, buffer: &mut Vec<u8>, needed: usize) {
+        match SIZES.iter().position(|size| *size >= needed) {
+            Some(size) => {
+                let mut larger = self.of_size(size);
+                larger.extend_from_slice(buffer);
+                self.give(std::mem::replace(buffer, larger));
+            }
+            None => buffer.reserve(needed - buffer.len()),
+        }
     }
 
     /// Gives a buffer back; its content is forgotten.
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == 0 || buffer.capacity() > LARGEST {
+        let capacity = buffer.capacity();
+        let Some(size) = SIZES.iter().rposition(|size| *size <= capacity) else {
+            return;
+        };
+        if capacity > 2 * SIZES[size] {
             return;
         }
         buffer.clear();
-        self.0.push(buffer);
-        if self.0.len() >= 2 * BATCH {
-            let mut shared = SHARED.get_or_init(Mutex::default).lock();
-            let room = KEPT.saturating_sub(shared.len()).min(BATCH);
-            shared.extend(self.0.drain(..room));
-            self.0.truncate(BATCH);
+        self.0[size].push(buffer);
+        if self.0[size].len() >= 2 * Self::batch(size) {
+            self.spill(size);
         }
+    }
+
+    #[cold]
+    fn spill(&mut self, size: usize) {
+        let mut shared = SHARED.get_or_init(Mutex::default).lock();
+        let room = (KEPT / SIZES[size]).saturating_sub(shared[size].len());
+        let batch = Self::batch(size);
+        let keep = self.0[size].len() - batch;
+        shared[size].extend(self.0[size].drain(keep..).take(room));
     }
 }
 
@@ -63,7 +103,19 @@ mod tests {
         buffer.extend_from_slice(b"span");
         buffers.give(buffer);
         assert!(buffers.take().is_empty());
-        buffers.give(Vec::with_capacity(LARGEST + 1));
-        assert!(buffers.take().capacity() <= LARGEST);
+        buffers.give(Vec::with_capacity(1 << 20));
+        assert!(buffers.take().capacity() < 1 << 20);
+    }
+
+    #[test]
+    fn buffers_grow_by_sizes_and_keep_what_they_hold() {
+        let mut buffers = Buffers::default();
+        let mut buffer = buffers.take();
+        for needed in [300, 5_000, 100_000] {
+            buffer.push(1);
+            buffers.grow(&mut buffer, needed);
+            assert!(buffer.capacity() >= needed);
+        }
+        assert_eq!(buffer, [1, 1, 1]);
     }
 }

@@ -34,8 +34,9 @@ impl Moment {
 /// The processor's counter, scaled to nanoseconds of the system's monotonic clock.
 struct Counter {
     clock: quanta::Clock,
-    /// What the counter shows at the origin of our own monotonic clock.
-    origin: quanta::Instant,
+    /// What the counter and our own monotonic clock showed at the same moment.
+    raw: u64,
+    nanos: u64,
 }
 
 static COUNTER: OnceLock<Counter> = OnceLock::new();
@@ -58,9 +59,8 @@ pub(crate) fn monotonic_nanos() -> u64 {
         Some(counter) => {
             let since = counter
                 .clock
-                .now()
-                .saturating_duration_since(counter.origin);
-            since.as_nanos() as u64 + 1
+                .delta_as_nanos(counter.raw, counter.clock.raw());
+            counter.nanos + since
         }
         None => system_nanos(),
     }
@@ -76,12 +76,9 @@ pub(crate) fn calibrate() {
     }
     let measure = || {
         let clock = quanta::Clock::new();
-        let now = clock.now();
-        let since = Duration::from_nanos(system_nanos());
-        if let Some(origin) = now.checked_sub(since) {
-            // Only this thread sets it.
-            let _ = COUNTER.set(Counter { clock, origin });
-        }
+        let (raw, nanos) = (clock.raw(), system_nanos());
+        // Only this thread sets it.
+        let _ = COUNTER.set(Counter { clock, raw, nanos });
     };
     // Without it, the system's clock remains.
     let _ = std::thread::Builder::new()

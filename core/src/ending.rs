@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::live::LiveSpan;
 use crate::local::Local;
 use crate::processor;
+use crate::redact::Redactor;
 use crate::slot::{self, Cell, Locked};
 use crate::span::Span;
 use crate::state::State;
@@ -20,6 +21,11 @@ pub(crate) fn finish<R>(
     local: &mut Local,
     keep: &impl Fn(&[u8]) -> R,
 ) -> R {
+    if own.live.is_silent() {
+        own.end_span();
+        own.release(&mut local.free);
+        return keep(&[]);
+    }
     own.live.finish(end_time_ns, now);
     let home = own.live.home;
     if own.live.rules.hooked {
@@ -58,18 +64,7 @@ fn ended(live: &LiveSpan, now: u64) -> Ended<'_> {
 /// when the trace is complete with it.
 #[inline]
 pub(crate) fn end_in(trace: Option<&mut Trace>, span: Ended<'_>, local: &mut Local) -> bool {
-    let Some(trace) = trace else {
-        return false;
-    };
-    if let Some(finished) = trace.end_span(span) {
-        trace.state.hand_over(local, finished);
-        return true;
-    }
-    if trace.state.shared.is_part(trace) {
-        let part = trace.take_ended();
-        trace.state.hand_over(local, part);
-    }
-    false
+    trace.is_some_and(|trace| trace.end_span(span, local))
 }
 
 /// The tracer that a span belongs to, while its trace is open.
@@ -85,43 +80,62 @@ fn state_of(own: &Locked) -> Option<Arc<State>> {
 /// Takes out of a finished span what must not be sent.
 #[cold]
 fn protect(own: &mut Locked) {
-    if let Some(state) = state_of(own) {
-        let failed = own.live.is_tainted();
-        state.shared.protect(own.live.bytes_mut(), failed);
+    let failed = own.live.is_tainted();
+    match state_of(own) {
+        Some(state) => state.shared.protect(own.live.bytes_mut(), failed),
+        // Its tracer, and with it the rules, are not known any more: nothing is told.
+        None => Redactor::fail_closed(own.live.bytes_mut()),
     }
 }
 
-/// Lets the processors see a span that has started.
+/// Lets the processors see a span that has started, if it is recorded.
 #[cold]
 pub(crate) fn run_start_hooks(span: Span, state: &State) {
     let processors = &state.plugins.processors;
+    if processors.is_empty() || !begin_hooks(span) {
+        return;
+    }
     let failure = processor::run(processors, |processor| processor.on_start(span));
-    settle(span, state, failure);
+    settle(span, state, failure, false);
+}
+
+/// Whether the caller may run the processors of a live span.
+fn begin_hooks(span: Span) -> bool {
+    span.lock()
+        .is_some_and(|mut own| !own.live.is_silent() && own.live.hooks.begin())
 }
 
 /// Lets the processors see a span that is about to end; `None` when somebody else does, or did.
 #[cold]
 pub(crate) fn run_hooks(span: Span) -> Option<()> {
     let mut own = span.lock()?;
-    if !own.live.begin_hooks() {
+    if !own.live.hooks.begin() {
         return None;
     }
     let state = state_of(&own);
     drop(own);
-    if let Some(state) = state {
-        let processors = &state.plugins.processors;
-        let failure = processor::run(processors, |processor| processor.on_end(span));
-        settle(span, &state, failure);
-    }
-    span.lock()?.live.end_hooks();
+    let Some(state) = state else {
+        // The trace was closed meanwhile: what no processor saw goes nowhere.
+        let mut own = span.lock()?;
+        own.live.taint();
+        own.live.hooks.finish(true);
+        return Some(());
+    };
+    let processors = &state.plugins.processors;
+    let failure = processor::run(processors, |processor| processor.on_end(span));
+    settle(span, &state, failure, true);
     Some(())
 }
 
-fn settle(span: Span, state: &State, failure: Option<String>) {
-    let Some(message) = failure else { return };
+/// Takes note that the processors have seen a span start or end, and of whether one failed.
+fn settle(span: Span, state: &State, failure: Option<String>, has_ended: bool) {
     if let Some(mut own) = span.lock() {
-        own.live.taint();
+        own.live.hooks.finish(has_ended);
+        if failure.is_some() {
+            own.live.taint();
+        }
     }
+    let Some(message) = failure else { return };
     let report = || format!("a span processor failed, content is withheld: {message}");
     state.shared.diagnostics.report("redaction_failed", report);
 }

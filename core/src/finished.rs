@@ -18,8 +18,6 @@ pub(crate) struct Finished {
     pub(crate) earlier: u32,
     /// Its information follows, with more spans.
     pub(crate) goes_on: bool,
-    /// Was recorded for its errors, and there were none.
-    pub(crate) unwanted: bool,
     /// Content that its spans refer to and that is still to be stored.
     pub(crate) attachments: Vec<Attachment>,
     /// What the host set of the information; absent when it set nothing.
@@ -32,7 +30,9 @@ pub(crate) struct Finished {
 
 impl Drop for Finished {
     fn drop(&mut self) {
-        local::with(|local| local.buffers.give(std::mem::take(&mut self.spans)));
+        if self.spans.capacity() > 0 {
+            local::with(|local| local.buffers.give(std::mem::take(&mut self.spans)));
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod destination;
 mod ending;
 mod export;
 mod finished;
+mod hooks;
 mod ingest;
 mod limits;
 mod live;
@@ -30,11 +31,13 @@ mod pipeline;
 mod plugins;
 mod processor;
 mod redact;
+mod resource;
 mod sampler;
 mod shared;
 mod slot;
 mod start;
 mod state;
+mod sync;
 
 pub mod client;
 pub mod config;
@@ -58,6 +61,7 @@ pub use context::SpanContext;
 pub use diagnostics::Diagnostic;
 pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
+pub use ingest::HostRules;
 pub use mlflow::attachment::Attachment;
 pub use pipeline::stats::Stats;
 pub use process::Process;
@@ -65,6 +69,7 @@ pub use processor::{ProcessorError, SpanProcessor};
 pub use propagation::{
     Baggage, BaggageMember, extract, extract_baggage, extract_headers, inject, inject_baggage,
 };
+pub use sampler::Decision;
 pub use span::{Span, SpanRecord, StatusCode};
 pub use trace::{TraceState, TraceUpdate};
 pub use tracer::{Parent, SpanStart, Tracer};

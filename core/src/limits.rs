@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use crate::config::Config;
-use crate::value::Value;
+use crate::otlp::wire;
+use crate::value::{self, Value, encode_native_key_value};
 
 /// The limits of every span of a tracer.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +45,96 @@ fn clipped(text: &str, limit: u32) -> String {
     format!("{}... [truncated, {} bytes]", &text[..end], text.len())
 }
 
-/// Calls `encode` with the value, cut to `limit` bytes of text.
+/// How much longer than its limit a text may be when it is cut, by the note.
+const NOTE: usize = 64;
+
+/// Bytes that a span has left.
 #[inline]
-pub(crate) fn with_clipped<R>(
+pub(crate) fn room(span: &[u8]) -> u32 {
+    SPAN_BYTES.saturating_sub(span.len() as u32)
+}
+
+/// Whether there is a place for an attribute in `room` bytes when its texts are cut to `limit`.
+#[inline]
+pub(crate) fn fits(key: &str, value: Value<'_>, limit: u32, room: u32) -> bool {
+    let fits = key.len() <= limit.min(room) as usize;
+    match value {
+        Value::Array(items) => fits && weight(items, limit) <= room as usize,
+        _ => fits,
+    }
+}
+
+/// Bytes that a list takes at most.
+fn weight(items: &[Value<'_>], limit: u32) -> usize {
+    // Tags and lengths, and anything that is no text.
+    const ITEM: usize = 24;
+    let weights = items.iter().map(|item| match item {
+        Value::Str(text) | Value::Json(text) => ITEM + text.len().min(limit as usize + NOTE),
+        Value::Array(items) => ITEM + weight(items, limit),
+        _ => ITEM,
+    });
+    weights.sum()
+}
+
+/// Appends a `KeyValue` by `encode`, its texts cut to `limit` bytes.
+#[inline]
+pub(crate) fn encode_key_value(
+    out: &mut Vec<u8>,
+    number: u32,
+    key: &str,
     value: Value<'_>,
     limit: u32,
-    encode: impl FnOnce(Value<'_>) -> R,
-) -> R {
+    encode: impl FnOnce(&mut Vec<u8>, u32, &str, Value<'_>),
+) {
     match value {
         // What is left of JSON is no JSON any more.
         Value::Str(text) | Value::Json(text) if text.len() > limit as usize => {
-            encode(Value::Str(&clipped(text, limit)))
+            encode(out, number, key, Value::Str(&clipped(text, limit)));
         }
-        other => encode(other),
+        Value::Array(items) => encode_list(out, number, key, items, limit),
+        other => encode(out, number, key, other),
+    }
+}
+
+fn encode_list(out: &mut Vec<u8>, number: u32, key: &str, items: &[Value<'_>], limit: u32) {
+    wire::message_field(out, number, |out| {
+        wire::bytes_field(out, 1, key.as_bytes());
+        wire::message_field(out, 2, |out| encode(out, Value::Array(items), limit));
+    });
+}
+
+/// As [`value::encode`], its texts cut to `limit` bytes.
+fn encode(out: &mut Vec<u8>, value: Value<'_>, limit: u32) {
+    match value {
+        Value::Str(text) | Value::Json(text) if text.len() > limit as usize => {
+            value::encode(out, Value::Str(&clipped(text, limit)));
+        }
+        Value::Array(items) => {
+            value::encode_array(out, items, |out, item| encode(out, item, limit));
+        }
+        other => value::encode(out, other),
+    }
+}
+
+/// Appends the attributes of an event or a link that have a place, natively, and the number of the others.
+pub(crate) fn encode_attributes(
+    out: &mut Vec<u8>,
+    number: u32,
+    attributes: &[(&str, Value<'_>)],
+    limit: u32,
+) {
+    let mut dropped = 0;
+    for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
+        let room = room(out);
+        let limit = limit.min(room);
+        match fits(key, *value, limit, room) {
+            true => encode_key_value(out, number, key, *value, limit, encode_native_key_value),
+            false => dropped += 1,
+        }
+    }
+    if dropped > 0 {
+        // `dropped_attributes_count` follows `attributes` in both messages.
+        wire::varint_field(out, number + 1, dropped);
     }
 }
 
@@ -69,5 +147,23 @@ mod tests {
         assert_eq!(clip("héé", 5), "héé");
         assert_eq!(clip("héé", 4), "hé... [truncated, 5 bytes]");
         assert_eq!(clip("héé", 0), "... [truncated, 5 bytes]");
+    }
+
+    #[test]
+    fn the_weight_of_a_list_is_never_too_low() {
+        let long = "x".repeat(200);
+        let inner = [Value::Str(&long), Value::Json(&long), Value::Null];
+        let items = [
+            Value::Int(i64::MIN),
+            Value::Double(f64::MIN),
+            Value::Array(&inner),
+        ];
+        for limit in [0, 64, 1000] {
+            let mut out = Vec::new();
+            encode(&mut out, Value::Array(&items), limit);
+            assert!(out.len() <= weight(&items, limit), "{limit}");
+            let fits = |room| fits("", Value::Array(&items), limit, room);
+            assert!(fits(1000) && !fits(100));
+        }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::context::SpanContext;
+use crate::hooks::Hooks;
 use crate::id::{SpanId, TraceId};
 use crate::limits::{self, Limits};
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
 use crate::span::StatusCode;
-use crate::value::{self, Value};
+use crate::value::{Value, encode_key_value};
 
 /// A buffer that grew beyond this is given back when its span ends.
 const KEEP_CAPACITY: usize = 4 * 1024;
@@ -38,15 +39,6 @@ pub(crate) struct Rules {
     pub(crate) limits: Limits,
     /// Its end is for processors or redaction to see.
     pub(crate) hooked: bool,
-}
-
-/// How far the processors of an ending span are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Hooks {
-    #[default]
-    Waiting,
-    Running,
-    Done,
 }
 
 /// What limits left out.
@@ -91,7 +83,7 @@ pub(crate) struct LiveSpan {
     failed: bool,
     /// It belongs to a trace that is not recorded, and only passes its context on.
     silent: bool,
-    hooks: Hooks,
+    pub(crate) hooks: Hooks,
     tainted: bool,
     pub(crate) rules: Rules,
     events: u32,
@@ -141,15 +133,16 @@ impl LiveSpan {
         wire::bytes_field(out, field::NAME, name.as_bytes());
         self.name = name_start..out.len() as u32;
         match start.span_type {
-            None => self.append_ready(keys::SPAN_TYPE, UNKNOWN_TYPE),
+            None => self.append_ready(TYPE_HASH, UNKNOWN_TYPE),
             Some(name) => {
                 self.type_level = Some(span_type::default_level(name));
-                self.append_attribute(keys::SPAN_TYPE, hash(keys::SPAN_TYPE), Value::Str(name));
+                let most = self.rules.limits.value_bytes;
+                self.append_attribute(keys::SPAN_TYPE, TYPE_HASH, Value::Str(name), most);
             }
         }
         if let Some(time) = start.start_time_ns {
             let key = keys::SPAN_START_TIME_NS;
-            self.append_attribute(key, hash(key), Value::Int(time as i64));
+            self.append_attribute(key, hash(key), Value::Int(time as i64), u32::MAX);
         }
         for (key, value) in start.attributes {
             self.set_attribute(key, *value);
@@ -194,6 +187,7 @@ impl LiveSpan {
     pub(crate) fn begin_silent(&mut self, start: Start<'_>) {
         // In no slot: it has no trace.
         self.home = u32::MAX;
+        self.rules.hooked = false;
         self.ids = Some((start.trace_id, start.span_id, start.parent));
         self.flags = start.flags;
         self.trace_state = start.trace_state;
@@ -204,20 +198,6 @@ impl LiveSpan {
         self.silent
     }
 
-    /// Whether its processors are still to see its end, or are at it: then only they may go on.
-    pub(crate) fn claims_hooks(&self) -> bool {
-        self.hooks != Hooks::Done
-    }
-
-    /// Whether the caller is the one who runs the processors.
-    pub(crate) fn begin_hooks(&mut self) -> bool {
-        std::mem::replace(&mut self.hooks, Hooks::Running) == Hooks::Waiting
-    }
-
-    pub(crate) fn end_hooks(&mut self) {
-        self.hooks = Hooks::Done;
-    }
-
     /// A processor failed: what it should have taken out must not be sent.
     pub(crate) fn taint(&mut self) {
         self.tainted = true;
@@ -226,6 +206,11 @@ impl LiveSpan {
 
     pub(crate) fn is_tainted(&self) -> bool {
         self.tainted
+    }
+
+    /// What should have been taken out was taken out after all.
+    pub(crate) fn clear_taint(&mut self) {
+        self.tainted = false;
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -305,34 +290,34 @@ impl LiveSpan {
             _ => {}
         }
         let hash = hash(key);
-        self.remove_attribute(key, hash);
+        let replaces = self.remove_attribute(key, hash);
         let limits = self.rules.limits;
-        if self.attributes.len() >= limits.attributes as usize && !key.starts_with(keys::RESERVED) {
-            self.dropped.attributes += 1;
-            return;
-        }
-        let room = limits::SPAN_BYTES.saturating_sub(self.buffer.len() as u32);
+        let is_over = self.attributes.len() >= limits.attributes as usize
+            && !replaces
+            && !key.starts_with(keys::RESERVED);
+        let room = limits::room(&self.buffer);
         let most = limits.value_bytes.min(room);
-        if key.len() > most as usize {
+        if is_over || !limits::fits(key, value, most, room) {
             self.dropped.attributes += 1;
             return;
         }
-        limits::with_clipped(value, most, |value| self.append_attribute(key, hash, value));
+        self.append_attribute(key, hash, value, most);
     }
 
     #[inline]
-    fn append_attribute(&mut self, key: &str, hash: u32, value: Value<'_>) {
+    fn append_attribute(&mut self, key: &str, hash: u32, value: Value<'_>, most: u32) {
         let start = self.buffer.len() as u32;
-        value::encode_key_value(&mut self.buffer, field::ATTRIBUTES, key, value);
+        let out = &mut self.buffer;
+        limits::encode_key_value(out, field::ATTRIBUTES, key, value, most, encode_key_value);
         self.note_attribute(hash, start);
     }
 
     /// Appends an attribute that is encoded already.
     #[inline]
-    fn append_ready(&mut self, key: &str, field: &[u8]) {
+    fn append_ready(&mut self, hash: u32, field: &[u8]) {
         let start = self.buffer.len() as u32;
         self.buffer.extend_from_slice(field);
-        self.note_attribute(hash(key), start);
+        self.note_attribute(hash, start);
     }
 
     #[inline]
@@ -368,11 +353,14 @@ impl LiveSpan {
         Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
     }
 
-    fn remove_attribute(&mut self, key: &str, hash: u32) {
-        if let Some(index) = self.find_attribute(key, hash) {
-            let attribute = self.attributes.remove(index);
-            self.cut(attribute.range());
-        }
+    /// Whether it was there.
+    fn remove_attribute(&mut self, key: &str, hash: u32) -> bool {
+        let Some(index) = self.find_attribute(key, hash) else {
+            return false;
+        };
+        let attribute = self.attributes.remove(index);
+        self.cut(attribute.range());
+        true
     }
 
     pub(crate) fn add_event(
@@ -383,7 +371,7 @@ impl LiveSpan {
     ) {
         self.failed |= name == keys::EVENT_EXCEPTION;
         let Rules { limits, .. } = self.rules;
-        if self.events >= limits.events || self.buffer.len() as u32 > limits::SPAN_BYTES {
+        if self.events >= limits.events || limits::room(&self.buffer) == 0 {
             self.dropped.events += 1;
             return;
         }
@@ -393,11 +381,7 @@ impl LiveSpan {
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
-            for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                limits::with_clipped(*value, limits.value_bytes, |value| {
-                    value::encode_native_key_value(out, 3, key, value);
-                });
-            }
+            limits::encode_attributes(out, 3, attributes, limits.value_bytes);
         });
     }
 
@@ -418,7 +402,7 @@ impl LiveSpan {
         attributes: &[(&str, Value<'_>)],
     ) {
         let Rules { limits, .. } = self.rules;
-        if self.links >= limits.links || self.buffer.len() as u32 > limits::SPAN_BYTES {
+        if self.links >= limits.links || limits::room(&self.buffer) == 0 {
             self.dropped.links += 1;
             return;
         }
@@ -426,20 +410,14 @@ impl LiveSpan {
         wire::message_field(&mut self.buffer, field::LINKS, |out| {
             wire::bytes_field(out, 1, trace_id.bytes());
             wire::bytes_field(out, 2, span_id.bytes());
-            for (key, value) in attributes.iter().filter(|(key, _)| !key.is_empty()) {
-                limits::with_clipped(*value, limits.value_bytes, |value| {
-                    value::encode_native_key_value(out, 4, key, value);
-                });
-            }
+            limits::encode_attributes(out, 4, attributes, limits.value_bytes);
         });
     }
 
     /// Writes what is only known at the end; the buffer is the whole `Span` message then.
     #[inline]
     pub(crate) fn finish(&mut self, end_time_ns: Option<u64>, monotonic: u64) {
-        if self.status != StatusCode::Error {
-            self.status = StatusCode::Ok;
-        }
+        self.settle_status();
         self.finish_level();
         let end = end_time_ns
             .unwrap_or_else(|| self.start.plus_elapsed(monotonic))
@@ -465,9 +443,25 @@ impl LiveSpan {
     fn finish_level(&mut self) {
         let plain = self.type_level.is_none() && !self.failed;
         let key = keys::SPAN_LOG_LEVEL;
-        if plain && self.find_attribute(key, hash(key)).is_none() {
+        if plain && self.find_attribute(key, LEVEL_HASH).is_none() {
             return self.buffer.extend_from_slice(DEBUG_LEVEL);
         }
+        self.settle_level();
+    }
+
+    /// Sets the status and the log level that the end would set.
+    pub(crate) fn settle(&mut self) {
+        self.settle_status();
+        self.settle_level();
+    }
+
+    fn settle_status(&mut self) {
+        if self.status != StatusCode::Error {
+            self.status = StatusCode::Ok;
+        }
+    }
+
+    fn settle_level(&mut self) {
         let level = self.level.or(self.type_level).unwrap_or(span_type::DEBUG);
         let raised = if self.failed {
             level.max(span_type::ERROR)
@@ -516,17 +510,28 @@ impl LiveSpan {
 /// Tells a handful of keys apart: their length and their last eight bytes, which differ where keys
 /// share a prefix.
 #[inline]
-fn hash(key: &str) -> u32 {
+const fn hash(key: &str) -> u32 {
     let bytes = key.as_bytes();
     let tail = match bytes.last_chunk::<8>() {
         Some(tail) => u64::from_le_bytes(*tail),
-        None => bytes
-            .iter()
-            .fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+        None => short(bytes),
     };
     let mixed = (tail ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u32
 }
+
+/// Fewer than eight bytes as a number.
+const fn short(mut bytes: &[u8]) -> u64 {
+    let mut number = 0;
+    while let [first, rest @ ..] = bytes {
+        number = number << 8 | *first as u64;
+        bytes = rest;
+    }
+    number
+}
+
+const TYPE_HASH: u32 = hash(keys::SPAN_TYPE);
+const LEVEL_HASH: u32 = hash(keys::SPAN_LOG_LEVEL);
 
 fn bit(hash: u32) -> u128 {
     1 << (hash % 128)
@@ -535,7 +540,6 @@ fn bit(hash: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::encode_key_value;
 
     #[test]
     fn ready_made_fields_are_what_would_be_encoded() {

@@ -5,18 +5,18 @@
 //! may hold at the moment of a fork, and no fresh state of ours would reach it. A panic under one of
 //! these locks is caught at the boundary and leaves counters and buffers that are valid as they are.
 
-pub(crate) use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub(crate) use spin::mutex::SpinMutexGuard as SpinGuard;
+use crate::sync::{self, SpinMutex};
+pub(crate) use crate::sync::{MutexGuard, SpinMutexGuard as SpinGuard};
 
 #[derive(Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Mutex(std::sync::Mutex::new(value))
+        Mutex(sync::Mutex::new(value))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -25,7 +25,7 @@ impl<T> Mutex<T> {
 }
 
 #[derive(Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
+pub(crate) struct Condvar(sync::Condvar);
 
 impl Condvar {
     pub(crate) fn notify_all(&self) {
@@ -35,49 +35,55 @@ impl Condvar {
     /// Waits until `done` holds or the deadline has passed.
     pub(crate) fn wait_until<'a, T>(
         &self,
-        guard: MutexGuard<'a, T>,
+        mut guard: MutexGuard<'a, T>,
         deadline: Instant,
         mut done: impl FnMut(&T) -> bool,
     ) -> MutexGuard<'a, T> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.0
-            .wait_timeout_while(guard, left, |value| !done(value))
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        while !done(&guard) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.0.wait_timeout(guard, left);
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        guard
     }
 }
 
 /// A lock that costs one atomic operation: it is released by a plain store. For data of one span or one
 /// thread, which others hardly ever want at the same moment; who meets a holder soon gives up the CPU.
 #[derive(Default)]
-pub(crate) struct Spin<T>(spin::mutex::SpinMutex<T>);
+pub(crate) struct Spin<T>(SpinMutex<T>);
 
 impl<T> Spin<T> {
     #[inline]
     pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
-        match self.0.try_lock() {
-            Some(guard) => guard,
-            None => self.wait(),
-        }
-    }
-
-    #[cold]
-    fn wait(&self) -> SpinGuard<'_, T> {
-        const SPINS: u32 = 64;
-        const YIELDS: u32 = 128;
-        let mut attempts = 0u32;
         loop {
-            match attempts {
-                0..SPINS => std::hint::spin_loop(),
-                SPINS..YIELDS => std::thread::yield_now(),
-                // The holder copies something large, or is a thread of lower priority.
-                _ => std::thread::sleep(Duration::from_micros(50)),
-            }
-            attempts = attempts.saturating_add(1);
-            if let Some(guard) = self.0.try_lock() {
+            if let Some(guard) = self.lock_while(|| true) {
                 return guard;
             }
         }
+    }
+
+    /// Locks, unless it turns out while somebody else has the lock that it is not `wanted` any more.
+    #[inline]
+    pub(crate) fn lock_while(&self, wanted: impl Fn() -> bool) -> Option<SpinGuard<'_, T>> {
+        self.0.try_lock().or_else(|| self.wait(wanted))
+    }
+
+    #[cold]
+    fn wait(&self, wanted: impl Fn() -> bool) -> Option<SpinGuard<'_, T>> {
+        let mut attempts = 0u32;
+        while wanted() {
+            sync::relax(&self.0, attempts);
+            attempts = attempts.saturating_add(1);
+            let guard = self.0.try_lock();
+            if guard.is_some() {
+                return guard;
+            }
+        }
+        None
     }
 }
 

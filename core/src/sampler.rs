@@ -9,13 +9,14 @@ use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
 use crate::clock;
 use crate::config::Config;
 use crate::id::TraceId;
+use crate::plugins::ask;
 
 /// In nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
 /// What becomes of a new trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// It is recorded and sent.
     Sample,
     /// It is recorded, and sent only if a span of it fails.
@@ -67,6 +68,7 @@ pub(crate) struct Sampler {
     bound: Bound,
     limiter: Option<Limiter>,
     keep_errors: bool,
+    disabled: bool,
     custom: Option<Box<dyn ShouldSample>>,
 }
 
@@ -77,29 +79,38 @@ impl Sampler {
             used: AtomicU64::new(0),
         };
         Sampler {
-            bound: match config.is_disabled() {
-                true => Bound(0),
-                false => Bound::new(config.sampling_ratio()),
-            },
+            bound: Bound::new(config.sampling_ratio()),
             limiter: config.max_traces_per_second().map(limiter),
-            keep_errors: config.keeps_errors() && !config.is_disabled(),
-            custom: custom.filter(|_| !config.is_disabled()),
+            keep_errors: config.keeps_errors(),
+            disabled: config.is_disabled(),
+            custom,
         }
     }
 
     /// Whether every root is recorded, whatever it is.
     #[inline]
     pub(crate) fn takes_all(&self) -> bool {
-        self.bound == Bound::ALL && self.limiter.is_none() && self.custom.is_none()
+        self.bound == Bound::ALL
+            && self.limiter.is_none()
+            && self.custom.is_none()
+            && !self.disabled
     }
 
     /// Whether traces that are not sampled are recorded all the same.
     pub(crate) fn keeps_errors(&self) -> bool {
-        self.keep_errors
+        self.keep_errors && !self.disabled
+    }
+
+    /// Whether nothing is recorded, also of traces that began elsewhere.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.disabled
     }
 
     /// Decides about a root; `ratio` overrides the configured one.
     pub(crate) fn decide(&self, id: TraceId, name: &str, ratio: Option<f64>) -> Decision {
+        if self.disabled {
+            return Decision::Drop;
+        }
         let taken = match (ratio, &self.custom) {
             (Some(ratio), _) => Bound::new(ratio).takes(id),
             (None, Some(custom)) => asks(custom.as_ref(), id, name),
@@ -114,10 +125,11 @@ impl Sampler {
     }
 }
 
+/// A sampler that panics has decided nothing, and what nobody decided about is recorded.
 fn asks(sampler: &dyn ShouldSample, id: TraceId, name: &str) -> bool {
     let id = opentelemetry::TraceId::from_bytes(*id.bytes());
-    let result = sampler.should_sample(None, id, name, &SpanKind::Internal, &[], &[]);
-    result.decision == SamplingDecision::RecordAndSample
+    let result = ask(|| sampler.should_sample(None, id, name, &SpanKind::Internal, &[], &[]));
+    result.is_none_or(|result| result.decision == SamplingDecision::RecordAndSample)
 }
 
 #[cfg(test)]
@@ -169,6 +181,9 @@ mod tests {
         assert_eq!(errors.decide(id(1), "", None), Decision::KeepErrors);
         let off = sampler(&[options[1], ("sdk.disabled", "true")]);
         assert_eq!(off.decide(id(1), "", None), Decision::Drop);
+        assert_eq!(off.decide(id(1), "", Some(1.0)), Decision::Drop);
+        assert!(off.is_disabled() && !off.keeps_errors());
+        assert!(!sampler(&[("sdk.disabled", "true")]).takes_all());
     }
 
     #[test]

@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::lock::Mutex;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::EnvResourceDetector;
+use std::time::Instant;
 
 use crate::config::Config;
 use crate::diagnostics::Diagnostics;
+use crate::export::sink::Sink;
+use crate::lock::Mutex;
 use crate::pipeline::queue::Queue;
 use crate::pipeline::stats::{Counters, Drop};
+use crate::plugins::Plugins;
 use crate::redact::Redactor;
-use crate::trace::{Finished, Trace, TraceUpdate};
-use crate::value::{Value, encode_key_value};
+use crate::resource;
+use crate::trace::{Finished, TraceUpdate};
 
 /// Created anew in every fork generation.
 pub(crate) struct Shared {
@@ -30,12 +30,14 @@ pub(crate) struct Shared {
     pub(crate) diagnostics: Diagnostics,
     /// The fields of the OTLP `Resource` message.
     pub(crate) resource: Vec<u8>,
+    /// The exporter that the host gave, where it gave one.
+    pub(crate) sink: Option<Sink>,
     /// What the memory exporter received, as JSON.
     pub(crate) memory: Mutex<VecDeque<String>>,
 }
 
 impl Shared {
-    pub(crate) fn new(id: u64, config: Config) -> Arc<Self> {
+    pub(crate) fn new(id: u64, config: Config, plugins: &Plugins) -> Arc<Self> {
         Arc::new(Shared {
             id,
             takes_parts: AtomicBool::new(false),
@@ -47,22 +49,17 @@ impl Shared {
             ),
             counters: Counters::default(),
             diagnostics: Diagnostics::default(),
-            resource: resource(&config),
+            resource: resource::message(&plugins.resource),
+            sink: plugins.exporter.as_ref().map(Sink::new),
             memory: Mutex::default(),
             redactor: Redactor::from_config(&config),
             config,
         })
     }
 
-    /// Whether what ended of a running trace is so much that it should be sent at once.
-    #[inline]
-    pub(crate) fn is_part(&self, trace: &Trace) -> bool {
-        self.queue.is_batch(trace.waiting_bytes(), trace.ended()) && self.takes_part(trace)
-    }
-
-    /// Whether ended spans of this running trace may be sent.
-    pub(crate) fn takes_part(&self, trace: &Trace) -> bool {
-        trace.may_be_parted() && self.takes_parts.load(Ordering::Relaxed)
+    /// Whether ended spans of running traces may be sent.
+    pub(crate) fn takes_parts(&self) -> bool {
+        self.takes_parts.load(Ordering::Relaxed)
     }
 
     /// Takes out of a `Span` message what must not be sent; everything where a processor of the host `failed`.
@@ -102,30 +99,20 @@ impl Shared {
             format!("trace {} was refused: {why}", trace.id.to_mlflow())
         });
     }
-}
 
-/// `telemetry.sdk.*`, then `OTEL_RESOURCE_ATTRIBUTES`, then the configured service name.
-fn resource(config: &Config) -> Vec<u8> {
-    let mut builder = Resource::builder_empty()
-        .with_attribute(opentelemetry::KeyValue::new(
-            "telemetry.sdk.language",
-            "rust",
-        ))
-        .with_attribute(opentelemetry::KeyValue::new(
-            "telemetry.sdk.name",
-            "mlflow-trace",
-        ))
-        .with_attribute(opentelemetry::KeyValue::new(
-            "telemetry.sdk.version",
-            crate::VERSION,
-        ))
-        .with_detector(Box::new(EnvResourceDetector::new()));
-    if let Some(name) = config.service_name() {
-        builder = builder.with_service_name(name.to_owned());
+    /// Has the host's exporter pass on what it took, until `deadline` at most.
+    pub(crate) fn flush_sink(&self, deadline: Instant) {
+        if let Some(Err(why)) = self.sink.as_ref().map(|sink| sink.flush(deadline)) {
+            let report = || format!("the exporter could not be flushed: {why}");
+            self.diagnostics.report("exporter", report);
+        }
     }
-    let mut fields = Vec::new();
-    for (key, value) in builder.build().iter() {
-        encode_key_value(&mut fields, 1, key.as_str(), Value::Str(&value.as_str()));
+
+    /// Has the host's exporter shut down, which happens once, and waits for it until `deadline` at most.
+    pub(crate) fn close_sink(&self, deadline: Instant) {
+        if let Some(Err(why)) = self.sink.as_ref().map(|sink| sink.close(deadline)) {
+            let report = || format!("the exporter could not be shut down: {why}");
+            self.diagnostics.report("exporter", report);
+        }
     }
-    fields
 }

@@ -8,14 +8,19 @@
 //!
 //! Locks are taken in this order: a span's slot, the slot of its trace, an outbox.
 
+#[cfg(all(test, mlflow_loom))]
+mod models;
+mod place;
+
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::id::TraceId;
 use crate::live::LiveSpan;
-use crate::lock::{Mutex, Spin, SpinGuard};
+use crate::lock::Mutex;
 use crate::pipeline::fork::{self, ForkCell};
 use crate::trace::Trace;
+use place::{Guard, Place};
 
 const CHUNK: usize = 64;
 /// 16,384 chunks: 1,048,576 slots in a process.
@@ -28,7 +33,7 @@ static CHUNKS_USED: AtomicUsize = AtomicUsize::new(0);
 static FREE: ForkCell<Mutex<Vec<u32>>> = ForkCell::new();
 
 struct Chunk {
-    slots: Box<[Slot]>,
+    slots: Box<[Place<Cell>]>,
     /// For every slot the lower half of the id of the trace in it, 0 without one: dense, because finding
     /// a trace by its id means looking at all of them.
     traces: Box<[AtomicU64]>,
@@ -37,21 +42,10 @@ struct Chunk {
 impl Chunk {
     fn new() -> Self {
         Chunk {
-            slots: (0..CHUNK).map(|_| Slot::default()).collect(),
+            slots: (0..CHUNK).map(|_| Place::default()).collect(),
             traces: (0..CHUNK).map(|_| AtomicU64::new(0)).collect(),
         }
     }
-}
-
-#[derive(Default)]
-struct Slot {
-    /// Odd while a span lives in the slot, even while it is free; each start and each end adds one. A
-    /// handle never holds an even one, so the next span of a free slot cannot be guessed.
-    generation: AtomicU32,
-    /// The fork generation that the span belongs to. Checked before the lock: a lock taken by
-    /// another thread of the parent would never be released in a child.
-    fork: AtomicU32,
-    cell: Spin<Cell>,
 }
 
 /// What a slot holds.
@@ -75,17 +69,21 @@ impl Cell {
     }
 }
 
-fn slot(index: u32) -> Option<&'static Slot> {
+fn slot(index: u32) -> Option<&'static Place<Cell>> {
     let index = index as usize;
     TABLE.get(index / CHUNK)?.get()?.slots.get(index % CHUNK)
 }
 
+/// The entry of a slot in the index of traces.
+fn entry(index: u32) -> Option<&'static AtomicU64> {
+    let index = index as usize;
+    TABLE.get(index / CHUNK)?.get()?.traces.get(index % CHUNK)
+}
+
 /// Publishes which trace lies in a slot, or that there is none any more.
 fn publish(index: u32, key: u64) {
-    let index = index as usize;
-    let chunk = TABLE.get(index / CHUNK).and_then(OnceLock::get);
-    if let Some(place) = chunk.and_then(|chunk| chunk.traces.get(index % CHUNK)) {
-        place.store(key, Ordering::Release);
+    if let Some(entry) = entry(index) {
+        entry.store(key, Ordering::Release);
     }
 }
 
@@ -163,46 +161,25 @@ fn global_free() -> &'static Mutex<Vec<u32>> {
 /// Takes a free slot; `None` when a million are in use. The caller lets a span or a trace live in it.
 pub(crate) fn allocate(free: &mut FreeSlots) -> Option<Locked> {
     let index = free.take()?;
-    let slot = slot(index)?;
-    slot.fork.store(fork::generation(), Ordering::Relaxed);
-    Some(Locked {
-        index,
-        slot,
-        cell: slot.cell.lock(),
-    })
+    let cell = slot(index)?.claim(fork::generation());
+    Some(Locked { index, cell })
 }
 
 /// Locks the slot of a handle; `None` when its span has ended, never existed or belongs to a parent process.
 #[inline]
 pub(crate) fn lock(handle: Handle) -> Option<Locked> {
-    if handle.generation.is_multiple_of(2) {
-        return None;
-    }
-    let slot = slot(handle.index)?;
-    if slot.generation.load(Ordering::Acquire) != handle.generation
-        || slot.fork.load(Ordering::Relaxed) != fork::generation()
-    {
-        return None;
-    }
-    let cell = slot.cell.lock();
-    // It may have ended while this thread waited; the generation changes only under the lock.
-    (slot.generation.load(Ordering::Relaxed) == handle.generation).then_some(Locked {
-        index: handle.index,
-        slot,
-        cell,
-    })
+    let index = handle.index;
+    let cell = slot(index)?.lock(handle.generation, fork::generation())?;
+    Some(Locked { index, cell })
 }
 
 /// Locks the slot that a trace lies in; `None` when the trace was handed over.
 #[inline]
 pub(crate) fn lock_trace(index: u32, id: TraceId) -> Option<Locked> {
-    let slot = slot(index)?;
-    if slot.fork.load(Ordering::Relaxed) != fork::generation() {
-        return None;
-    }
-    let mut cell = slot.cell.lock();
+    let is_here = || entry(index).is_some_and(|entry| entry.load(Ordering::Acquire) == key(id));
+    let mut cell = slot(index)?.enter(fork::generation(), is_here)?;
     cell.open_trace().filter(|trace| trace.id == id)?;
-    Some(Locked { index, slot, cell })
+    Some(Locked { index, cell })
 }
 
 /// The slots in use whose entry in the index satisfies `wanted`.
@@ -229,12 +206,10 @@ pub(crate) fn find_traces(id: TraceId) -> impl Iterator<Item = u32> {
 /// Visits every open trace of this process, one locked slot after the other.
 pub(crate) fn for_each_trace(mut visit: impl FnMut(Locked)) {
     for index in scan(|entry| entry != 0) {
-        let Some(slot) = slot(index) else { continue };
-        if slot.fork.load(Ordering::Relaxed) != fork::generation() {
-            continue;
+        let cell = slot(index).and_then(|slot| slot.enter(fork::generation(), || true));
+        if let Some(cell) = cell {
+            visit(Locked { index, cell });
         }
-        let cell = slot.cell.lock();
-        visit(Locked { index, slot, cell });
     }
 }
 
@@ -244,7 +219,7 @@ pub(crate) fn live_spans(home: u32, id: TraceId) -> Vec<Handle> {
     let mut spans = Vec::new();
     let mut roots = Vec::new();
     for index in 0..(used * CHUNK) as u32 {
-        let generation = slot(index).map(|slot| slot.generation.load(Ordering::Acquire));
+        let generation = slot(index).map(Place::generation);
         let handle = generation.map(|generation| Handle { index, generation });
         let Some(locked) = handle.and_then(lock) else {
             continue;
@@ -264,19 +239,16 @@ pub(crate) fn live_spans(home: u32, id: TraceId) -> Vec<Handle> {
 /// A slot, locked.
 pub(crate) struct Locked {
     pub(crate) index: u32,
-    slot: &'static Slot,
-    cell: SpinGuard<'static, Cell>,
+    cell: Guard<'static, Cell>,
 }
 
 impl Locked {
     /// Lets a span live in the slot; it must have been filled.
     #[inline]
     pub(crate) fn start_span(&self) -> Handle {
-        let generation = self.slot.generation.load(Ordering::Relaxed).wrapping_add(1);
-        self.slot.generation.store(generation, Ordering::Release);
         Handle {
             index: self.index,
-            generation,
+            generation: self.cell.advance(),
         }
     }
 
@@ -290,8 +262,7 @@ impl Locked {
     #[inline]
     pub(crate) fn end_span(&mut self) {
         self.cell.live.reset();
-        let generation = self.slot.generation.load(Ordering::Relaxed).wrapping_add(1);
-        self.slot.generation.store(generation, Ordering::Release);
+        self.cell.advance();
     }
 
     /// Takes the trace, which was handed over, off the index.
@@ -303,12 +274,7 @@ impl Locked {
     /// Unlocks the slot; it is free again if neither a span nor an open trace is in it.
     #[inline]
     pub(crate) fn release(mut self, free: &mut FreeSlots) {
-        let lives = !self
-            .slot
-            .generation
-            .load(Ordering::Relaxed)
-            .is_multiple_of(2);
-        let in_use = lives || self.cell.open_trace().is_some();
+        let in_use = self.cell.is_live() || self.cell.open_trace().is_some();
         let index = self.index;
         drop(self.cell);
         if !in_use {

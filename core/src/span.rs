@@ -6,6 +6,7 @@ use crate::clock;
 use crate::context::SpanContext;
 use crate::ending;
 use crate::error::{ErrorKind, Recorded};
+use crate::hooks::Hooks;
 use crate::id::{SpanId, TraceId};
 use crate::live::LiveSpan;
 use crate::local::{self, Local};
@@ -14,6 +15,7 @@ use crate::mlflow::{keys, span_json};
 use crate::otlp::reader::SpanData;
 use crate::pipeline::fork::ForkCell;
 use crate::slot::{self, Handle, Locked};
+use crate::start::Answer;
 use crate::trace::{Trace, TraceUpdate};
 use crate::value::Value;
 
@@ -101,9 +103,13 @@ impl Span {
         let Some(mut locked) = self.lock() else {
             return self.missed();
         };
-        if !locked.live.is_silent() {
-            change(&mut locked.live);
+        if locked.live.is_silent() {
+            return Ok(());
         }
+        if !locked.live.hooks.admit() {
+            return Err(Self::ignored());
+        }
+        change(&mut locked.live);
         Ok(())
     }
 
@@ -215,10 +221,13 @@ impl Span {
         end_time_ns: Option<u64>,
         keep: impl Fn(&[u8]) -> R,
     ) -> std::result::Result<R, Gone> {
+        if self == Span::UNSAMPLED {
+            return Err(Gone);
+        }
         let now = clock::monotonic_nanos();
         let finish = |local: &mut Local| {
             let own = self.lock().ok_or(Gone)?;
-            match own.live.rules.hooked && own.live.claims_hooks() {
+            match own.live.rules.hooked && own.live.hooks != Hooks::Done {
                 true => Ok(None),
                 false => Ok(Some(ending::finish(own, end_time_ns, now, local, &keep))),
             }
@@ -246,6 +255,18 @@ impl Span {
         self.lock()?.live.context()
     }
 
+    /// What to pass to another process: [`Self::context`], or for [`Span::UNSAMPLED`] new ids in each call,
+    /// with no flag set.
+    pub fn propagation_context(self) -> Option<SpanContext> {
+        match self {
+            Span::UNSAMPLED => Some(SpanContext {
+                flags: 0,
+                ..local::with(Answer::unsampled)
+            }),
+            live => live.context(),
+        }
+    }
+
     /// The parent's id; `None` for a root and after the end.
     pub fn parent_id(self) -> Option<SpanId> {
         self.lock()?.live.parent()
@@ -259,13 +280,25 @@ impl Span {
     /// Stores content beside the spans of the trace. Inputs or outputs should hold its
     /// [`uri`](Attachment::uri): what no span refers to is not stored.
     pub fn attach(self, attachment: Attachment) -> Recorded {
-        self.in_trace(|trace| trace.attachments.push(attachment))
+        self.in_trace(|trace| trace.attach(attachment))
     }
 
     /// Has the content of the span replaced by `[redaction failed]` when it ends, for hosts that run hooks of
     /// their own: what a hook that failed should have taken out must not be sent.
     pub fn withhold(self) -> Recorded {
         self.record(LiveSpan::taint)
+    }
+
+    /// Undoes [`Self::withhold`], for hosts that withhold every span from its start: then nothing that ends
+    /// without their hooks, because its trace took too long for instance, is sent with its content.
+    pub fn disclose(self) -> Recorded {
+        self.record(LiveSpan::clear_taint)
+    }
+
+    /// Sets what the end would set, for hosts whose hooks are to see it: a status that is not ERROR becomes
+    /// OK, and a log level that was not set follows from the type.
+    pub fn settle(self) -> Recorded {
+        self.record(LiveSpan::settle)
     }
 
     /// Runs `change` on the trace while it is open.
@@ -289,12 +322,12 @@ impl Span {
     }
 
     /// The span as MLflow's span JSON (attribute values are JSON text), with the end time 0; `None`
-    /// after the end.
+    /// after the end and for a span that is not recorded.
     pub fn snapshot(self) -> Option<serde_json::Value> {
-        let bytes = self.lock()?.live.preview();
-        SpanData::decode(&bytes)
-            .ok()
-            .map(|data| span_json::span(&data))
+        let own = self.lock().filter(|own| !own.live.is_silent())?;
+        let bytes = own.live.preview();
+        drop(own);
+        SpanRecord(bytes.into()).snapshot()
     }
 }
 
@@ -306,10 +339,10 @@ struct Gone;
 pub struct SpanRecord(Box<[u8]>);
 
 impl SpanRecord {
-    /// The span as MLflow's span JSON; attribute values are JSON text.
+    /// The span as MLflow's span JSON; attribute values are JSON text. `None` for a span that was not recorded.
     pub fn snapshot(&self) -> Option<serde_json::Value> {
-        SpanData::decode(&self.0)
-            .ok()
-            .map(|data| span_json::span(&data))
+        let bytes = Some(&self.0).filter(|bytes| !bytes.is_empty())?;
+        let data = SpanData::decode(bytes).ok()?;
+        Some(span_json::span(&data))
     }
 }

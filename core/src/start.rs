@@ -141,7 +141,11 @@ impl Starting<'_> {
         let now = local.anchor.now();
         let home = locked.live.home;
         let opened = match home == locked.index {
-            true => self.open_in(&mut locked, kin.trace_id, now),
+            true => {
+                let opened = self.open_in(&mut locked, kin.trace_id, now);
+                drop(locked);
+                opened
+            }
             false => {
                 drop(locked);
                 let trace = slot::lock_trace(home, kin.trace_id);
@@ -150,7 +154,7 @@ impl Starting<'_> {
         };
         if !opened {
             // The trace was handed over meanwhile or belongs to another tracer.
-            return self.join(kin, now, local);
+            return self.apart(kin, now, local);
         }
         local.outbox(self.state).create();
         self.beside(home, kin, now, local)
@@ -173,21 +177,22 @@ impl Starting<'_> {
         local: &mut Local,
     ) -> Option<(Span, R)> {
         let now = local.anchor.now();
-        if context.flags & SAMPLED == 0 {
-            return self.unsampled(context, now, local);
+        self.apart(Kin::from(context), now, local)
+    }
+
+    fn apart<R: Answer>(&self, kin: Kin, now: Moment, local: &mut Local) -> Option<(Span, R)> {
+        if self.state.plugins.sampler.is_disabled() {
+            return self.silent(kin, local);
         }
-        self.join(Kin::from(context), now, local)
+        if kin.flags & SAMPLED == 0 {
+            return self.unsampled(kin, now, local);
+        }
+        self.join(kin, now, local)
     }
 
     /// The trace is not sampled; it may be one that is recorded here for its errors.
     #[cold]
-    fn unsampled<R: Answer>(
-        &self,
-        context: SpanContext,
-        now: Moment,
-        local: &mut Local,
-    ) -> Option<(Span, R)> {
-        let kin = Kin::from(context);
+    fn unsampled<R: Answer>(&self, kin: Kin, now: Moment, local: &mut Local) -> Option<(Span, R)> {
         let recorded = match self.state.plugins.sampler.keeps_errors() {
             true => self.state.find(kin.trace_id),
             false => None,
@@ -196,17 +201,21 @@ impl Starting<'_> {
             return self.silent(kin, local);
         };
         let home = locked.index;
-        if !self.open_in(&mut locked, kin.trace_id, now) {
+        let opened = self.open_in(&mut locked, kin.trace_id, now);
+        drop(locked);
+        if !opened {
             return self.silent(kin, local);
         }
-        drop(locked);
         local.outbox(self.state).create();
         self.beside(home, kin, now, local)
     }
 
-    /// A span that records nothing and passes on the context of a trace that is not sampled.
+    /// A span that records nothing and passes on the context of its trace, as it is where nothing is
+    /// recorded at all: whoever is called then is its parent's child.
     fn silent<R: Answer>(&self, kin: Kin, local: &mut Local) -> Option<(Span, R)> {
-        let span_id = self.state.plugins.span_id(local);
+        let plugins = &self.state.plugins;
+        let passed = kin.parent.filter(|_| plugins.sampler.is_disabled());
+        let span_id = passed.unwrap_or_else(|| plugins.span_id(local));
         let mut locked = slot::allocate(&mut local.free)?;
         let start = self.start(kin, span_id, Moment::default());
         locked.live.begin_silent(start);
@@ -218,7 +227,8 @@ impl Starting<'_> {
         let destination = local.destination(self.tracer.destination());
         local.outbox(self.state).create();
         let (id, monotonic) = (kin.trace_id, now.monotonic);
-        match self.state.join(id, false, destination, monotonic, local) {
+        let state = self.state;
+        match state.join(id, false, false, destination, monotonic, local) {
             Some(home) => self.beside(home, kin, now, local),
             None => self.refuse(),
         }

@@ -40,7 +40,7 @@ impl State {
         static STATES: AtomicU64 = AtomicU64::new(0);
         let id = STATES.fetch_add(1, Ordering::Relaxed);
         let limits = config.limits();
-        let shared = Shared::new(id, config);
+        let shared = Shared::new(id, config, &plugins);
         Arc::new(State {
             id,
             rules: Rules {
@@ -78,6 +78,7 @@ impl State {
         self: &Arc<Self>,
         id: TraceId,
         is_root: bool,
+        only_errors: bool,
         destination: &'static Destination,
         now: u64,
         local: &mut Local,
@@ -98,7 +99,7 @@ impl State {
         let opening = Opening {
             id,
             remote: !is_root,
-            only_errors: false,
+            only_errors,
             destination,
             state: self,
             now,
@@ -108,21 +109,23 @@ impl State {
         Some(locked.index)
     }
 
-    /// Queues a trace that has just been completed.
+    /// Queues what `make` makes: so many bytes, so many spans. It is made only if there is room for it;
+    /// otherwise the spans are counted, and the answer is false.
     #[inline]
-    pub(crate) fn hand_over(&self, local: &mut Local, finished: Finished) {
-        let spans = u64::from(finished.span_count);
-        if finished.unwanted {
-            return self.shared.counters.drop(Drop::Unsampled, spans);
-        }
-        if spans == 0 && !finished.has_info {
-            return;
-        }
+    pub(crate) fn hand_over(
+        &self,
+        local: &mut Local,
+        size: usize,
+        spans: u64,
+        make: impl FnOnce() -> Finished,
+    ) -> bool {
         self.start_worker();
-        let pushed = local.outbox(self).push(&self.shared.queue, finished);
+        let queue = &self.shared.queue;
+        let pushed = local.outbox(self).push(queue, size, spans, make);
         if let Err(reason) = pushed {
             self.refused(reason, spans);
         }
+        pushed.is_ok()
     }
 
     #[cold]
@@ -142,9 +145,10 @@ impl State {
             return;
         };
         self.shared.counters.drop(reason, 1);
-        let finished = locked.open_trace().and_then(Trace::lose_span);
-        if let Some(finished) = finished {
-            self.hand_over(local, finished);
+        if locked
+            .open_trace()
+            .is_some_and(|trace| trace.lose_span(local))
+        {
             locked.end_trace();
             locked.release(&mut local.free);
         }
@@ -199,10 +203,12 @@ impl State {
 
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
+        let deadline = deadline(timeout);
         let waiting = match self.worker_started.load(Ordering::Acquire) {
-            true => self.shared.queue.flush(deadline(timeout)),
+            true => self.shared.queue.flush(deadline),
             false => self.shared.queue.spans(),
         };
+        self.shared.flush_sink(deadline);
         waiting + self.ended_in_open_traces()
     }
 
@@ -217,6 +223,7 @@ impl State {
             }
         }
         let waiting = self.shared.queue.wait_stopped(deadline + SETTLING);
+        self.shared.close_sink(deadline + SETTLING);
         waiting + self.shared.counters.dropped(Drop::Shutdown)
     }
 
@@ -225,6 +232,9 @@ impl State {
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
             self.shared.queue.close(deadline(timeout));
+            if !self.worker_started.load(Ordering::Acquire) {
+                self.shared.close_sink(Instant::now());
+            }
         }
     }
 
@@ -237,10 +247,8 @@ impl State {
                 let Some(trace) = locked.open_trace() else {
                     return;
                 };
-                let (finished, unfinished) = trace.force_close();
-                let unfinished = u64::from(unfinished);
+                let unfinished = u64::from(trace.force_close(local));
                 self.shared.counters.drop(Drop::Unfinished, unfinished);
-                self.hand_over(local, finished);
                 locked.end_trace();
                 locked.release(&mut local.free);
             });

@@ -12,6 +12,7 @@ use crate::local::Local;
 use crate::mlflow::attachment::Attachment;
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
 use crate::pipeline::stats::Drop;
+use crate::shared::Shared;
 use crate::state::State;
 
 /// A state that the user forces on a trace; otherwise the root's status decides.
@@ -162,9 +163,14 @@ fn plain(value: &Value) -> Option<String> {
 /// again for the next trace there.
 pub(crate) struct Trace {
     pub(crate) id: TraceId,
-    pub(crate) destination: &'static Destination,
     /// The tracer that it belongs to.
     pub(crate) state: Arc<State>,
+    run: Run,
+}
+
+/// One use of the place of a trace.
+struct Run {
+    destination: &'static Destination,
     /// Open spans; none when the trace was handed over.
     open: u32,
     /// Its information is not ours to send: it is rooted in another process, or the information went before
@@ -189,7 +195,7 @@ pub(crate) struct Trace {
     waiting_since: u64,
     /// Boxed: most traces set nothing.
     update: Option<Box<TraceUpdate>>,
-    pub(crate) attachments: Vec<Attachment>,
+    attachments: Vec<Attachment>,
 }
 
 /// What a new trace is made from.
@@ -227,21 +233,22 @@ impl Trace {
     ) -> &'a mut Trace {
         let trace = place.get_or_insert_with(|| Box::new(Trace::blank(&opening)));
         trace.id = opening.id;
-        trace.destination = opening.destination;
         // Counting a reference costs as much as all the rest.
         if !Arc::ptr_eq(&trace.state, opening.state) {
             trace.state = opening.state.clone();
         }
-        trace.open = 1;
-        trace.spans_only = opening.remote;
-        trace.only_errors = opening.only_errors;
-        trace.failed = false;
-        trace.root_ended = false;
-        trace.spans = local.buffers.take();
-        trace.ended = 0;
-        trace.earlier = 0;
-        trace.opened_at = opening.now;
-        trace.active_at = opening.now;
+        let run = &mut trace.run;
+        run.destination = opening.destination;
+        run.open = 1;
+        run.spans_only = opening.remote;
+        run.only_errors = opening.only_errors;
+        run.failed = false;
+        run.root_ended = false;
+        run.spans = local.buffers.take();
+        run.ended = 0;
+        run.earlier = 0;
+        run.opened_at = opening.now;
+        run.active_at = opening.now;
         trace
     }
 
@@ -249,78 +256,202 @@ impl Trace {
     fn blank(opening: &Opening<'_>) -> Self {
         Trace {
             id: opening.id,
-            destination: opening.destination,
             state: opening.state.clone(),
-            open: 0,
-            spans_only: false,
-            only_errors: false,
-            failed: false,
-            root_ended: false,
-            spans: Vec::new(),
-            ended: 0,
-            earlier: 0,
-            reserved: 0,
-            opened_at: 0,
-            active_at: 0,
-            root_ended_at: 0,
-            waiting_since: 0,
-            update: None,
-            attachments: Vec::new(),
+            run: Run {
+                destination: opening.destination,
+                open: 0,
+                spans_only: false,
+                only_errors: false,
+                failed: false,
+                root_ended: false,
+                spans: Vec::new(),
+                ended: 0,
+                earlier: 0,
+                reserved: 0,
+                opened_at: 0,
+                active_at: 0,
+                root_ended_at: 0,
+                waiting_since: 0,
+                update: None,
+                attachments: Vec::new(),
+            },
         }
     }
 
     /// Whether it was not handed over yet.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.open > 0
+        self.run.open > 0
     }
 
     /// Counts one more open span.
     #[inline]
     pub(crate) fn open_span(&mut self, now: u64) {
-        self.open += 1;
-        self.active_at = now;
+        self.run.open += 1;
+        self.run.active_at = now;
     }
 
     /// As [`Self::open_span`], for the root of a trace that was taken for a remote one.
     pub(crate) fn open_root(&mut self, now: u64) {
         self.open_span(now);
-        self.spans_only = false;
+        self.run.spans_only = false;
     }
 
     /// Merges `update`.
     pub(crate) fn update(&mut self, update: &TraceUpdate) {
-        self.update.get_or_insert_default().merge(update);
+        self.run.update.get_or_insert_default().merge(update);
     }
 
-    /// Takes a span that ended. Returns the whole trace when nothing of it is open.
+    /// Keeps content that is stored beside the spans.
+    pub(crate) fn attach(&mut self, attachment: Attachment) {
+        self.run.attachments.push(attachment);
+    }
+
+    /// Takes a span that ended; hands the whole trace over, and answers true, when nothing of it is open.
     #[inline]
-    pub(crate) fn end_span(&mut self, span: Ended<'_>) -> Option<Finished> {
+    pub(crate) fn end_span(&mut self, span: Ended<'_>, local: &mut Local) -> bool {
+        let Trace { state, run, .. } = self;
         let length = wire::field_len(span.bytes.len());
-        self.open = self.open.saturating_sub(1);
+        run.open = run.open.saturating_sub(1);
         if span.is_root {
-            self.root_ended = true;
-            self.root_ended_at = span.now;
+            run.root_ended = true;
+            run.root_ended_at = span.now;
         }
-        self.failed |= span.failed;
-        self.active_at = span.now;
-        if self.spans.len() + length <= self.reserved.max(FREE_BYTES) || self.reserve(length) {
-            if self.ended == 0 {
-                self.waiting_since = span.now;
+        run.failed |= span.failed;
+        run.active_at = span.now;
+        let needed = run.spans.len() + length;
+        if needed <= run.reserved.max(FREE_BYTES) || run.reserve(needed, &state.shared) {
+            if run.ended == 0 {
+                run.waiting_since = span.now;
             }
-            self.spans.reserve(length);
-            wire::bytes_field(&mut self.spans, SCOPE_SPANS_SPANS, span.bytes);
-            self.ended += 1;
+            local.buffers.grow(&mut run.spans, needed);
+            wire::bytes_field(&mut run.spans, SCOPE_SPANS_SPANS, span.bytes);
+            run.ended += 1;
         }
-        (self.open == 0).then(|| self.close())
+        self.settle(local)
     }
 
-    /// Makes room for a span within the queue's limit; otherwise counts it as dropped.
-    #[cold]
-    fn reserve(&mut self, length: usize) -> bool {
+    /// Forgets a span that will never end (its host lost it). Hands over what is left of the trace, and
+    /// answers true, when nothing of it is open any more.
+    pub(crate) fn lose_span(&mut self, local: &mut Local) -> bool {
+        self.run.open = self.run.open.saturating_sub(1);
+        self.settle(local)
+    }
+
+    /// Hands over what ended, whatever is still open; returns the number of spans given up with it.
+    pub(crate) fn force_close(&mut self, local: &mut Local) -> u32 {
+        let open = std::mem::take(&mut self.run.open);
+        self.close(local);
+        open
+    }
+
+    #[inline]
+    fn settle(&mut self, local: &mut Local) -> bool {
+        let complete = self.run.open == 0;
+        if complete {
+            self.close(local);
+        } else if self.is_part() {
+            self.part(local);
+        }
+        complete
+    }
+
+    /// Hands over what ended, as the whole trace. Spans that are still open will follow without information.
+    #[inline]
+    pub(crate) fn close(&mut self, local: &mut Local) {
+        let Trace { id, state, run } = self;
+        let shared = &state.shared;
+        let spans = u64::from(run.ended);
+        if !run.is_wanted() {
+            shared.counters.drop(Drop::Unsampled, spans);
+            run.forget(local);
+            return run.release(shared);
+        }
+        if let Some(update) = &mut run.update {
+            shared.protect_update(update);
+        }
+        let has_info = !run.spans_only && run.root_ended;
+        run.spans_only |= has_info;
+        // The exporter may hold earlier spans for it.
+        let matters = spans > 0 || has_info || run.earlier > 0;
+        if !matters || !state.hand_over(local, run.size(), spans, || run.take(*id, has_info)) {
+            run.forget(local);
+        }
+        run.release(shared);
+    }
+
+    /// Hands over what ended so far, of a trace that goes on.
+    pub(crate) fn part(&mut self, local: &mut Local) {
+        let Trace { id, state, run } = self;
+        let spans = u64::from(run.ended);
+        let size = size_of::<Finished>() + run.spans.capacity();
+        if !state.hand_over(local, size, spans, || run.take_ended(*id)) {
+            run.ended = 0;
+            run.spans.clear();
+        }
+        run.release(&state.shared);
+    }
+
+    /// Whether so much has ended that it should be sent at once.
+    #[inline]
+    fn is_part(&self) -> bool {
         let shared = &self.state.shared;
-        let missing = self.spans.len() + length - self.reserved;
-        match shared.queue.reserve(missing) {
+        shared
+            .queue
+            .is_batch(self.run.spans.len(), u64::from(self.run.ended))
+            && self.may_be_parted()
+    }
+
+    /// Whether ended spans may be sent before it is known how the trace ends. Not the root: its trace's
+    /// information is made from it.
+    pub(crate) fn may_be_parted(&self) -> bool {
+        let run = &self.run;
+        run.is_wanted()
+            && (!run.root_ended || run.spans_only)
+            && self.state.shared.takes_parts()
+    }
+
+    /// Spans that have ended and were not handed over.
+    pub(crate) fn ended(&self) -> u64 {
+        u64::from(self.run.ended)
+    }
+
+    /// How long the first of these spans has waited, in nanoseconds; `None` without any.
+    pub(crate) fn waited(&self, now: u64) -> Option<u64> {
+        (self.run.ended > 0).then(|| now.saturating_sub(self.run.waiting_since))
+    }
+
+    /// Nanoseconds since it began.
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.run.opened_at)
+    }
+
+    /// Nanoseconds since a span of it started or ended.
+    pub(crate) fn quiet(&self, now: u64) -> u64 {
+        now.saturating_sub(self.run.active_at)
+    }
+
+    /// How long its information has waited for children that outlived the root, in nanoseconds; `None`
+    /// while the root is open, when the information was sent, and as long as only the failure of such a child
+    /// would make the trace worth sending.
+    pub(crate) fn lingered(&self, now: u64) -> Option<u64> {
+        let waits = self.run.root_ended && !self.run.spans_only && self.run.is_wanted();
+        waits.then(|| now.saturating_sub(self.run.root_ended_at))
+    }
+}
+
+impl Run {
+    /// Whether it is to be sent, as far as is known.
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        !self.only_errors || self.failed
+    }
+
+    /// Makes room for spans of so many bytes together within the queue's limit; otherwise counts the last
+    /// one as dropped.
+    #[cold]
+    fn reserve(&mut self, needed: usize, shared: &Shared) -> bool {
+        match shared.queue.reserve(needed - self.reserved) {
             Some(bytes) => self.reserved += bytes,
             None => {
                 shared.counters.drop(Drop::QueueFull, 1);
@@ -333,97 +464,71 @@ impl Trace {
         true
     }
 
-    /// Forgets a span that will never end (its host lost it). Returns what is left of the trace
-    /// when nothing of it is open any more.
-    pub(crate) fn lose_span(&mut self) -> Option<Finished> {
-        self.open = self.open.saturating_sub(1);
-        (self.open == 0).then(|| self.close())
-    }
-
-    /// Hands over what ended, whatever is still open; returns the number of spans given up with it.
-    pub(crate) fn force_close(&mut self) -> (Finished, u32) {
-        let open = std::mem::take(&mut self.open);
-        (self.close(), open)
-    }
-
-    /// What ended, as the whole trace. Spans that are still open will follow without information.
-    pub(crate) fn close(&mut self) -> Finished {
-        let has_info = !self.spans_only && self.root_ended;
-        self.spans_only |= has_info;
-        let mut finished = self.take_ended();
-        finished.has_info = has_info;
-        finished.goes_on = false;
-        finished.unwanted = self.only_errors && !self.failed;
-        finished.update = self.update.take();
-        if let Some(update) = &mut finished.update {
-            self.state.shared.protect_update(update);
-        }
-        finished.attachments = std::mem::take(&mut self.attachments);
-        finished
-    }
-
-    /// What ended so far, without information, of a trace that goes on.
-    pub(crate) fn take_ended(&mut self) -> Finished {
+    /// Gives back what was reserved for spans that are elsewhere now.
+    #[inline]
+    fn release(&mut self, shared: &Shared) {
         if self.reserved > 0 {
-            self.state.shared.queue.give_back(self.reserved);
+            shared.queue.give_back(self.reserved);
             self.reserved = 0;
         }
-        let ended = std::mem::take(&mut self.ended);
-        let earlier = self.earlier;
-        self.earlier += ended;
+    }
+
+    /// Bytes of everything that ended, for the queue's limit.
+    #[inline]
+    fn size(&self) -> usize {
+        let attachments = self.attachments.iter().map(Attachment::size);
+        size_of::<Finished>()
+            + self.spans.capacity()
+            + attachments.sum::<usize>()
+            + self.update.as_ref().map_or(0, |update| update.size())
+    }
+
+    #[inline]
+    fn take(&mut self, id: TraceId, has_info: bool) -> Finished {
         Finished {
-            id: self.id,
+            id,
             destination: self.destination,
-            has_info: false,
-            earlier,
-            goes_on: self.open > 0 && !self.spans_only,
-            unwanted: false,
-            update: None,
-            attachments: Vec::new(),
+            has_info,
+            earlier: self.earlier,
+            goes_on: false,
+            update: self.update.take(),
+            attachments: std::mem::take(&mut self.attachments),
             spans: std::mem::take(&mut self.spans),
-            span_count: ended,
+            span_count: self.count(),
             progress: Progress::default(),
         }
     }
 
-    /// Spans that have ended and were not handed over.
-    pub(crate) fn ended(&self) -> u64 {
-        u64::from(self.ended)
+    fn take_ended(&mut self, id: TraceId) -> Finished {
+        Finished {
+            id,
+            destination: self.destination,
+            has_info: false,
+            earlier: self.earlier,
+            goes_on: !self.spans_only,
+            update: None,
+            attachments: Vec::new(),
+            spans: std::mem::take(&mut self.spans),
+            span_count: self.count(),
+            progress: Progress::default(),
+        }
     }
 
-    /// Bytes of these spans.
+    /// The number of ended spans, which go elsewhere now.
     #[inline]
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.spans.len()
+    fn count(&mut self) -> u32 {
+        let ended = std::mem::take(&mut self.ended);
+        self.earlier += ended;
+        ended
     }
 
-    /// Whether ended spans may be sent before it is known how the trace ends. Not the root: its trace's
-    /// information is made from it.
-    #[inline]
-    pub(crate) fn may_be_parted(&self) -> bool {
-        (!self.only_errors || self.failed) && (!self.root_ended || self.spans_only)
-    }
-
-    /// How long the first of these spans has waited, in nanoseconds; `None` without any.
-    pub(crate) fn waited(&self, now: u64) -> Option<u64> {
-        (self.ended > 0).then(|| now.saturating_sub(self.waiting_since))
-    }
-
-    /// Nanoseconds since it began.
-    pub(crate) fn age(&self, now: u64) -> u64 {
-        now.saturating_sub(self.opened_at)
-    }
-
-    /// Nanoseconds since a span of it started or ended.
-    pub(crate) fn quiet(&self, now: u64) -> u64 {
-        now.saturating_sub(self.active_at)
-    }
-
-    /// How long its information has waited for children that outlived the root, in nanoseconds; `None`
-    /// while the root is open and when the information was sent.
-    pub(crate) fn lingered(&self, now: u64) -> Option<u64> {
-        let waits = self.root_ended && !self.spans_only;
-        waits.then(|| now.saturating_sub(self.root_ended_at))
+    /// Drops what nobody takes.
+    #[cold]
+    fn forget(&mut self, local: &mut Local) {
+        self.ended = 0;
+        local.buffers.give(std::mem::take(&mut self.spans));
+        self.update = None;
+        self.attachments.clear();
     }
 }
 
@@ -459,30 +564,46 @@ mod tests {
         }
     }
 
+    /// What the next hand-over would be.
+    fn closed(trace: &mut Trace) -> Finished {
+        let has_info = !trace.run.spans_only && trace.run.root_ended;
+        trace.run.take(trace.id, has_info)
+    }
+
     #[test]
     fn completes_when_the_root_and_every_child_ended() {
         let mut trace = trace(false);
         trace.open_span(2);
-        assert!(trace.end_span(ended(b"root", true)).is_none());
-        let finished = trace.end_span(ended(b"child", false)).unwrap();
-        assert_eq!(finished.span_count, 2);
-        assert!(finished.has_info);
+        local::with(|local| {
+            assert!(!trace.end_span(ended(b"root", true), local));
+            assert_eq!(trace.lingered(5), Some(3));
+            assert!(trace.end_span(ended(b"child", false), local));
+        });
         assert!(!trace.is_open());
+        assert_eq!(trace.ended(), 0);
     }
 
     #[test]
-    fn a_remote_trace_hands_over_spans_only() {
-        let finished = trace(true).end_span(ended(b"span", false)).unwrap();
-        assert!(!finished.has_info);
+    fn only_a_trace_with_its_root_has_information() {
+        let mut own = trace(false);
+        own.open_span(2);
+        let mut remote = trace(true);
+        remote.open_span(2);
+        for trace in [&mut own, &mut remote] {
+            local::with(|local| trace.end_span(ended(b"span", true), local));
+        }
+        assert!(closed(&mut own).has_info);
+        assert!(!closed(&mut remote).has_info);
     }
 
     #[test]
     fn forced_closing_counts_what_was_open() {
         let mut trace = trace(false);
         trace.open_span(2);
-        assert!(trace.end_span(ended(b"child", false)).is_none());
-        let (finished, open) = trace.force_close();
-        assert_eq!((finished.span_count, open), (1, 1));
+        local::with(|local| {
+            assert!(!trace.end_span(ended(b"child", false), local));
+            assert_eq!(trace.force_close(local), 1);
+        });
         assert!(!trace.is_open());
     }
 
@@ -490,22 +611,26 @@ mod tests {
     fn children_that_outlive_their_trace_follow_alone() {
         let mut trace = trace(false);
         trace.open_span(2);
-        assert!(trace.end_span(ended(b"root", true)).is_none());
-        assert_eq!(trace.lingered(5), Some(3));
-        let sent = trace.close();
-        assert!(sent.has_info && sent.span_count == 1 && trace.is_open());
-        let late = trace.end_span(ended(b"child", false)).unwrap();
-        assert!(!late.has_info && late.span_count == 1);
+        local::with(|local| {
+            assert!(!trace.end_span(ended(b"root", true), local));
+            trace.close(local);
+        });
+        assert!(trace.is_open() && trace.lingered(9).is_none());
+        trace.run.ended = 1;
+        let late = closed(&mut trace);
+        assert!(!late.has_info && late.earlier == 1);
     }
 
     #[test]
     fn parts_of_a_running_trace_are_counted() {
         let mut trace = trace(false);
         trace.open_span(2);
-        assert!(trace.end_span(ended(b"child", false)).is_none());
-        let part = trace.take_ended();
-        assert!(!part.has_info && part.goes_on && part.earlier == 0);
-        let rest = trace.end_span(ended(b"root", true)).unwrap();
+        local::with(|local| assert!(!trace.end_span(ended(b"child", false), local)));
+        let part = trace.run.take_ended(trace.id);
+        assert!(!part.has_info && part.goes_on && part.earlier == 0 && part.span_count == 1);
+        trace.open_span(3);
+        local::with(|local| assert!(!trace.end_span(ended(b"root", true), local)));
+        let rest = closed(&mut trace);
         assert!(rest.has_info && !rest.goes_on && rest.earlier == 1 && rest.span_count == 1);
     }
 

@@ -14,7 +14,7 @@ use crate::diagnostics::Diagnostic;
 use crate::ending;
 use crate::error::{Error, ErrorKind, Recorded, Result};
 use crate::id::TraceId;
-use crate::ingest;
+use crate::ingest::{self, HostRules};
 use crate::local;
 use crate::pipeline::fork::{self, ForkCell};
 use crate::pipeline::stats::Stats;
@@ -183,6 +183,7 @@ impl Tracer {
                 trace.update(update);
                 Ok(())
             }
+            None if state.plugins.sampler.is_disabled() => Ok(()),
             None => {
                 state.shared.counters.ignore(1);
                 Err(ErrorKind::InvalidState)
@@ -190,17 +191,35 @@ impl Tracer {
         }
     }
 
-    /// Whether a root with this id would be recorded, for hosts that encode their spans themselves: they ask
-    /// once for each root and announce no span of a trace that is not. `ratio` overrides `sampling.ratio`.
-    pub fn samples(&self, id: TraceId, name: &str, ratio: Option<f64>) -> bool {
+    /// What hosts that encode their spans themselves have to know.
+    pub fn host_rules(&self) -> HostRules {
+        HostRules::new(&self.0.config, &self.state().plugins.sampler)
+    }
+
+    /// What becomes of a trace with this root, for hosts that encode their spans themselves: they ask once
+    /// for each root and announce no span of a trace that is dropped. `ratio` overrides `sampling.ratio`.
+    pub fn samples(&self, id: TraceId, name: &str, ratio: Option<f64>) -> Decision {
         let sampler = &self.state().plugins.sampler;
-        sampler.takes_all() && ratio.is_none() || sampler.decide(id, name, ratio) != Decision::Drop
+        match sampler.takes_all() && ratio.is_none() {
+            true => Decision::Sample,
+            false => sampler.decide(id, name, ratio),
+        }
+    }
+
+    /// Whether spans of a trace that was not sampled are recorded here all the same, because the trace is
+    /// open and kept for its errors. For such hosts, about parents that are known by their context.
+    pub fn keeps_errors_of(&self, id: TraceId) -> bool {
+        let state = self.state();
+        state.plugins.sampler.keeps_errors() && state.find(id).is_some()
     }
 
     /// Takes frames from a host that encodes its spans itself; see [`crate::ingest`]. Returns how
     /// many frames were malformed or had no open span; these are counted as ignored.
     pub fn drain(&self, frames: &[u8]) -> usize {
         let state = self.state();
+        if state.plugins.sampler.is_disabled() {
+            return 0;
+        }
         let bad = ingest::drain(state, self.destination(), frames);
         state.shared.counters.ignore(bad as u64);
         bad

@@ -103,12 +103,21 @@ pub(crate) fn encode(out: &mut Vec<u8>, value: Value<'_>) {
             Json::Scalar(scalar) => encode(out, scalar),
             Json::Text(text) => wire::bytes_field(out, any_value::STRING, text.as_bytes()),
         },
-        Value::Array(items) => wire::message_field(out, any_value::ARRAY, |out| {
-            for item in items {
-                wire::message_field(out, 1, |out| encode(out, *item));
-            }
-        }),
+        Value::Array(items) => encode_array(out, items, encode),
     }
+}
+
+/// Appends an `array_value`, its items written by `encode`.
+pub(crate) fn encode_array(
+    out: &mut Vec<u8>,
+    items: &[Value<'_>],
+    encode: impl Fn(&mut Vec<u8>, Value<'_>),
+) {
+    wire::message_field(out, any_value::ARRAY, |out| {
+        for item in items {
+            wire::message_field(out, 1, |out| encode(out, *item));
+        }
+    });
 }
 
 /// Keys and texts that together stay below this leave every length of a `KeyValue` in one byte.

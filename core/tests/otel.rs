@@ -195,6 +195,59 @@ fn attributes_of_every_kind() {
 }
 
 #[test]
+fn genai_operations_give_a_type_and_its_level() {
+    let engine = memory_tracer();
+    let provider = provider(&engine);
+    let tracer = provider.tracer("");
+    let record = |pairs: &[(&'static str, &'static str)], failed: bool| {
+        let mut span = tracer.start("span");
+        for (key, value) in pairs {
+            span.set_attribute(KeyValue::new(*key, *value));
+        }
+        if failed {
+            span.record_error(&std::io::Error::other("broken"));
+        }
+        span.end();
+        provider.force_flush().unwrap();
+        let traces = traces(&engine);
+        let attributes = self::span(&traces[0], "span")["attributes"].clone();
+        let text = |key: &str| attributes[key].as_str().unwrap().to_owned();
+        (text("mlflow.spanType"), text("mlflow.spanLogLevel"))
+    };
+    let chat = ("gen_ai.operation.name", "chat");
+    let other = ("gen_ai.operation.name", "other");
+    let chosen = ("mlflow.spanType", "CHAIN");
+    for (pairs, failed, expected) in [
+        (vec![chat], false, ("\"CHAT_MODEL\"", "20")),
+        (vec![chat], true, ("\"CHAT_MODEL\"", "40")),
+        (vec![other], false, ("\"UNKNOWN\"", "10")),
+        (vec![chat, chosen], false, ("\"CHAIN\"", "10")),
+    ] {
+        let (span_type, level) = record(&pairs, failed);
+        assert_eq!((span_type.as_str(), level.as_str()), expected, "{pairs:?}");
+    }
+    // What the server translates is left to it.
+    let mut span = tracer.start("translated");
+    span.set_attribute(KeyValue::new(chat.0, chat.1));
+    span.set_attribute(KeyValue::new("gen_ai.input.messages", "[]"));
+    span.set_attribute(KeyValue::new("gen_ai.usage.input_tokens", 7));
+    span.set_attribute(KeyValue::new("gen_ai.request.model", "m"));
+    span.end();
+    provider.force_flush().unwrap();
+    let traces = traces(&engine);
+    let attributes = self::span(&traces[0], "translated")["attributes"].as_object();
+    let mut own: Vec<_> = attributes.unwrap().keys().collect();
+    own.retain(|key| key.starts_with("mlflow."));
+    own.sort();
+    let expected = [
+        "mlflow.spanLogLevel",
+        "mlflow.spanType",
+        "mlflow.traceRequestId",
+    ];
+    assert_eq!(own, expected);
+}
+
+#[test]
 fn a_failed_span_with_events_and_links() {
     let engine = memory_tracer();
     let provider = provider(&engine);

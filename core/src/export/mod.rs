@@ -6,6 +6,8 @@ pub(crate) mod http;
 mod memory;
 mod mlflow;
 pub(crate) mod retry;
+mod sdk;
+pub(crate) mod sink;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,9 +39,12 @@ pub(crate) trait Exporter {
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>>;
 }
 
-/// The exporter that the configuration asks for. Runs on the exporter thread.
+/// The exporter that the host gave, or else the one that the configuration asks for. Runs on the exporter thread.
 pub(crate) fn build(shared: &Arc<Shared>) -> Box<dyn Exporter> {
     let shared = shared.clone();
+    if shared.sink.is_some() {
+        return Box::new(sdk::SdkExporter::new(shared));
+    }
     match shared.config.exporter() {
         "mlflow" => Box::new(mlflow::MlflowExporter::new(shared)),
         "memory" => Box::new(memory::MemoryExporter::new(shared)),

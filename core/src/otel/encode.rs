@@ -6,22 +6,18 @@ use opentelemetry::trace::{Event, Link, SpanKind, Status, TraceState};
 use opentelemetry::{Array, KeyValue, SpanId, Value as OtelValue};
 use opentelemetry_sdk::trace::SpanData;
 
+use super::{SCOPE_NAME, span_type};
 use crate::json;
 use crate::mlflow::keys;
 use crate::otlp::{span as field, wire};
 use crate::value::{Value, encode_key_value};
 
 /// Attributes for formats without instrumentation scopes (OpenTelemetry, "Mapping to non-OTLP Formats").
-const SCOPE_NAME: &str = "otel.scope.name";
-const SCOPE_VERSION: &str = "otel.scope.version";
-
-/// Fields of a `Span` that say how much its limits cut off.
-const DROPPED_ATTRIBUTES: u32 = 10;
-const DROPPED_EVENTS: u32 = 12;
-const DROPPED_LINKS: u32 = 14;
+const OTEL_SCOPE_NAME: &str = "otel.scope.name";
+const OTEL_SCOPE_VERSION: &str = "otel.scope.version";
 
 /// The `Span` message of a finished span.
-pub(super) fn span(data: &SpanData) -> Vec<u8> {
+pub(crate) fn span(data: &SpanData) -> Vec<u8> {
     let context = &data.span_context;
     let mut out = Vec::with_capacity(256);
     wire::bytes_field(&mut out, field::TRACE_ID, &context.trace_id().to_bytes());
@@ -38,12 +34,17 @@ pub(super) fn span(data: &SpanData) -> Vec<u8> {
     let end = nanoseconds(data.end_time).max(start);
     wire::fixed64_field(&mut out, field::END, end);
     attributes(&mut out, &data.attributes);
+    derived_type(&mut out, &data.attributes);
     scope(&mut out, data);
-    count(&mut out, DROPPED_ATTRIBUTES, data.dropped_attributes_count);
+    count(
+        &mut out,
+        field::DROPPED_ATTRIBUTES,
+        data.dropped_attributes_count,
+    );
     data.events.iter().for_each(|found| event(&mut out, found));
-    count(&mut out, DROPPED_EVENTS, data.events.dropped_count);
+    count(&mut out, field::DROPPED_EVENTS, data.events.dropped_count);
     data.links.iter().for_each(|found| link(&mut out, found));
-    count(&mut out, DROPPED_LINKS, data.links.dropped_count);
+    count(&mut out, field::DROPPED_LINKS, data.links.dropped_count);
     status(&mut out, &data.status);
     out
 }
@@ -104,8 +105,8 @@ fn attributes(out: &mut Vec<u8>, attributes: &[KeyValue]) {
     }
 }
 
-/// Attributes of events and links: native arrays, because servers do not decode JSON text there.
-fn native_attributes(out: &mut Vec<u8>, number: u32, attributes: &[KeyValue]) {
+/// Attributes of events, links and resources: native arrays, because servers do not decode JSON text there.
+pub(crate) fn native_attributes(out: &mut Vec<u8>, number: u32, attributes: &[KeyValue]) {
     for KeyValue { key, value, .. } in set(attributes) {
         match value {
             OtelValue::Array(array) => {
@@ -156,15 +157,29 @@ fn array_text(array: &Array) -> String {
     out
 }
 
+fn is_set(attributes: &[KeyValue], key: &str) -> bool {
+    attributes.iter().any(|found| found.key.as_str() == key)
+}
+
+fn derived_type(out: &mut Vec<u8>, attributes: &[KeyValue]) {
+    let derived = span_type::of(attributes).filter(|_| !is_set(attributes, keys::SPAN_TYPE));
+    if let Some(name) = derived {
+        encode_key_value(out, field::ATTRIBUTES, keys::SPAN_TYPE, Value::Str(name));
+    }
+}
+
+/// Spans that this library recorded say nothing of it: they come back as they were.
 fn scope(out: &mut Vec<u8>, data: &SpanData) {
     let scope = &data.instrumentation_scope;
+    if scope.name() == SCOPE_NAME {
+        return;
+    }
     let name = Some(scope.name()).filter(|name| !name.is_empty());
-    for (key, text) in [(SCOPE_NAME, name), (SCOPE_VERSION, scope.version())] {
-        let is_set = data
-            .attributes
-            .iter()
-            .any(|found| found.key.as_str() == key);
-        if let Some(text) = text.filter(|_| !is_set) {
+    for (key, text) in [
+        (OTEL_SCOPE_NAME, name),
+        (OTEL_SCOPE_VERSION, scope.version()),
+    ] {
+        if let Some(text) = text.filter(|_| !is_set(&data.attributes, key)) {
             encode_key_value(out, field::ATTRIBUTES, key, Value::Str(text));
         }
     }

@@ -1,4 +1,5 @@
-//! The bridge from OpenTelemetry's SDK: what its tracers record arrives in MLflow as MLflow spans.
+//! The bridge from OpenTelemetry's SDK: what its tracers record arrives in MLflow as MLflow spans. The way back, from
+//! our [`Tracer`] to any exporter of the SDK, is [`TracerBuilder::exporter`](crate::TracerBuilder::exporter).
 //!
 //! ```no_run
 //! use mlflow_trace_core::otel::MlflowSpanExporter;
@@ -30,15 +31,18 @@
 //! # Spans
 //! Attributes of the GenAI semantic conventions go unchanged, the server translates them; attributes named
 //! `mlflow.*` (`mlflow.spanType`, `mlflow.spanInputs`, ...) mean what they mean in MLflow. What OpenTelemetry
-//! has no word for is added by MLflow's rules: a type, a log level, the status OK for one that was not set.
+//! has no word for is added by MLflow's rules: a type, which follows from `gen_ai.operation.name` as it does on a
+//! server, the log level of that type, the status OK for one that was not set.
 //! Array attributes travel as JSON text, which MLflow shows as arrays. The instrumentation scope becomes
 //! `otel.scope.name` and `otel.scope.version`, as OpenTelemetry asks of exporters of other formats.
 //!
 //! The provider's resource is not used: the tracer has its own, from `service.name` and
 //! `OTEL_RESOURCE_ATTRIBUTES`.
 
-mod encode;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod ended;
+mod span_type;
 mod waiting;
 
 use std::fmt;
@@ -53,6 +57,9 @@ use crate::lock::{Mutex, MutexGuard};
 use crate::pipeline::fork::ForkCell;
 use crate::tracer::Tracer;
 use waiting::Waiting;
+
+/// The instrumentation scope of the spans that this library records.
+pub(crate) const SCOPE_NAME: &str = "mlflow-trace";
 
 /// How long [`SpanExporter::force_flush`] waits: what the SDK's processors allow.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,12 +3,13 @@
 //! Each thread has one for each tracer, so that ending a trace meets no other thread: only the worker, now
 //! and then, wants the same lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::queue::Queue;
 use super::stats::Drop;
 use crate::finished::Finished;
 use crate::lock::Spin;
+use crate::sync::{AtomicBool, AtomicU64};
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -52,22 +53,28 @@ impl Outbox {
         self.chunk.lock().refusing
     }
 
-    /// Puts a finished trace in, or says why it cannot.
+    /// Puts in a finished trace of so many bytes and spans, which `make` makes, or says why it cannot.
     #[inline]
-    pub(crate) fn push(&self, queue: &Queue, trace: Finished) -> Result<(), Drop> {
+    pub(crate) fn push(
+        &self,
+        queue: &Queue,
+        size: usize,
+        spans: u64,
+        make: impl FnOnce() -> Finished,
+    ) -> Result<(), Drop> {
         let mut chunk = self.chunk.lock();
         if chunk.refusing {
             return Err(Drop::Shutdown);
         }
-        let bytes = chunk.bytes + trace.size();
+        let bytes = chunk.bytes + size;
         if bytes > chunk.reserved {
             chunk.reserved += queue
                 .reserve(bytes - chunk.reserved)
                 .ok_or(Drop::QueueFull)?;
         }
         chunk.bytes = bytes;
-        chunk.spans += u64::from(trace.span_count);
-        chunk.traces.push(trace);
+        chunk.spans += spans;
+        chunk.traces.push(make());
         let ready = !chunk.signalled && queue.is_batch(chunk.bytes, chunk.spans);
         if ready || chunk.wake {
             chunk.wake = false;

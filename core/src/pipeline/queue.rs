@@ -4,16 +4,18 @@
 //! The host only ever takes the lock of its own outbox; everything that waits does so on the worker's
 //! side, or in an explicit flush.
 
+#[cfg(all(test, mlflow_loom))]
+mod models;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use tokio::sync::Notify;
 
 use super::outbox::Outbox;
 use crate::finished::Finished;
 use crate::lock::{Condvar, Mutex};
+use crate::sync::{AtomicBool, AtomicUsize, Notify};
 
 pub(crate) struct Queue {
     outboxes: Mutex<Outboxes>,
@@ -333,7 +335,7 @@ impl Queue {
     pub(crate) fn refuse(&self) -> Vec<Finished> {
         let mut inner = self.inner.lock();
         self.collect(&mut inner, false, true);
-        inner.waiting_bytes = 0;
+        self.give_back(std::mem::take(&mut inner.waiting_bytes));
         inner.waiting_spans = 0;
         inner.waiting.drain(..).collect()
     }
@@ -343,7 +345,7 @@ impl Queue {
         let mut inner = self.inner.lock();
         self.collect(&mut inner, false, true);
         inner.stopped = true;
-        inner.in_flight_bytes = 0;
+        self.give_back(std::mem::take(&mut inner.in_flight_bytes));
         inner.in_flight_spans = 0;
         self.settled.notify_all();
     }

@@ -97,15 +97,13 @@ fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found:
     }
     found.quiet.push((u64::MAX - trace.quiet(now), overdue));
     let lingers = trace.lingered(now);
-    let ready = if lingers.is_some_and(|waited| waited >= nanos(config.children_wait())) {
-        Some(trace.close())
-    } else {
-        let waited = trace.waited(now);
-        let due = waited.is_some_and(|waited| waited >= nanos(config.partial_after()));
-        (due && shared.takes_part(trace)).then(|| trace.take_ended())
-    };
-    if let Some(ready) = ready {
-        trace.state.hand_over(local, ready);
+    let waited = trace.waited(now);
+    if lingers.is_some_and(|waited| waited >= nanos(config.children_wait())) {
+        trace.close(local);
+    } else if waited.is_some_and(|waited| waited >= nanos(config.partial_after()))
+        && trace.may_be_parted()
+    {
+        trace.part(local);
     }
 }
 
@@ -134,11 +132,8 @@ fn close(shared: &Shared, trace: &Overdue) {
         let Some(open) = locked.open_trace() else {
             return;
         };
-        let (finished, unfinished) = open.force_close();
-        shared
-            .counters
-            .drop(Drop::Unfinished, u64::from(unfinished));
-        open.state.hand_over(local, finished);
+        let unfinished = u64::from(open.force_close(local));
+        shared.counters.drop(Drop::Unfinished, unfinished);
         locked.end_trace();
         locked.release(&mut local.free);
     });

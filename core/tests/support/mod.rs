@@ -1,11 +1,13 @@
 //! Helpers of the integration tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod frames;
+pub(crate) mod otlp;
 pub(crate) mod server;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mlflow_trace_core::{Config, Tracer};
+use mlflow_trace_core::{Config, Parent, Span, SpanStart, Tracer};
 use serde_json::Value;
 
 /// Long enough for any machine; nothing here waits this long when it works.
@@ -53,4 +55,36 @@ pub(crate) fn assert_conserved(tracer: &Tracer) {
         stats.delivered + stats.dropped_total() + stats.pending,
         "{stats:?}"
     );
+}
+
+/// Spans given up for this reason.
+pub(crate) fn dropped(tracer: &Tracer, reason: &str) -> u64 {
+    let stats = tracer.stats();
+    let found = stats.dropped.iter().find(|(name, _)| *name == reason);
+    found.unwrap().1
+}
+
+/// What starts a child of a live span.
+pub(crate) fn child(parent: Span, name: &str) -> SpanStart<'_> {
+    SpanStart {
+        parent: Parent::Span(parent),
+        ..SpanStart::new(name)
+    }
+}
+
+/// Waits until `done` holds.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Names of the spans of a trace, sorted.
+pub(crate) fn names(trace: &Value) -> Vec<&str> {
+    let spans = trace["spans"].as_array().unwrap().iter();
+    let mut names: Vec<&str> = spans.map(|span| span["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names
 }

@@ -46,6 +46,20 @@ impl Attachment {
         Self::extracted(content_type.into(), bytes.into(), Form::DataUri)
     }
 
+    /// An attachment whose host chose the id; `None` unless that is a UUID, in 36 lower-case characters.
+    pub fn with_id(
+        id: &str,
+        content_type: impl Into<String>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Option<Self> {
+        is_uuid(id).then(|| Attachment {
+            id: id.to_owned(),
+            content_type: content_type.into(),
+            bytes: bytes.into().into(),
+            form: Form::DataUri,
+        })
+    }
+
     fn extracted(content_type: String, bytes: Vec<u8>, form: Form) -> Self {
         Attachment {
             id: uuid4(),
@@ -126,6 +140,15 @@ fn uuid4() -> String {
         low >> 48,
         low & 0xffff_ffff_ffff
     )
+}
+
+/// Ids become part of a path on the server.
+fn is_uuid(text: &str) -> bool {
+    let expects = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(expects)
 }
 
 /// As HTML forms encode a value (`application/x-www-form-urlencoded`), which is how MLflow reads it.

@@ -30,7 +30,8 @@ fn shared(options: &[(&str, &str)]) -> Arc<Shared> {
     for (key, value) in options {
         config.set(key, value).unwrap();
     }
-    Shared::new(0, config)
+    let (config, plugins) = crate::TracerBuilder::new(config).into_parts();
+    Shared::new(0, config, &plugins)
 }
 
 /// A trace with an attachment that its root refers to, and one that nothing refers to.
@@ -59,7 +60,6 @@ fn finished() -> Finished {
         has_info: true,
         earlier: 0,
         goes_on: false,
-        unwanted: false,
         update: None,
         spans,
         span_count: 1,

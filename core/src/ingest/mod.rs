@@ -8,10 +8,15 @@
 //!
 //! | kind | payload |
 //! |---|---|
-//! | 1 START | `trace_id[16] span_id[8] parent_span_id[8] start_time_unix_nano[8]`, then a [`TraceUpdate`] as JSON or nothing; parent zero is a root; flag bit 0: the parent is remote |
-//! | 2 SPAN | an ended span: the bytes of an OTLP `Span`; what MLflow's rules add is added here |
+//! | 1 START | `trace_id[16] span_id[8] parent_span_id[8] start_time_unix_nano[8]`, then a [`TraceUpdate`] as JSON or nothing; parent zero is a root; flag bit 0: the parent is remote, bit 1: the trace is not sampled, and recorded for its errors only |
+//! | 2 SPAN | an ended span: the bytes of an OTLP `Span`; limits are enforced and what MLflow's rules add is added here; flag bit 0: its content is to be withheld |
 //! | 3 UPDATE | `trace_id[16]`, then a [`TraceUpdate`] as JSON |
 //! | 4 LOST | `trace_id[16] span_id[8]`: the host lost the span, it will never end |
+//! | 5 ATTACH | `trace_id[16] id[36]`, length of the content type `u16`, content type, content: an [`Attachment`] that inputs or outputs of the trace refer to |
+
+mod limits;
+mod rules;
+mod seen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,20 +29,26 @@ use crate::ending;
 use crate::id::{SpanId, TraceId};
 use crate::local::{self, Local};
 use crate::lock::Mutex;
-use crate::mlflow::{keys, span_type};
-use crate::otlp::reader::{Fields, Malformed};
-use crate::otlp::{span as field, wire};
+use crate::mlflow::attachment::Attachment;
 use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
-use crate::slot;
+use crate::slot::{self, Locked};
 use crate::state::State;
 use crate::trace::{Ended, TraceUpdate};
-use crate::value::{Value, any_value, encode_key_value};
+
+pub use rules::HostRules;
+use seen::Seen;
 
 pub(crate) const START: u8 = 1;
 pub(crate) const SPAN: u8 = 2;
 const UPDATE: u8 = 3;
 pub(crate) const LOST: u8 = 4;
+const ATTACH: u8 = 5;
+
+/// Flag of START.
+const ONLY_ERRORS: u8 = 1 << 1;
+/// Flag of SPAN.
+const WITHHOLD: u8 = 1;
 
 const HEADER: usize = 8;
 
@@ -67,15 +78,16 @@ pub(crate) fn drain(state: &Arc<State>, destination: u32, frames: &[u8]) -> usiz
         let mut bad = 0;
         let mut rest = frames;
         while !rest.is_empty() {
-            let Some((kind, payload, after)) = split(rest) else {
+            let Some((frame, after)) = Frame::split(rest) else {
                 return bad + 1;
             };
             rest = after;
-            let taken = match kind {
-                START => start(state, destination, payload, local),
-                SPAN => end(payload, local),
-                UPDATE => update(state, payload),
-                LOST => lose(payload, local),
+            let taken = match frame.kind {
+                START => start(state, destination, frame, local),
+                SPAN => end(frame, local),
+                UPDATE => update(state, frame.payload),
+                LOST => lose(frame.payload, local),
+                ATTACH => attach(state, frame.payload),
                 _ => None,
             };
             bad += usize::from(taken.is_none());
@@ -87,10 +99,10 @@ pub(crate) fn drain(state: &Arc<State>, destination: u32, frames: &[u8]) -> usiz
 fn start(
     state: &Arc<State>,
     destination: &'static Destination,
-    payload: &[u8],
+    frame: Frame<'_>,
     local: &mut Local,
 ) -> Option<()> {
-    let (trace_id, rest) = take_trace_id(payload)?;
+    let (trace_id, rest) = take_trace_id(frame.payload)?;
     let (span_id, rest) = take_span_id(rest)?;
     let (parent, rest) = rest.split_first_chunk::<8>()?;
     let (_start_time, context) = rest.split_first_chunk::<8>()?;
@@ -109,7 +121,8 @@ fn start(
     let (home, state) = match beside {
         Some(parent) => (parent.home, parent.state),
         None => {
-            let home = state.join(trace_id, is_root, destination, now, local)?;
+            let only_errors = frame.flags & ONLY_ERRORS != 0;
+            let home = state.join(trace_id, is_root, only_errors, destination, now, local)?;
             (home, state.clone())
         }
     };
@@ -141,14 +154,19 @@ fn begin(home: u32, id: TraceId, context: &[u8]) {
     }
 }
 
-fn end(message: &[u8], local: &mut Local) -> Option<()> {
+fn end(frame: Frame<'_>, local: &mut Local) -> Option<()> {
+    let message = frame.payload;
     let seen = Seen::scan(message).ok()?;
     let trace_id = seen.trace_id?;
     let span = open().lock().remove(&(trace_id, seen.span_id?))?;
     let mut bytes = local.buffers.take();
-    bytes.extend_from_slice(message);
+    match limits::enforce(message, seen.counts, &span.state.rules.limits) {
+        None => bytes.extend_from_slice(message),
+        Some(within) => bytes.extend_from_slice(&within),
+    }
     seen.complete(&mut bytes);
-    span.state.shared.protect(&mut bytes, false);
+    let withhold = frame.flags & WITHHOLD != 0;
+    span.state.shared.protect(&mut bytes, withhold);
     if let Some(mut home) = slot::lock_trace(span.home, trace_id) {
         let ended = Ended {
             bytes: &bytes,
@@ -179,11 +197,26 @@ fn lose(payload: &[u8], local: &mut Local) -> Option<()> {
     Some(())
 }
 
-fn split(frames: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (header, rest) = frames.split_first_chunk::<HEADER>()?;
-    let [kind, _flags, _, _, length @ ..] = *header;
-    let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(length) as usize)?;
-    Some((kind, payload, rest))
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    kind: u8,
+    flags: u8,
+    payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The first frame, and what follows it.
+    fn split(frames: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (header, rest) = frames.split_first_chunk::<HEADER>()?;
+        let [kind, flags, _, _, length @ ..] = *header;
+        let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(length) as usize)?;
+        let frame = Frame {
+            kind,
+            flags,
+            payload,
+        };
+        Some((frame, rest))
+    }
 }
 
 fn take_trace_id(payload: &[u8]) -> Option<(TraceId, &[u8])> {
@@ -201,115 +234,31 @@ fn take_span_id(payload: &[u8]) -> Option<(SpanId, &[u8])> {
 fn update(state: &Arc<State>, payload: &[u8]) -> Option<()> {
     let (trace_id, json) = take_trace_id(payload)?;
     let update = TraceUpdate::from_json(std::str::from_utf8(json).ok()?).ok()?;
-    let of_another_tracer = || {
-        let open = open().lock();
-        let span = open.iter().find(|((id, _), _)| *id == trace_id);
-        let home = span.map(|(_, span)| span.home);
-        drop(open);
-        slot::lock_trace(home?, trace_id)
-    };
-    let mut found = state.find(trace_id).or_else(of_another_tracer)?;
-    found.open_trace()?.update(&update);
+    find(state, trace_id)?.open_trace()?.update(&update);
     Some(())
 }
 
-/// What a shallow look at a `Span` message finds of the fields that MLflow's rules depend on.
-#[derive(Default)]
-struct Seen {
-    trace_id: Option<TraceId>,
-    span_id: Option<SpanId>,
-    span_type: Option<String>,
-    level: Option<i64>,
-    exception: bool,
-    error: bool,
-    ok: bool,
+fn attach(state: &Arc<State>, payload: &[u8]) -> Option<()> {
+    let (trace_id, rest) = take_trace_id(payload)?;
+    let (id, rest) = rest.split_first_chunk::<36>()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    let (content_type, content) = rest.split_at_checked(length)?;
+    let (id, content_type) = (str::from_utf8(id).ok()?, str::from_utf8(content_type).ok()?);
+    let attachment = Attachment::with_id(id, content_type, content)?;
+    let mut found = find(state, trace_id)?;
+    found.open_trace()?.attach(attachment);
+    Some(())
 }
 
-impl Seen {
-    fn scan(message: &[u8]) -> Result<Self, Malformed> {
-        let mut seen = Seen::default();
-        for found in Fields::new(message) {
-            let found = found?;
-            let bytes = found.bytes().unwrap_or_default();
-            match found.number {
-                field::TRACE_ID => seen.trace_id = take_trace_id(bytes).map(|(id, _)| id),
-                field::SPAN_ID => seen.span_id = take_span_id(bytes).map(|(id, _)| id),
-                field::ATTRIBUTES => seen.attribute(bytes)?,
-                field::EVENTS => seen.exception |= is_exception(bytes)?,
-                field::STATUS => {
-                    for part in Fields::new(bytes) {
-                        let part = part?;
-                        if part.number == 3 {
-                            seen.ok = part.integer() == Some(1);
-                            seen.error = part.integer() == Some(2);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(seen)
-    }
-
-    fn attribute(&mut self, key_value: &[u8]) -> Result<(), Malformed> {
-        let mut key: &[u8] = &[];
-        for part in Fields::new(key_value) {
-            let part = part?;
-            let bytes = part.bytes().unwrap_or_default();
-            if part.number == 1 {
-                key = bytes;
-            } else if part.number == 2 && key == keys::SPAN_TYPE.as_bytes() {
-                for value in Fields::new(bytes) {
-                    let value = value?;
-                    if value.number == any_value::STRING {
-                        let text = value.bytes().unwrap_or_default();
-                        self.span_type = Some(String::from_utf8_lossy(text).into_owned());
-                    }
-                }
-            } else if part.number == 2 && key == keys::SPAN_LOG_LEVEL.as_bytes() {
-                for value in Fields::new(bytes) {
-                    let value = value?;
-                    if value.number == any_value::INT {
-                        self.level = value.integer().map(|level| level as i64);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends what the host left to the engine. Repeated fields and later values of singular ones
-    /// may be appended to a protobuf message without touching the rest.
-    fn complete(&self, span: &mut Vec<u8>) {
-        let mut put =
-            |key: &str, value: Value<'_>| encode_key_value(span, field::ATTRIBUTES, key, value);
-        let span_type = self.span_type.as_deref().unwrap_or(span_type::UNKNOWN);
-        if self.span_type.is_none() {
-            put(keys::SPAN_TYPE, Value::Str(span_type));
-        }
-        let level = self
-            .level
-            .unwrap_or_else(|| span_type::default_level(span_type));
-        let raised = if self.exception {
-            level.max(span_type::ERROR)
-        } else {
-            level
-        };
-        if self.level != Some(raised) {
-            put(keys::SPAN_LOG_LEVEL, Value::Int(raised));
-        }
-        if !self.error && !self.ok {
-            wire::message_field(span, field::STATUS, |out| wire::varint_field(out, 3, 1));
-        }
-    }
-}
-
-fn is_exception(event: &[u8]) -> Result<bool, Malformed> {
-    for part in Fields::new(event) {
-        let part = part?;
-        if part.number == 2 {
-            return Ok(part.bytes() == Some(keys::EVENT_EXCEPTION.as_bytes()));
-        }
-    }
-    Ok(false)
+/// An open trace of this tracer, or of one before it.
+fn find(state: &State, id: TraceId) -> Option<Locked> {
+    let of_another_tracer = || {
+        let open = open().lock();
+        let span = open.iter().find(|((trace, _), _)| *trace == id);
+        let home = span.map(|(_, span)| span.home);
+        drop(open);
+        slot::lock_trace(home?, id)
+    };
+    state.find(id).or_else(of_another_tracer)
 }

@@ -1,0 +1,358 @@
+//! Models of how the host's threads, flushes and the worker meet in the queue, for `make loom`.
+//!
+//! There is no time in them: who waits, waits for a step of another thread. A wake-up that is lost is a deadlock,
+//! which loom reports.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64 as Tally, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use loom::thread;
+
+use super::*;
+use crate::destination;
+use crate::finished::Progress;
+use crate::id::TraceId;
+use crate::pipeline::stats;
+
+const LONG: Duration = Duration::from_secs(3600);
+const AMPLE: usize = 1 << 20;
+
+/// Tries every order of steps in which threads are interrupted so many times in the middle of their work; more
+/// finds hardly anything and takes hours. `LOOM_MAX_PREEMPTIONS` sets another number.
+fn model(steps: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.check(steps);
+}
+
+fn later() -> Instant {
+    Instant::now() + LONG
+}
+
+/// A trace of one span.
+fn trace() -> Finished {
+    Finished {
+        id: TraceId::from_bytes([1; 16]),
+        destination: destination::by_number(0),
+        has_info: true,
+        earlier: 0,
+        goes_on: false,
+        attachments: Vec::new(),
+        update: None,
+        spans: Vec::new(),
+        span_count: 1,
+        progress: Progress::default(),
+    }
+}
+
+/// A queue that sends at once.
+fn prompt(max_bytes: usize) -> Arc<Queue> {
+    Arc::new(Queue::new(max_bytes, AMPLE, 100, Duration::ZERO))
+}
+
+/// A queue that sends when so many spans wait, and else after a time that never passes.
+fn patient(batch_spans: usize) -> Arc<Queue> {
+    Arc::new(Queue::new(AMPLE, AMPLE, batch_spans, LONG))
+}
+
+/// One of the host's threads: its outbox of the queue.
+struct Host {
+    queue: Arc<Queue>,
+    outbox: Arc<Outbox>,
+}
+
+impl Host {
+    fn new(queue: &Arc<Queue>) -> Self {
+        let outbox = Arc::new(Outbox::default());
+        queue.register(outbox.clone());
+        Host {
+            queue: queue.clone(),
+            outbox,
+        }
+    }
+
+    /// Starts and ends a trace; whether the queue took it.
+    fn record(&self) -> Result<(), stats::Drop> {
+        self.outbox.create();
+        let size = trace().size();
+        self.outbox.push(&self.queue, size, 1, trace)
+    }
+}
+
+/// As `Local` does when its thread ends.
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.outbox.orphaned.store(true, Ordering::Release);
+    }
+}
+
+/// Runs a thread of the host that records `traces` traces; how many the queue took.
+fn spawn_host(queue: &Arc<Queue>, traces: usize) -> thread::JoinHandle<u64> {
+    let queue = queue.clone();
+    thread::spawn(move || {
+        let host = Host::new(&queue);
+        let taken = (0..traces).filter(|_| host.record().is_ok());
+        taken.count() as u64
+    })
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    let polled = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(polled, Poll::Ready(()));
+}
+
+/// The worker, until it has delivered so many spans or stops; how many it has delivered.
+fn work(queue: &Queue, spans: u64) -> u64 {
+    let mut delivered = 0;
+    while delivered < spans {
+        match queue.next() {
+            Next::Send(batch) => {
+                // Whoever sends is not asleep and may miss a wake-up.
+                queue.work.forget();
+                delivered += batch.iter().map(|it| u64::from(it.span_count)).sum::<u64>();
+                queue.settle(batch.len(), 0, 0);
+            }
+            Next::Sleep(_) => block_on(queue.woken()),
+            Next::Stop => break,
+        }
+        assert!(queue.held.load(Relaxed) <= 2 * AMPLE, "more given back than taken");
+    }
+    delivered
+}
+
+/// Nothing is left in the queue, and nothing of its limit is taken.
+fn check_empty(queue: &Queue) {
+    // The worker may have had the traces before the outbox's last reservation was of use.
+    queue.collect(&mut queue.inner.lock(), false, false);
+    assert_eq!(queue.spans(), 0);
+    assert_eq!(queue.held.load(Relaxed), 0);
+}
+
+#[test]
+fn a_trace_wakes_the_worker() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
+        assert_eq!(work(&queue, 2), 2);
+        assert_eq!(hosts.map(|host| host.join().unwrap()), [1, 1]);
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn traces_one_after_the_other_wake_the_worker() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 2);
+        assert_eq!(work(&queue, 2), 2);
+        assert_eq!(host.join().unwrap(), 2);
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn a_batch_wakes_the_worker_before_its_time() {
+    model(|| {
+        let queue = patient(2);
+        // However many the worker has when it falls asleep, two more or enough for a batch are to come.
+        let host = spawn_host(&queue, 3);
+        assert!(work(&queue, 2) >= 2);
+        assert_eq!(host.join().unwrap(), 3);
+    });
+}
+
+#[test]
+fn reservations_are_exact() {
+    model(|| {
+        // Room for two traces.
+        let queue = prompt(2 * trace().size());
+        let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 2)];
+        let early = work(&queue, 1);
+        let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
+        assert!((2..=3).contains(&taken));
+        assert_eq!(early + work(&queue, taken - early), taken);
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn open_traces_give_back_what_they_reserve() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 1);
+        let open = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let reserved = queue.reserve(100).unwrap();
+                assert!(reserved >= 100);
+                queue.give_back(reserved);
+            })
+        };
+        assert_eq!(work(&queue, 1), 1);
+        open.join().unwrap();
+        assert_eq!(host.join().unwrap(), 1);
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn what_is_taken_before_the_close_is_delivered() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 2);
+        let closing = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.close(later()))
+        };
+        let delivered = work(&queue, u64::MAX);
+        closing.join().unwrap();
+        assert_eq!(host.join().unwrap(), delivered);
+        assert_eq!(Host::new(&queue).record(), Err(stats::Drop::Shutdown));
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn what_a_worker_gives_up_is_counted() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
+        let mut counted = work(&queue, 1);
+        counted += queue.refuse().len() as u64;
+        queue.stop();
+        let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
+        assert_eq!(taken, counted);
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn a_shutdown_is_seen_by_who_waits_for_it() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = Host::new(&queue);
+        host.record().unwrap();
+        let worker = {
+            let queue = queue.clone();
+            thread::spawn(move || work(&queue, u64::MAX))
+        };
+        queue.close(later());
+        assert_eq!(queue.wait_stopped(later()), 0);
+        assert_eq!(worker.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn spans_of_threads_that_ended_stay_counted() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let delivered = Arc::new(Tally::new(0));
+        let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
+        let reader = {
+            let (queue, delivered) = (queue.clone(), delivered.clone());
+            thread::spawn(move || {
+                let settled = delivered.load(Relaxed);
+                let created = queue.created();
+                assert!(settled <= created && created <= 2);
+            })
+        };
+        delivered.fetch_add(work(&queue, 1), Relaxed);
+        delivered.fetch_add(work(&queue, 2 - delivered.load(Relaxed)), Relaxed);
+        assert_eq!(hosts.map(|host| host.join().unwrap()), [1, 1]);
+        reader.join().unwrap();
+        check_empty(&queue);
+        assert_eq!(queue.created(), 2);
+        assert!(queue.outboxes.lock().list.is_empty());
+    });
+}
+
+#[test]
+fn a_flush_waits_for_what_came_before_it() {
+    model(|| {
+        let queue = patient(100);
+        let delivered = Arc::new(Tally::new(0));
+        let worker = {
+            let (queue, delivered) = (queue.clone(), delivered.clone());
+            thread::spawn(move || {
+                loop {
+                    match queue.next() {
+                        Next::Send(batch) => {
+                            delivered.fetch_add(batch.len() as u64, Relaxed);
+                            queue.settle(batch.len(), 0, 0);
+                        }
+                        Next::Sleep(_) => block_on(queue.woken()),
+                        Next::Stop => break,
+                    }
+                }
+            })
+        };
+        let host = Host::new(&queue);
+        host.record().unwrap();
+        assert_eq!(queue.flush(later()), 0);
+        assert_eq!(delivered.load(Relaxed), 1);
+        queue.close(later());
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn flushes_of_two_threads_end() {
+    model(|| {
+        let queue = patient(100);
+        let flushes = [1, 2].map(|_| {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let host = Host::new(&queue);
+                host.record().unwrap();
+                queue.flush(later());
+                let inner = queue.inner.lock();
+                assert!(inner.settled >= 1 && inner.flushed >= 1);
+            })
+        });
+        work(&queue, 2);
+        // The second flush may have come when nothing was left to send.
+        let last = {
+            let queue = queue.clone();
+            thread::spawn(move || work(&queue, u64::MAX))
+        };
+        for flush in flushes {
+            flush.join().unwrap();
+        }
+        queue.close(later());
+        last.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+/// A trace that begins while its attendant is about to leave is found at the latest when another begins.
+#[test]
+fn open_traces_do_not_stay_unattended() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let open = Arc::new(Tally::new(0));
+        let begin = || {
+            let (queue, open) = (queue.clone(), open.clone());
+            thread::spawn(move || {
+                if queue.is_unattended() {
+                    queue.attend();
+                }
+                open.fetch_add(1, Relaxed);
+            })
+        };
+        queue.attend();
+        let early = begin();
+        let mut late = None;
+        // As `sweep::attend`, which looks at the traces before and after it leaves.
+        while open.load(Relaxed) < 2 {
+            queue.leave();
+            if open.load(Relaxed) > 0 {
+                queue.attend();
+            }
+            late.get_or_insert_with(begin);
+            block_on(queue.trace_begun());
+        }
+        early.join().unwrap();
+        late.unwrap().join().unwrap();
+    });
+}
