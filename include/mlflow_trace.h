@@ -396,9 +396,10 @@ void mlflow_tracer_free(mlflow_tracer_t *tracer);
 
 /**
  * Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
- * with the reasons that mlflow_tracer_get_stats lists. Or one of the whole process: "ignored" (recording calls
- * without effect, for instance on an ended span), "panics" (caught before they reached the program) or
- * "invalid_utf8" (values with bytes replaced).
+ * with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
+ * the library ended because the program did not) or "redaction_failed" (spans whose content was withheld). Or one
+ * of the whole process: "ignored" (recording calls without effect, for instance on an ended span), "panics"
+ * (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
  *
  * Ownership: none.
  * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -413,7 +414,8 @@ mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
 
 /**
  * Reads "ignored" and every counter of the tracer at once, as JSON:
- * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
+ * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
+ * "redaction_failed": 0}.
  *
  * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
  * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -440,7 +442,8 @@ mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
 /**
  * Takes the oldest message of the library about itself: a stable word, a colon and text for people. The word
  * "file" tells where traces are written. Every other one is about a problem: "unreachable", "rejected",
- * "queue_full", "file_error", "shutdown", "too_many_spans", "ended_parent", "thread", "internal"; more may come.
+ * "refused_spans", "attachment", "queue_full", "file_error", "shutdown", "too_many_spans", "ended_parent",
+ * "abandoned", "redaction_failed", "thread", "internal"; more may come.
  *
  * Ownership: the caller owns `*message` and releases it with mlflow_text_free.
  * Threads: any thread, at any time; each message is given once. A forked child has its own ring.
@@ -578,7 +581,7 @@ typedef struct mlflow_span_t {
 } mlflow_span_t;
 
 /**
- * What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT.
+ * What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT: all is 0 but the size.
  *
  * Later versions add members at the end; `struct_size` tells which ones the caller knows.
  */
@@ -598,12 +601,25 @@ typedef struct mlflow_span_options_t {
     mlflow_str_t tracestate;
     /** When the span started, in nanoseconds since the Unix epoch; 0 is now. */
     uint64_t start_time_ns;
+    /** Attributes to begin with, which costs less than setting them later; may be NULL when there is none. */
+    const mlflow_attribute_t *attributes;
+    /** The number of `attributes`. */
+    size_t attribute_count;
+    /** Whether `sampling_ratio` counts: 0 is no, anything else yes. */
+    int32_t has_sampling_ratio;
+    /** Must be 0. */
+    uint32_t reserved;
+    /**
+     * The probability, from 0 to 1, with which the new trace is recorded, instead of the option
+     * "sampling.ratio"; ignored for a span that is no root.
+     */
+    double sampling_ratio;
 } mlflow_span_options_t;
 
 /** Options that ask for nothing: mlflow_span_options_t options = MLFLOW_SPAN_OPTIONS_INIT; */
 #define MLFLOW_SPAN_OPTIONS_INIT                                                                   \
     {                                                                                              \
-        sizeof(mlflow_span_options_t), {NULL, 0}, {0}, {NULL, 0}, {NULL, 0}, 0                     \
+        sizeof(mlflow_span_options_t), {NULL, 0}, {0}, {NULL, 0}, {NULL, 0}, 0, NULL, 0, 0, 0, 0   \
     }
 
 /**
@@ -611,12 +627,13 @@ typedef struct mlflow_span_options_t {
  *
  * On failure `*span` becomes {0}, so that later calls on it do nothing. After mlflow_tracer_shutdown, and while
  * a million spans are live, the status is MLFLOW_OK and the span is not recorded; that is counted, as "ignored"
- * or as "dropped.too_many_spans".
+ * or as "dropped.too_many_spans". Where the trace is not sampled, the status is MLFLOW_OK, and calls on the span
+ * and its children succeed without effect.
  *
- * Ownership: end the span with mlflow_span_end; `name` and `options` are copied.
+ * Ownership: end the span with mlflow_span_end; `name`, `options` and all that it leads to are copied.
  * Threads: any thread, at any time, also in a forked child.
- * Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, or for a `struct_size` that is too
- * small.
+ * Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, attribute or `sampling_ratio`, or
+ * for a `struct_size` that no version had.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_start(const mlflow_tracer_t *tracer,
@@ -892,6 +909,48 @@ mlflow_status_t mlflow_span_set_status(mlflow_span_t span,
                                        mlflow_str_t message,
                                        mlflow_error_t **error);
 
+/* Attachments
+ *
+ * Images, audio and other content that is stored beside the spans of a trace. Inputs or outputs hold its URI,
+ * which MLflow's user interface resolves:
+ *
+ *     char uri[MLFLOW_ATTACHMENT_URI_CAPACITY];
+ *     mlflow_span_attach(span, MLFLOW_STR("image/png"), png, png_size, uri, sizeof uri, NULL, NULL);
+ *     mlflow_attribute_t image = mlflow_attribute_str(MLFLOW_STR("image"), mlflow_str(uri));
+ *     mlflow_span_set_inputs_fields(span, &image, 1, NULL);
+ *
+ * docs/attachments.md tells where content goes, and which is found without being attached.
+ */
+
+/**
+ * The capacity of a buffer for the URI of any attachment and its NUL whose content type has up to 255 bytes,
+ * which is all that RFC 6838 permits without parameters.
+ */
+#define MLFLOW_ATTACHMENT_URI_CAPACITY 1024
+
+/**
+ * Stores `size` bytes of a content type such as "image/png" with the trace, and copies their URI into `buffer`
+ * (see Text above). What no inputs or outputs of a span refer to by its URI is not sent.
+ *
+ * When the URI does not fit, nothing is stored; each call that succeeds stores an attachment of its own. Where
+ * the trace is not sampled there is a URI, and nothing is stored.
+ *
+ * Ownership: `content_type` and `bytes` are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a content type that is empty, has a bad length or is not UTF-8, for a bad `size`
+ * (above PTRDIFF_MAX, or any but 0 with NULL) or a bad buffer; INVALID_STATE when the span is not live;
+ * BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_attach(mlflow_span_t span,
+                                   mlflow_str_t content_type,
+                                   const void *bytes,
+                                   size_t size,
+                                   char *buffer,
+                                   size_t capacity,
+                                   size_t *length,
+                                   mlflow_error_t **error);
+
 /* Traces
  *
  * What belongs to the whole trace is set through any live span of it. Where another process began the trace (see
@@ -966,7 +1025,8 @@ mlflow_status_t mlflow_trace_set(mlflow_span_t span,
  *
  * Ownership: none.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+ * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when its trace
+ * began here and is not sampled; BUFFER_TOO_SMALL.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_get_trace_id(mlflow_span_t span,
@@ -980,7 +1040,8 @@ mlflow_status_t mlflow_span_get_trace_id(mlflow_span_t span,
  *
  * Ownership: none.
  * Threads: any thread, at any time, also in a forked child for its own spans.
- * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+ * Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when its trace
+ * began here and is not sampled; BUFFER_TOO_SMALL.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_span_get_span_id(mlflow_span_t span,
@@ -992,6 +1053,9 @@ mlflow_status_t mlflow_span_get_span_id(mlflow_span_t span,
 /**
  * Copies the value of the outgoing header that `header` names into `buffer` (see Text above). "traceparent"
  * always exists, "tracestate" only where the trace came with one. Upper and lower case are the same.
+ *
+ * Where the trace is not sampled, "traceparent" says so to the other process: with the ids of a trace that came
+ * from elsewhere, and of one that began here with new ids in each call.
  *
  * Ownership: none.
  * Threads: any thread, at any time, also in a forked child for its own spans.
@@ -1005,6 +1069,62 @@ mlflow_status_t mlflow_span_inject(mlflow_span_t span,
                                    size_t capacity,
                                    size_t *length,
                                    mlflow_error_t **error);
+
+/* Span processors
+ *
+ * A program may see every recorded span when it starts and just before it ends, to set what all spans should
+ * carry or to take out what must not be sent:
+ *
+ *     static int32_t add_region(void *user_data, mlflow_span_t span, int32_t moment)
+ *     {
+ *         const char *region = user_data;
+ *         if (moment != MLFLOW_PROCESSOR_START)
+ *             return 0;
+ *         return mlflow_span_set_attribute_str(span, MLFLOW_STR("region"), mlflow_str(region), NULL);
+ *     }
+ *
+ *     mlflow_config_add_processor(config, add_region, "eu-1", NULL, NULL);
+ */
+
+/**
+ * Sees a span; `moment` is one of MLFLOW_PROCESSOR_*. 0 is success. Anything else says that the span may still
+ * hold what must not be sent: what the option "capture_content" takes out where it is false is replaced by
+ * "[redaction failed]".
+ */
+typedef int32_t (*mlflow_processor_t)(void *user_data, mlflow_span_t span, int32_t moment);
+
+/** Releases the user data of a callback. */
+typedef void (*mlflow_user_data_free_t)(void *user_data);
+
+/** The span has started, with the attributes that it was started with. */
+#define MLFLOW_PROCESSOR_START 1
+/** The span is about to end. */
+#define MLFLOW_PROCESSOR_END 2
+
+/**
+ * Has `processor` called at the start and at the end of every recorded span of the tracers that are made from
+ * the configuration later. Several processors are called in the order in which they were added, also after one
+ * that failed, which is counted as "redaction_failed".
+ *
+ * It is called on the thread that starts or ends the span, or on the tracer's for a span that the library ends
+ * (options "trace.timeout_s", "trace.ttl_s", "trace.max_open"), possibly on several at once, and no lock is held.
+ * It may call any function with the span but mlflow_span_end and mlflow_span_end_at; those, and recording on the
+ * span by other threads meanwhile, give MLFLOW_ERROR_INVALID_STATE. It must return: not throw, jump or end the
+ * thread. A span that it starts is shown to it as well. It must not wait for the tracer, with mlflow_tracer_flush
+ * or mlflow_tracer_shutdown. Redaction by options comes after it.
+ *
+ * Ownership: takes `user_data`, unless it fails. `free_user_data` (optional) is called with it once: when the
+ * configuration and all tracers made from it are freed and no call is under way, on the thread for which that
+ * comes true. In a forked child it may be left out.
+ * Threads: any thread, at any time; in a forked child as said of configurations.
+ * Errors: INVALID_ARGUMENT when `config` or `processor` is NULL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_config_add_processor(const mlflow_config_t *config,
+                                            mlflow_processor_t processor,
+                                            void *user_data,
+                                            mlflow_user_data_free_t free_user_data,
+                                            mlflow_error_t **error);
 
 /* Testing
  *

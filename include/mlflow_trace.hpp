@@ -29,6 +29,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -111,9 +112,9 @@ inline std::string take(mlflow_text_t *raw)
 }
 
 // Calls read(buffer, capacity, &length) once, or twice for text that is longer than usual.
-template <typename Read> std::string read_text(Read read)
+template <std::size_t Usual = 64, typename Read> std::string read_text(Read read)
 {
-    std::array<char, 64> buffer;
+    std::array<char, Usual> buffer;
     std::size_t length = 0;
     Status status = read(buffer.data(), buffer.size(), &length);
     if (status == MLFLOW_OK) {
@@ -256,7 +257,35 @@ using EnableIfText = std::enable_if_t<std::is_convertible_v<const Text &, std::s
 
 } // namespace detail
 
-// Options of a tracer to be. A failed set() is kept in error() and makes the tracer fail with it.
+class Span;
+
+namespace detail {
+
+struct Processing;
+
+} // namespace detail
+
+// When a processor sees a span.
+enum class Moment : std::int32_t {
+    // It has started, with the attributes that it was started with.
+    start = MLFLOW_PROCESSOR_START,
+    // It is about to end.
+    end = MLFLOW_PROCESSOR_END,
+};
+
+// Sees a span and may change it. False, or an exception, says that the span may still hold what
+// must not be sent: its content is replaced by "[redaction failed]".
+using Processor = std::function<bool(Span &span, Moment moment)>;
+
+namespace detail {
+
+template <typename See>
+using EnableIfSees =
+    std::enable_if_t<std::is_void_v<std::invoke_result_t<See &, Span &, Moment>>, int>;
+
+} // namespace detail
+
+// Options of a tracer to be. A failed call is kept in error() and makes the tracer fail with it.
 class Config {
 public:
     // The built-in defaults.
@@ -291,6 +320,26 @@ public:
     Config &&set(std::string_view key, std::string_view value) &&
     {
         return std::move(set(key, value));
+    }
+
+    // Has every recorded span of the tracers to come shown to `processor` when it starts and before
+    // it ends, on the thread that starts or ends it, possibly on several at once. It must not end
+    // the span, and the span starts no children. It is destroyed with the last of this
+    // configuration and the tracers made from it.
+    Config &add_processor(Processor processor) &;
+
+    // The same for one that returns nothing and fails by exceptions alone.
+    template <typename See, detail::EnableIfSees<See> = 0> Config &add_processor(See see) &
+    {
+        return add_processor(Processor([see = std::move(see)](Span &span, Moment moment) mutable {
+            see(span, moment);
+            return true;
+        }));
+    }
+
+    template <typename See> Config &&add_processor(See see) &&
+    {
+        return std::move(add_processor(std::move(see)));
     }
 
     // The present value of an option; empty for an unknown one.
@@ -345,6 +394,8 @@ struct SpanOptions {
     std::string_view tracestate = {};
     // The epoch itself means now.
     std::chrono::system_clock::time_point start_time = {};
+    // The probability, from 0 to 1, with which a new trace is recorded, instead of sampling.ratio.
+    std::optional<double> sampling_ratio = {};
 };
 
 // A live span, ended by the destructor at the latest.
@@ -404,15 +455,18 @@ public:
         return span_;
     }
 
-    Span start_child(std::string_view name, const SpanOptions &options = {}) const
+    // Attributes that are known now cost less here than set later.
+    Span start_child(std::string_view name, const SpanOptions &options = {},
+                     std::initializer_list<Attribute> attributes = {}) const
     {
-        return Span(tracer_, name, options, span_);
+        return Span(tracer_, name, options, attributes, span_);
     }
 
     template <typename Text, detail::EnableIfText<Text> = 0>
-    Span start_child(std::string_view name, const Text &type) const
+    Span start_child(std::string_view name, const Text &type,
+                     std::initializer_list<Attribute> attributes = {}) const
     {
-        return Span(tracer_, name, SpanOptions{type}, span_);
+        return Span(tracer_, name, SpanOptions{type}, attributes, span_);
     }
 
     Span &set_name(std::string_view name) noexcept
@@ -502,6 +556,25 @@ public:
         return keep(mlflow_span_set_status(span_, status, detail::view(message), nullptr));
     }
 
+    // Stores content beside the trace and returns its URI, for inputs or outputs; empty on failure.
+    std::string attach(std::string_view content_type, const void *bytes, std::size_t size)
+    {
+        Status status = MLFLOW_OK;
+        std::string uri = detail::read_text<MLFLOW_ATTACHMENT_URI_CAPACITY>(
+            [&](char *buffer, std::size_t capacity, std::size_t *length) {
+                status = mlflow_span_attach(span_, detail::view(content_type), bytes, size, buffer,
+                                            capacity, length, nullptr);
+                return status;
+            });
+        keep(status);
+        return uri;
+    }
+
+    std::string attach(std::string_view content_type, std::string_view bytes)
+    {
+        return attach(content_type, bytes.data(), bytes.size());
+    }
+
     Span &set_trace_tag(std::string_view key, std::string_view value) noexcept
     {
         return keep(mlflow_trace_set_tag(span_, detail::view(key), detail::view(value), nullptr));
@@ -563,17 +636,29 @@ public:
 
 private:
     friend class Tracer;
+    friend struct detail::Processing;
+
+    // A span of somebody else.
+    explicit Span(mlflow_span_t span) noexcept
+        : span_(span), exceptions_(std::uncaught_exceptions())
+    {
+    }
 
     Span(std::shared_ptr<mlflow_tracer_t> tracer, std::string_view name, const SpanOptions &options,
-         mlflow_span_t parent)
+         std::initializer_list<Attribute> attributes, mlflow_span_t parent)
         : tracer_(std::move(tracer)), exceptions_(std::uncaught_exceptions())
     {
+        detail::AttributeList list(attributes);
         mlflow_span_options_t start = MLFLOW_SPAN_OPTIONS_INIT;
         start.span_type = detail::view(options.type);
         start.parent = parent;
         start.traceparent = detail::view(options.traceparent);
         start.tracestate = detail::view(options.tracestate);
         start.start_time_ns = detail::nanoseconds(options.start_time);
+        start.attributes = list.data();
+        start.attribute_count = list.size();
+        start.has_sampling_ratio = options.sampling_ratio.has_value() ? 1 : 0;
+        start.sampling_ratio = options.sampling_ratio.value_or(0.0);
         keep(mlflow_span_start(tracer_.get(), detail::view(name), &start, &span_, nullptr));
     }
 
@@ -599,6 +684,59 @@ private:
     int exceptions_ = 0;
     bool failed_ = false;
 };
+
+namespace detail {
+
+// A processor behind the callback that the library calls.
+struct Processing {
+    Processor processor;
+
+    static std::int32_t see(void *self, mlflow_span_t raw, std::int32_t moment) noexcept
+    {
+        Span span(raw);
+        const bool done =
+            attempt(static_cast<Processing *>(self)->processor, span, static_cast<Moment>(moment));
+        // It is not ours to end.
+        span.span_ = mlflow_span_t{0};
+        return done ? 0 : 1;
+    }
+
+    static void free(void *self) noexcept
+    {
+        delete static_cast<Processing *>(self);
+    }
+
+private:
+    static bool attempt(Processor &processor, Span &span, Moment moment) noexcept
+    {
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+        try {
+            return processor(span, moment);
+        } catch (...) {
+            return false;
+        }
+#else
+        return processor(span, moment);
+#endif
+    }
+};
+
+} // namespace detail
+
+inline Config &Config::add_processor(Processor processor) &
+{
+    const bool callable = static_cast<bool>(processor);
+    auto processing =
+        std::make_unique<detail::Processing>(detail::Processing{std::move(processor)});
+    mlflow_error_t *error = nullptr;
+    if (mlflow_config_add_processor(get(), callable ? &detail::Processing::see : nullptr,
+                                    processing.get(), &detail::Processing::free,
+                                    &error) == MLFLOW_OK) {
+        processing.release();
+    }
+    keep(error);
+    return *this;
+}
 
 // Records spans and sends finished traces. The destructor sends what has ended, within the option
 // shutdown.timeout_ms (2 s unless set).
@@ -654,16 +792,19 @@ public:
     }
 
     // Starts a root, or the child of a span in another process when options hold a traceparent.
-    // Without a tracer the span does nothing.
-    Span start_span(std::string_view name, const SpanOptions &options = {}) const
+    // Without a tracer the span does nothing. Attributes that are known now cost less here than set
+    // later.
+    Span start_span(std::string_view name, const SpanOptions &options = {},
+                    std::initializer_list<Attribute> attributes = {}) const
     {
-        return Span(tracer_, name, options, mlflow_span_t{0});
+        return Span(tracer_, name, options, attributes, mlflow_span_t{0});
     }
 
     template <typename Text, detail::EnableIfText<Text> = 0>
-    Span start_span(std::string_view name, const Text &type) const
+    Span start_span(std::string_view name, const Text &type,
+                    std::initializer_list<Attribute> attributes = {}) const
     {
-        return Span(tracer_, name, SpanOptions{type}, mlflow_span_t{0});
+        return Span(tracer_, name, SpanOptions{type}, attributes, mlflow_span_t{0});
     }
 
     // Waits until complete traces are delivered; returns how many ended spans are still pending.

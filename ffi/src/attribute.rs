@@ -10,9 +10,9 @@
 //!     mlflow_span_set_inputs_fields(span, inputs, 2, NULL);
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::mem::MaybeUninit;
 
-use mlflow_trace_core::{Value, json};
+use mlflow_trace_core::Value;
 
 use crate::guard::Failure;
 use crate::text::mlflow_str_t;
@@ -56,48 +56,19 @@ pub struct mlflow_attribute_t {
     pub data: mlflow_attribute_data_t,
 }
 
-/// A value of an attribute with its text made valid.
-pub(crate) enum Field<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Str(Cow<'a, str>),
-    Json(Cow<'a, str>),
-}
-
-impl Field<'_> {
-    pub(crate) fn value(&self) -> Value<'_> {
-        match self {
-            Field::Null => Value::Null,
-            Field::Bool(flag) => Value::Bool(*flag),
-            Field::Int(int) => Value::Int(*int),
-            Field::Double(double) => Value::Double(*double),
-            Field::Str(text) => Value::Str(text),
-            Field::Json(text) => Value::Json(text),
-        }
-    }
-
-    fn write(&self, out: &mut String) {
-        match self {
-            Field::Null => out.push_str("null"),
-            Field::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-            Field::Int(int) => {
-                let _ = write!(out, "{int}");
-            }
-            Field::Double(double) => json::write_f64(out, *double),
-            Field::Str(text) => json::write_string(out, text),
-            Field::Json(text) => json::write_json(out, text),
-        }
-    }
-}
-
 impl mlflow_attribute_t {
-    /// The key and the value, both checked.
+    /// Writes the key and the value in core's form, both checked; `text` stands in for text that is not UTF-8.
+    ///
+    /// Every kind writes for itself: a value that is handed on through memory is slow to read again.
     ///
     /// # Safety
-    /// `kind` names the member of `data` that is set, and the texts are readable until the call returns.
-    unsafe fn field<'a>(&self) -> Result<(&'a str, Field<'a>), Failure> {
+    /// `kind` names the member of `data` that is set, and the texts are readable for `'a`.
+    #[inline]
+    pub(crate) unsafe fn write<'a>(
+        &self,
+        text: Option<&'a str>,
+        place: &mut MaybeUninit<(&'a str, Value<'a>)>,
+    ) -> Result<(), Failure> {
         // SAFETY: this function's caller promises that the key is readable.
         let key = unsafe { self.key.key("attribute key") }?;
         if self.reserved != 0 {
@@ -105,78 +76,45 @@ impl mlflow_attribute_t {
         }
         // SAFETY: each arm reads the member that `kind` says is set; numbers have no invalid bytes, and a text is
         // checked before it is followed.
-        let field = unsafe {
+        unsafe {
             match self.kind {
-                MLFLOW_ATTRIBUTE_NULL => Field::Null,
-                MLFLOW_ATTRIBUTE_STR => Field::Str(self.data.text.value("attribute text")?),
-                MLFLOW_ATTRIBUTE_I64 => Field::Int(self.data.integer),
-                MLFLOW_ATTRIBUTE_F64 => Field::Double(self.data.number),
-                MLFLOW_ATTRIBUTE_BOOL => Field::Bool(self.data.integer != 0),
-                MLFLOW_ATTRIBUTE_JSON => Field::Json(self.data.text.value("attribute text")?),
+                MLFLOW_ATTRIBUTE_NULL => place.write((key, Value::Null)),
+                MLFLOW_ATTRIBUTE_STR => place.write((key, Value::Str(self.text_or(text)?))),
+                MLFLOW_ATTRIBUTE_I64 => place.write((key, Value::Int(self.data.integer))),
+                MLFLOW_ATTRIBUTE_F64 => place.write((key, Value::Double(self.data.number))),
+                MLFLOW_ATTRIBUTE_BOOL => place.write((key, Value::Bool(self.data.integer != 0))),
+                MLFLOW_ATTRIBUTE_JSON => place.write((key, Value::Json(self.text_or(text)?))),
                 _ => return Err(Failure::Argument("attribute kind", "is not known")),
             }
         };
-        Ok((key, field))
-    }
-}
-
-/// A list from C, checked as a whole; its members are checked one by one as they are read.
-pub(crate) struct Fields<'a>(&'a [mlflow_attribute_t]);
-
-impl<'a> Fields<'a> {
-    /// Checks the pointer and the count.
-    ///
-    /// # Safety
-    /// A non-null `start` leads to `count` attributes that nobody writes to or frees until the call returns.
-    pub(crate) unsafe fn new(
-        start: *const mlflow_attribute_t,
-        count: usize,
-    ) -> Result<Self, Failure> {
-        if count == 0 {
-            return Ok(Fields(&[]));
-        }
-        if start.is_null() {
-            return Err(Failure::Argument("attributes", "is NULL but has a count"));
-        }
-        if !start.is_aligned() {
-            return Err(Failure::Argument("attributes", "is misaligned"));
-        }
-        if count > isize::MAX as usize / size_of::<mlflow_attribute_t>() {
-            return Err(Failure::Argument("count", "is larger than any object"));
-        }
-        // SAFETY: not null, aligned and no larger than any object, as checked; that the attributes are there and
-        // stay as they are is the caller's promise.
-        Ok(Fields(unsafe { std::slice::from_raw_parts(start, count) }))
+        Ok(())
     }
 
-    /// The members in their order.
-    ///
     /// # Safety
-    /// Each `kind` names the member of `data` that is set, and all texts are readable until the call returns.
-    pub(crate) unsafe fn iter(
-        &self,
-    ) -> impl Iterator<Item = Result<(&'a str, Field<'a>), Failure>> {
-        // SAFETY: this function's caller promises for every attribute what `field` asks of one.
-        self.0.iter().map(|attribute| unsafe { attribute.field() })
+    /// `data.text` is set and readable for `'a`.
+    #[inline]
+    unsafe fn text_or<'a>(&self, text: Option<&'a str>) -> Result<&'a str, Failure> {
+        match text {
+            Some(text) => Ok(text),
+            // SAFETY: the same promise, passed on.
+            None => unsafe { self.data.text.option("attribute text") },
+        }
     }
 
-    /// The list as the text of a JSON object.
+    /// What stands in for text that is not UTF-8.
     ///
     /// # Safety
-    /// As [`Fields::iter`].
-    pub(crate) unsafe fn object(&self) -> Result<String, Failure> {
-        let mut out = String::from("{");
-        // SAFETY: the same promise, passed on.
-        for (index, field) in unsafe { self.iter() }.enumerate() {
-            let (key, field) = field?;
-            if index > 0 {
-                out.push_str(", ");
+    /// As [`mlflow_attribute_t::write`].
+    pub(crate) unsafe fn replacement(&self) -> Option<String> {
+        match self.kind {
+            MLFLOW_ATTRIBUTE_STR | MLFLOW_ATTRIBUTE_JSON => {
+                // SAFETY: the kind says that the text is set; the caller promises that it is readable.
+                match unsafe { self.data.text.value("attribute text") } {
+                    Ok(Cow::Owned(text)) => Some(text),
+                    _ => None,
+                }
             }
-            json::write_string(&mut out, key);
-            out.push_str(": ");
-            field.write(&mut out);
+            _ => None,
         }
-        out.push('}');
-        Ok(out)
     }
 }

@@ -48,20 +48,42 @@ impl Buffer {
     /// # Safety
     /// The buffer holds `capacity` bytes apart from `text`, and `length` is null or leads to one `usize`.
     pub(crate) unsafe fn write(&self, text: &str) -> Result<(), Failure> {
-        if !self.length.is_null() {
-            // SAFETY: not null, and aligned since `new`; the memory is the caller's promise.
-            unsafe { self.length.write(text.len()) };
-        }
+        // SAFETY: the same promise, passed on.
+        unsafe { self.write_after(text, || Ok(())) }
+    }
+
+    /// As [`Buffer::write`], once `work` has succeeded, which is done only for text that fits.
+    ///
+    /// # Safety
+    /// As [`Buffer::write`].
+    pub(crate) unsafe fn write_after(
+        &self,
+        text: &str,
+        work: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if text.len() >= self.capacity {
+            // SAFETY: the same promise, passed on.
+            unsafe { self.write_length(text) };
             return Err(ErrorKind::BufferTooSmall.into());
         }
+        work()?;
         // SAFETY: the text and a NUL fit into `capacity` bytes, as just checked, so the capacity is not 0 and
         // `new` saw no null pointer; that the text lies apart is the caller's promise.
         unsafe {
             self.start
                 .copy_from_nonoverlapping(text.as_ptr().cast(), text.len());
             self.start.add(text.len()).write(0);
+            self.write_length(text);
         }
         Ok(())
+    }
+
+    /// # Safety
+    /// `length` is null or leads to one `usize`.
+    unsafe fn write_length(&self, text: &str) {
+        if !self.length.is_null() {
+            // SAFETY: not null, and aligned since `new`; the memory is the caller's promise.
+            unsafe { self.length.write(text.len()) };
+        }
     }
 }

@@ -8,20 +8,23 @@
 //! A forked child may go on with a configuration, unless another thread was in a call on it during fork().
 
 use std::ffi::c_char;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mlflow_trace_core::Config;
+use mlflow_trace_core::{Config, Error, TracerBuilder};
 
 use crate::buffer::Buffer;
 use crate::error::mlflow_error_t;
 use crate::guard::{Failure, guard, guard_or};
 use crate::handle;
+use crate::processor::{Callback, Hook};
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
+use crate::tracer::mlflow_tracer_t;
 
 /// The options for a new tracer.
 pub struct mlflow_config_t {
     config: Mutex<Config>,
+    callbacks: Mutex<Vec<Arc<Callback>>>,
 }
 
 impl mlflow_config_t {
@@ -29,9 +32,26 @@ impl mlflow_config_t {
         work(&mut self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A copy, so that later changes do not reach a tracer.
-    pub(crate) fn snapshot(&self) -> Config {
-        self.with(|config| config.clone())
+    fn callbacks(&self) -> MutexGuard<'_, Vec<Arc<Callback>>> {
+        self.callbacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, callback: Arc<Callback>) {
+        self.callbacks().push(callback);
+    }
+
+    /// A tracer of copies, so that later changes do not reach it.
+    pub(crate) fn build(&self) -> Result<mlflow_tracer_t, Error> {
+        let callbacks = self.callbacks().clone();
+        let builder = TracerBuilder::new(self.with(|config| config.clone()));
+        let hooks = callbacks.iter().map(Hook::new);
+        let tracer = hooks.fold(builder, TracerBuilder::processor).build()?;
+        Ok(mlflow_tracer_t {
+            tracer,
+            _callbacks: callbacks,
+        })
     }
 }
 
@@ -52,6 +72,7 @@ pub unsafe extern "C" fn mlflow_config_new(
         guard(error, || {
             handle::output(config, "config")?.give(mlflow_config_t {
                 config: Mutex::new(Config::new()),
+                callbacks: Mutex::default(),
             });
             Ok(())
         })

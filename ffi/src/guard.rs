@@ -80,6 +80,7 @@ fn summary(kind: ErrorKind) -> &'static str {
 ///
 /// # Safety
 /// `error` is null or points to memory for one pointer.
+#[inline]
 pub(crate) unsafe fn guard(
     error: *mut *mut mlflow_error_t,
     body: impl FnOnce() -> Result<(), Failure>,
@@ -89,23 +90,39 @@ pub(crate) unsafe fn guard(
     } else {
         std::ptr::null_mut()
     };
-    match catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(caught(payload))) {
-        Ok(()) => {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => {
             if !error.is_null() {
                 // SAFETY: not null and aligned here; room for a pointer is the caller's promise.
                 unsafe { error.write(std::ptr::null_mut()) };
             }
             MLFLOW_OK
         }
-        Err(failure) => {
-            let status = failure.kind().into();
-            if !error.is_null() {
-                // SAFETY: not null and aligned here; room for a pointer is the caller's promise.
-                unsafe { error.write(mlflow_error_t::boxed(failure.into_error())) };
-            }
-            status
-        }
+        // SAFETY: null or aligned here; room for a pointer is the caller's promise.
+        outcome => unsafe { fail(error, outcome) },
     }
+}
+
+/// Takes the outcome as it is, so that success costs one look at it.
+///
+/// # Safety
+/// `error` is null, or aligned and points to memory for one pointer.
+#[cold]
+unsafe fn fail(
+    error: *mut *mut mlflow_error_t,
+    outcome: std::thread::Result<Result<(), Failure>>,
+) -> mlflow_status_t {
+    let failure = match outcome {
+        Ok(Ok(())) => return MLFLOW_OK,
+        Ok(Err(failure)) => failure,
+        Err(payload) => caught(payload),
+    };
+    let status = failure.kind().into();
+    if !error.is_null() {
+        // SAFETY: not null; aligned, with room for a pointer, as the caller promises.
+        unsafe { error.write(mlflow_error_t::boxed(failure.into_error())) };
+    }
+    status
 }
 
 /// Runs the body of a function that cannot fail; a panic becomes `fallback`.

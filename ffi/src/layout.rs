@@ -33,5 +33,10 @@ const _: () = {
     assert!(offset_of!(mlflow_span_options_t, traceparent) == 32);
     assert!(offset_of!(mlflow_span_options_t, tracestate) == 48);
     assert!(offset_of!(mlflow_span_options_t, start_time_ns) == 64);
-    assert!(size_of::<mlflow_span_options_t>() == 72);
+    assert!(offset_of!(mlflow_span_options_t, attributes) == 72);
+    assert!(offset_of!(mlflow_span_options_t, attribute_count) == 80);
+    assert!(offset_of!(mlflow_span_options_t, has_sampling_ratio) == 88);
+    assert!(offset_of!(mlflow_span_options_t, reserved) == 92);
+    assert!(offset_of!(mlflow_span_options_t, sampling_ratio) == 96);
+    assert!(size_of::<mlflow_span_options_t>() == 104);
 };

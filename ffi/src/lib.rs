@@ -22,6 +22,7 @@
 
 mod buffer;
 mod counters;
+mod fields;
 mod guard;
 mod handle;
 mod layout;
@@ -48,8 +49,12 @@ pub mod span;
 
 pub mod record;
 
+pub mod attachment;
+
 pub mod trace;
 
 pub mod propagation;
+
+pub mod processor;
 
 pub mod panic;

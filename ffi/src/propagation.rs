@@ -8,7 +8,7 @@
 
 use std::ffi::c_char;
 
-use mlflow_trace_core::{Error, ErrorKind, SpanContext, propagation};
+use mlflow_trace_core::{Error, ErrorKind, Span, SpanContext, propagation};
 
 use crate::buffer::Buffer;
 use crate::error::mlflow_error_t;
@@ -29,7 +29,8 @@ pub const MLFLOW_TRACEPARENT_CAPACITY: usize = 56;
 ///
 /// Ownership: none.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when its trace
+/// began here and is not sampled; BUFFER_TOO_SMALL.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_get_trace_id(
@@ -53,7 +54,8 @@ pub unsafe extern "C" fn mlflow_span_get_trace_id(
 ///
 /// Ownership: none.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
-/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; BUFFER_TOO_SMALL.
+/// Errors: INVALID_ARGUMENT for a bad buffer; INVALID_STATE when the span is not live; NOT_FOUND when its trace
+/// began here and is not sampled; BUFFER_TOO_SMALL.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_get_span_id(
@@ -76,6 +78,9 @@ pub unsafe extern "C" fn mlflow_span_get_span_id(
 /// Copies the value of the outgoing header that `header` names into `buffer` (see Text above). "traceparent"
 /// always exists, "tracestate" only where the trace came with one. Upper and lower case are the same.
 ///
+/// Where the trace is not sampled, "traceparent" says so to the other process: with the ids of a trace that came
+/// from elsewhere, and of one that began here with new ids in each call.
+///
 /// Ownership: none.
 /// Threads: any thread, at any time, also in a forked child for its own spans.
 /// Errors: INVALID_ARGUMENT for a bad name or buffer; INVALID_STATE when the span is not live; NOT_FOUND when the
@@ -96,7 +101,8 @@ pub unsafe extern "C" fn mlflow_span_inject(
         guard(error, || {
             let header = header.key("header")?;
             let buffer = Buffer::new(buffer, capacity, length)?;
-            let headers = propagation::inject(&context(span)?);
+            let context = span.handle().propagation_context();
+            let headers = propagation::inject(&context.ok_or(ErrorKind::InvalidState)?);
             let (_, value) = headers
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(header))
@@ -112,7 +118,8 @@ pub unsafe extern "C" fn mlflow_span_inject(
 }
 
 fn context(span: mlflow_span_t) -> Result<SpanContext, Failure> {
-    span.handle()
-        .context()
-        .ok_or(Failure::Kind(ErrorKind::InvalidState))
+    match span.handle() {
+        Span::UNSAMPLED => Err(ErrorKind::NotFound.into()),
+        span => span.context().ok_or(ErrorKind::InvalidState.into()),
+    }
 }

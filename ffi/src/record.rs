@@ -2,10 +2,11 @@
 //!
 //! What a live span can be told. Setting the same thing again replaces it; events and exceptions add up.
 
-use mlflow_trace_core::{Span, StatusCode, Value};
+use mlflow_trace_core::{StatusCode, Value};
 
-use crate::attribute::{Fields, mlflow_attribute_t};
+use crate::attribute::mlflow_attribute_t;
 use crate::error::mlflow_error_t;
+use crate::fields::Fields;
 use crate::guard::{Failure, guard};
 use crate::span::mlflow_span_t;
 use crate::status::mlflow_status_t;
@@ -332,8 +333,11 @@ pub unsafe extern "C" fn mlflow_span_set_attributes(
     // with readable texts; core keeps copies.
     unsafe {
         guard(error, || {
-            let attributes = Fields::new(attributes, count)?;
-            set_all(span.handle(), &attributes)
+            Fields::new(attributes, count)?.with(|good, outcome| {
+                let recorded = span.handle().set_attributes(good);
+                outcome?;
+                Ok(recorded?)
+            })
         })
     }
 }
@@ -359,15 +363,11 @@ pub unsafe extern "C" fn mlflow_span_add_event(
     unsafe {
         guard(error, || {
             let name = name.value("name")?;
-            let fields = Fields::new(attributes, count)?
-                .iter()
-                .collect::<Result<Vec<_>, _>>()?;
-            let attributes: Vec<_> = fields
-                .iter()
-                .map(|(key, field)| (*key, field.value()))
-                .collect();
             let time = (time_ns != 0).then_some(time_ns);
-            Ok(span.handle().add_event(&name, time, &attributes)?)
+            Fields::new(attributes, count)?.with(|attributes, outcome| {
+                outcome?;
+                Ok(span.handle().add_event(&name, time, attributes)?)
+            })
         })
     }
 }
@@ -428,23 +428,4 @@ pub unsafe extern "C" fn mlflow_span_set_status(
             Ok(span.handle().set_status(status, &message)?)
         })
     }
-}
-
-/// Sets what can be set and returns the first failure.
-///
-/// # Safety
-/// As [`Fields::iter`].
-unsafe fn set_all(span: Span, attributes: &Fields<'_>) -> Result<(), Failure> {
-    let mut outcome = Ok(());
-    // SAFETY: the same promise, passed on.
-    for attribute in unsafe { attributes.iter() } {
-        let one = match attribute {
-            Ok((key, field)) => span
-                .set_attribute(key, field.value())
-                .map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
-        outcome = outcome.and(one);
-    }
-    outcome
 }

@@ -9,7 +9,9 @@
 
 use mlflow_trace_core::{Parent, Span, SpanStart, propagation};
 
+use crate::attribute::mlflow_attribute_t;
 use crate::error::mlflow_error_t;
+use crate::fields::Fields;
 use crate::guard::{Failure, guard};
 use crate::handle;
 use crate::status::mlflow_status_t;
@@ -24,7 +26,7 @@ pub struct mlflow_span_t {
     pub id: u64,
 }
 
-/// What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT.
+/// What mlflow_span_start may be told beyond the name. Start from MLFLOW_SPAN_OPTIONS_INIT: all is 0 but the size.
 ///
 /// Later versions add members at the end; `struct_size` tells which ones the caller knows.
 #[repr(C)]
@@ -43,10 +45,21 @@ pub struct mlflow_span_options_t {
     pub tracestate: mlflow_str_t,
     /// When the span started, in nanoseconds since the Unix epoch; 0 is now.
     pub start_time_ns: u64,
+    /// Attributes to begin with, which costs less than setting them later; may be NULL when there is none.
+    pub attributes: *const mlflow_attribute_t,
+    /// The number of `attributes`.
+    pub attribute_count: usize,
+    /// Whether `sampling_ratio` counts: 0 is no, anything else yes.
+    pub has_sampling_ratio: i32,
+    /// Must be 0.
+    pub reserved: u32,
+    /// The probability, from 0 to 1, with which the new trace is recorded, instead of the option
+    /// "sampling.ratio"; ignored for a span that is no root.
+    pub sampling_ratio: f64,
 }
 
 impl mlflow_span_options_t {
-    /// The size in ABI 1.0; no caller can know less.
+    /// The size that ends with `start_time_ns`: that of the first callers.
     const fn first_size() -> usize {
         std::mem::offset_of!(Self, start_time_ns) + size_of::<u64>()
     }
@@ -59,6 +72,11 @@ impl mlflow_span_options_t {
             traceparent: mlflow_str_t::empty(),
             tracestate: mlflow_str_t::empty(),
             start_time_ns: 0,
+            attributes: std::ptr::null(),
+            attribute_count: 0,
+            has_sampling_ratio: 0,
+            reserved: 0,
+            sampling_ratio: 0.0,
         }
     }
 
@@ -66,6 +84,7 @@ impl mlflow_span_options_t {
     ///
     /// # Safety
     /// A non-null `options` leads to `struct_size` readable, initialised bytes.
+    #[inline]
     unsafe fn read(options: *const Self) -> Result<Self, Failure> {
         let mut known = Self::none();
         if options.is_null() {
@@ -75,21 +94,34 @@ impl mlflow_span_options_t {
             return Err(Failure::Argument("options", "is misaligned"));
         }
         // SAFETY: not null and aligned, as checked; whatever the caller knows begins with `struct_size`.
-        let size = unsafe { (&raw const (*options).struct_size).read() };
-        if size < Self::first_size() {
-            return Err(Failure::Argument(
-                "struct_size",
-                "is too small; use MLFLOW_SPAN_OPTIONS_INIT",
-            ));
+        match unsafe { (&raw const (*options).struct_size).read() } {
+            // SAFETY: the caller has at least as many bytes. Numbers and pointers have no invalid ones.
+            size if size >= size_of::<Self>() => known = unsafe { options.read() },
+            // SAFETY: the caller has so many bytes, and `known`, a local, has more. As above.
+            size if size == Self::first_size() => unsafe {
+                (&raw mut known)
+                    .cast::<u8>()
+                    .copy_from_nonoverlapping(options.cast(), size);
+            },
+            _ => {
+                return Err(Failure::Argument(
+                    "struct_size",
+                    "is that of no version; use MLFLOW_SPAN_OPTIONS_INIT",
+                ));
+            }
         }
-        // SAFETY: the caller has `struct_size` bytes and `known`, a local, has its own size: the smaller of the
-        // two fits both. Numbers and pointers have no invalid bytes.
-        unsafe {
-            (&raw mut known)
-                .cast::<u8>()
-                .copy_from_nonoverlapping(options.cast(), size.min(size_of::<Self>()));
+        if known.reserved != 0 {
+            return Err(Failure::Argument("reserved", "must be 0"));
         }
         Ok(known)
+    }
+
+    fn sampling_ratio(&self) -> Result<Option<f64>, Failure> {
+        match (self.has_sampling_ratio, self.sampling_ratio) {
+            (0, _) => Ok(None),
+            (_, ratio) if (0.0..=1.0).contains(&ratio) => Ok(Some(ratio)),
+            _ => Err(Failure::Argument("sampling_ratio", "is not from 0 to 1")),
+        }
     }
 
     /// # Safety
@@ -121,12 +153,13 @@ impl mlflow_span_t {
 ///
 /// On failure `*span` becomes {0}, so that later calls on it do nothing. After mlflow_tracer_shutdown, and while
 /// a million spans are live, the status is MLFLOW_OK and the span is not recorded; that is counted, as "ignored"
-/// or as "dropped.too_many_spans".
+/// or as "dropped.too_many_spans". Where the trace is not sampled, the status is MLFLOW_OK, and calls on the span
+/// and its children succeed without effect.
 ///
-/// Ownership: end the span with mlflow_span_end; `name` and `options` are copied.
+/// Ownership: end the span with mlflow_span_end; `name`, `options` and all that it leads to are copied.
 /// Threads: any thread, at any time, also in a forked child.
-/// Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, or for a `struct_size` that is too
-/// small.
+/// Errors: INVALID_ARGUMENT when `tracer` or `span` is NULL, for a bad length, attribute or `sampling_ratio`, or
+/// for a `struct_size` that no version had.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_span_start(
@@ -153,10 +186,18 @@ pub unsafe extern "C" fn mlflow_span_start(
                 None => options.remote()?,
             };
             start.start_time_ns = (options.start_time_ns != 0).then_some(options.start_time_ns);
-            output.write(mlflow_span_t {
-                id: tracer.tracer.start(start).to_raw(),
-            });
-            Ok(())
+            start.sampling_ratio = options.sampling_ratio()?;
+            Fields::new(options.attributes, options.attribute_count)?.with(|attributes, outcome| {
+                outcome?;
+                let start = SpanStart {
+                    attributes,
+                    ..start
+                };
+                output.write(mlflow_span_t {
+                    id: tracer.tracer.start(start).to_raw(),
+                });
+                Ok(())
+            })
         })
     }
 }

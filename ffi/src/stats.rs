@@ -14,9 +14,10 @@ use crate::text::{mlflow_str_t, mlflow_text_t};
 use crate::tracer::mlflow_tracer_t;
 
 /// Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
-/// with the reasons that mlflow_tracer_get_stats lists. Or one of the whole process: "ignored" (recording calls
-/// without effect, for instance on an ended span), "panics" (caught before they reached the program) or
-/// "invalid_utf8" (values with bytes replaced).
+/// with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
+/// the library ended because the program did not) or "redaction_failed" (spans whose content was withheld). Or one
+/// of the whole process: "ignored" (recording calls without effect, for instance on an ended span), "panics"
+/// (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
 ///
 /// Ownership: none.
 /// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -44,7 +45,8 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
 }
 
 /// Reads "ignored" and every counter of the tracer at once, as JSON:
-/// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0}.
+/// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
+/// "redaction_failed": 0}.
 ///
 /// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
 /// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -76,6 +78,8 @@ fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
         "delivered" => Some(stats().delivered),
         "pending" => Some(stats().pending),
         "ignored" => Some(stats().ignored),
+        "abandoned" => Some(stats().abandoned),
+        "redaction_failed" => Some(stats().redaction_failed),
         "dropped" => Some(stats().dropped_total()),
         _ => name.strip_prefix("dropped.").and_then(|reason| {
             let dropped = stats().dropped;

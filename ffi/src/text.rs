@@ -49,7 +49,8 @@ impl mlflow_str_t {
     ///
     /// # Safety
     /// A non-null `ptr` leads to `len` readable bytes that nobody writes to or frees until the call returns.
-    unsafe fn bytes<'a>(self, name: &'static str) -> Result<&'a [u8], Failure> {
+    #[inline]
+    pub(crate) unsafe fn bytes<'a>(self, name: &'static str) -> Result<&'a [u8], Failure> {
         match (self.ptr.is_null(), self.len) {
             (_, 0) => Ok(&[]),
             (true, _) => Err(Failure::Argument(name, "is NULL but has a length")),
@@ -66,6 +67,7 @@ impl mlflow_str_t {
     ///
     /// # Safety
     /// As [`mlflow_str_t::bytes`].
+    #[inline]
     pub(crate) unsafe fn key<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
         // SAFETY: the same promise, passed on.
         match unsafe { self.option(name) }? {
@@ -78,27 +80,50 @@ impl mlflow_str_t {
     ///
     /// # Safety
     /// As [`mlflow_str_t::key`].
+    #[inline]
     pub(crate) unsafe fn option<'a>(self, name: &'static str) -> Result<&'a str, Failure> {
         // SAFETY: the same promise, passed on.
+        unsafe { self.valid(name) }?.ok_or(Failure::Argument(name, "is not valid UTF-8"))
+    }
+
+    /// The text, if it is valid UTF-8.
+    ///
+    /// # Safety
+    /// As [`mlflow_str_t::bytes`].
+    #[inline]
+    pub(crate) unsafe fn valid<'a>(self, name: &'static str) -> Result<Option<&'a str>, Failure> {
+        // SAFETY: the same promise, passed on.
         let bytes = unsafe { self.bytes(name) }?;
-        std::str::from_utf8(bytes).map_err(|_| Failure::Argument(name, "is not valid UTF-8"))
+        // Most text is ASCII, which is seen several times quicker than that it is UTF-8.
+        Ok(match bytes.is_ascii() {
+            // SAFETY: ASCII is UTF-8.
+            true => Some(unsafe { std::str::from_utf8_unchecked(bytes) }),
+            false => std::str::from_utf8(bytes).ok(),
+        })
     }
 
     /// A recorded value: whatever is not UTF-8 is replaced and counted.
     ///
     /// # Safety
     /// As [`mlflow_str_t::key`].
+    #[inline]
     pub(crate) unsafe fn value<'a>(self, name: &'static str) -> Result<Cow<'a, str>, Failure> {
         // SAFETY: the same promise, passed on.
+        match unsafe { self.valid(name) }? {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            // SAFETY: as above.
+            None => unsafe { self.replaced(name) }.map(Cow::Owned),
+        }
+    }
+
+    /// # Safety
+    /// As [`mlflow_str_t::bytes`].
+    #[cold]
+    unsafe fn replaced(self, name: &'static str) -> Result<String, Failure> {
+        counters::INVALID_UTF8.add();
+        // SAFETY: the same promise, passed on.
         let bytes = unsafe { self.bytes(name) }?;
-        // Checking is many times quicker than replacing, which nearly nothing needs.
-        Ok(match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => {
-                counters::INVALID_UTF8.add();
-                Cow::Owned(String::from_utf8_lossy(bytes).into_owned())
-            }
-        })
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 

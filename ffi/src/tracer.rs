@@ -8,6 +8,7 @@
 //! The end of the process sends nothing: call mlflow_tracer_shutdown before it. The tracer's thread reads
 //! environment variables (proxy settings, the user's name), so do not change the environment while it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlflow_trace_core::{ErrorKind, Tracer};
@@ -16,6 +17,7 @@ use crate::config::mlflow_config_t;
 use crate::error::mlflow_error_t;
 use crate::guard::{Failure, guard, guard_or};
 use crate::handle;
+use crate::processor::Callback;
 use crate::status::mlflow_status_t;
 
 /// As `timeout_ms`: the value of the tracer's option "shutdown.timeout_ms", which is 2000 unless it was set.
@@ -24,6 +26,8 @@ pub const MLFLOW_TIMEOUT_DEFAULT: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 /// Records spans and sends finished traces.
 pub struct mlflow_tracer_t {
     pub(crate) tracer: Tracer,
+    /// Keeps them alive for the tracer's processors.
+    pub(crate) _callbacks: Vec<Arc<Callback>>,
 }
 
 impl mlflow_tracer_t {
@@ -54,9 +58,7 @@ pub unsafe extern "C" fn mlflow_tracer_new(
         guard(error, || {
             let config = handle::borrow(config, "config")?;
             let output = handle::output(tracer, "tracer")?;
-            output.give(mlflow_tracer_t {
-                tracer: Tracer::new(config.snapshot())?,
-            });
+            output.give(config.build()?);
             Ok(())
         })
     }

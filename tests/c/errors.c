@@ -111,6 +111,8 @@ CASE(configuration_refuses_null)
                  BAD);
     CHECK_STATUS(mlflow_config_get(config, MLFLOW_STR("nonsense"), buffer, 8, NULL, NULL),
                  MLFLOW_ERROR_INVALID_CONFIG);
+    CHECK_STATUS(mlflow_config_add_processor(NULL, NULL, NULL, NULL, NULL), BAD);
+    CHECK_STATUS(mlflow_config_add_processor(config, NULL, NULL, NULL, NULL), BAD);
     mlflow_config_free(config);
 }
 
@@ -238,6 +240,8 @@ static void check_dead(mlflow_span_t span)
     CHECK_STATUS(
         mlflow_span_inject(span, MLFLOW_STR("traceparent"), buffer, sizeof buffer, &length, NULL),
         STALE);
+    CHECK_STATUS(mlflow_span_attach(span, text, "x", 1, buffer, sizeof buffer, &length, NULL),
+                 STALE);
     CHECK(strcmp(buffer, "untouched") == 0 && length == 7);
     CHECK_STATUS(mlflow_span_end_at(span, 1, NULL), STALE);
     CHECK_STATUS(mlflow_span_end(span, NULL), STALE);
@@ -378,6 +382,8 @@ CASE(recording_checks_its_arguments)
         CHECK_STATUS(mlflow_trace_set(span, bad[i], text, NULL), BAD);
         CHECK_STATUS(mlflow_trace_set(span, MLFLOW_STR("user"), bad[i], NULL), BAD);
         CHECK_STATUS(mlflow_span_inject(span, bad[i], buffer, sizeof buffer, NULL, NULL), BAD);
+        CHECK_STATUS(mlflow_span_attach(span, bad[i], "x", 1, buffer, sizeof buffer, NULL, NULL),
+                     BAD);
     }
     CHECK_STATUS(mlflow_span_set_attribute_str(span, MLFLOW_STR(""), text, NULL), BAD);
     CHECK_STATUS(mlflow_trace_set_tag(span, MLFLOW_STR(""), text, NULL), BAD);

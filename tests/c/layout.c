@@ -24,7 +24,12 @@ _Static_assert(offsetof(mlflow_span_options_t, parent) == 24, "64-bit offset");
 _Static_assert(offsetof(mlflow_span_options_t, traceparent) == 32, "64-bit offset");
 _Static_assert(offsetof(mlflow_span_options_t, tracestate) == 48, "64-bit offset");
 _Static_assert(offsetof(mlflow_span_options_t, start_time_ns) == 64, "64-bit offset");
-_Static_assert(sizeof(mlflow_span_options_t) == 72, "64-bit size");
+_Static_assert(offsetof(mlflow_span_options_t, attributes) == 72, "64-bit offset");
+_Static_assert(offsetof(mlflow_span_options_t, attribute_count) == 80, "64-bit offset");
+_Static_assert(offsetof(mlflow_span_options_t, has_sampling_ratio) == 88, "64-bit offset");
+_Static_assert(offsetof(mlflow_span_options_t, reserved) == 92, "64-bit offset");
+_Static_assert(offsetof(mlflow_span_options_t, sampling_ratio) == 96, "64-bit offset");
+_Static_assert(sizeof(mlflow_span_options_t) == 104, "64-bit size");
 #endif
 
 CASE(no_options_are_all_zero_but_the_size)

@@ -18,8 +18,20 @@ CASE(everything_works_without_exceptions)
     CHECK(!mlflow::Tracer(mlflow::Config().set("exporter", "teapot")));
 }
 
+CASE(a_processor_fails_without_exceptions)
+{
+    mlflow::Tracer tracer(
+        mlflow::Config()
+            .set("exporter", "memory")
+            .add_processor([](mlflow::Span &span, mlflow::Moment) { span.set_attribute("a", 1); })
+            .add_processor([](mlflow::Span &, mlflow::Moment) { return false; }));
+    tracer.start_span("confidential").set_inputs("a secret").end();
+    CHECK_IN(trace_of(tracer), "[redaction failed]");
+}
+
 int main()
 {
     RUN(everything_works_without_exceptions);
+    RUN(a_processor_fails_without_exceptions);
     return DONE();
 }

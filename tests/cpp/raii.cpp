@@ -4,6 +4,7 @@
 
 #include <thread>
 #include <type_traits>
+#include <vector>
 
 static_assert(!std::is_copy_constructible_v<mlflow::Span> &&
               !std::is_copy_assignable_v<mlflow::Span>);
@@ -141,6 +142,64 @@ CASE(explicit_times)
     CHECK_IN(json, "1700000001000000000");
 }
 
+CASE(attributes_to_begin_with)
+{
+    mlflow::Tracer tracer = memory_tracer();
+    {
+        mlflow::Span root = tracer.start_span("root", "AGENT", {{"tenant", "acme"}, {"limit", 5}});
+        mlflow::Span child = root.start_child("child", {"TOOL"}, {{"cached", true}});
+        CHECK(root.status() == MLFLOW_OK && child.status() == MLFLOW_OK);
+        mlflow::Span bad = root.start_child("bad", {}, {{"", 1}});
+        CHECK(!bad && bad.status() == MLFLOW_ERROR_INVALID_ARGUMENT);
+    }
+    const std::string json = trace_of(tracer);
+    CHECK_IN(json, "AGENT");
+    CHECK_IN(json, "\"tenant\":\"\\\"acme\\\"\"");
+    CHECK_IN(json, "\"limit\":\"5\"");
+    CHECK_IN(json, "\"cached\":\"true\"");
+    CHECK(tracer.stat("delivered") == 2);
+}
+
+CASE(a_ratio_for_one_trace)
+{
+    mlflow::Tracer tracer = memory_tracer();
+    mlflow::SpanOptions options;
+    options.sampling_ratio = 0.0;
+    mlflow::Span span = tracer.start_span("unsampled", options);
+    CHECK(span.set_inputs("nobody sees it").status() == MLFLOW_OK);
+    CHECK(span.trace_id().empty());
+    CHECK(span.traceparent().size() == 55);
+    CHECK(span.traceparent().substr(52) == "-00");
+    span.end();
+    CHECK(span.status() == MLFLOW_OK);
+    CHECK(tracer.stat("created") == 0);
+    options.sampling_ratio = 2.0;
+    CHECK(tracer.start_span("x", options).status() == MLFLOW_ERROR_INVALID_ARGUMENT);
+}
+
+CASE(attachments)
+{
+    mlflow::Tracer tracer = memory_tracer();
+    {
+        mlflow::Span span = tracer.start_span("attached");
+        const std::vector<unsigned char> bytes = {1, 2, 3};
+        const std::string uri = span.attach("image/png", bytes.data(), bytes.size());
+        CHECK_IN(uri, "mlflow-attachment://");
+        CHECK_IN(uri, "&size=3");
+        const std::string type(2000, 'x');
+        const std::string note = span.attach(type, "abc");
+        CHECK(note.size() > type.size());
+        span.set_inputs({{"image", uri}, {"note", note}});
+        CHECK(span.status() == MLFLOW_OK);
+        CHECK(span.attach("", "abc").empty());
+        CHECK(span.status() == MLFLOW_ERROR_INVALID_ARGUMENT);
+    }
+    const std::string json = trace_of(tracer);
+    CHECK_IN(json, "data:image/png;base64,AQID");
+    CHECK_IN(json, "x;base64,YWJj");
+    CHECK(mlflow::Span().attach("a/b", "abc").empty());
+}
+
 CASE(failures_are_kept_not_thrown)
 {
     mlflow::Config config = mlflow::Config().set("no.such.option", "1").set("exporter", "memory");
@@ -212,6 +271,9 @@ int main()
     RUN(long_lists);
     RUN(a_trace_continues_across_processes);
     RUN(explicit_times);
+    RUN(attributes_to_begin_with);
+    RUN(a_ratio_for_one_trace);
+    RUN(attachments);
     RUN(failures_are_kept_not_thrown);
     RUN(a_span_keeps_its_first_failure);
     RUN(long_options_are_read_whole);

@@ -173,10 +173,13 @@ fn declarations(modules: &[Module]) -> Result<HashMap<String, String>, Box<dyn s
 /// The name that a block of cbindgen's output declares.
 fn declared(block: &str) -> Option<&str> {
     let code = block.rsplit_once("*/\n").map_or(block, |(_, code)| code);
-    let code = match block.contains("typedef") {
-        true => return block.trim_end_matches(';').rsplit([' ', '\n']).next(),
-        false => code,
-    };
+    if block.contains("typedef") {
+        // A pointer to a function has its name in the middle.
+        return match code.split_once("(*") {
+            Some((_, rest)) => rest.split(')').next(),
+            None => code.trim_end_matches(';').rsplit([' ', '\n']).next(),
+        };
+    }
     match code.strip_prefix("#define ") {
         Some(rest) => rest.split_whitespace().next(),
         None => code.split_once('(')?.0.rsplit([' ', '*']).next(),

@@ -92,6 +92,7 @@ pub fn names(module: &Module) -> Vec<String> {
         .filter_map(|item| match item {
             Item::Const(item) if public(&item.vis) => Some(item.ident.to_string()),
             Item::Struct(item) if public(&item.vis) => Some(item.ident.to_string()),
+            Item::Type(item) if public(&item.vis) => Some(item.ident.to_string()),
             Item::Union(item) if public(&item.vis) => Some(item.ident.to_string()),
             Item::Fn(item) if public(&item.vis) => Some(item.sig.ident.to_string()),
             _ => None,
