@@ -7,7 +7,9 @@ Usage: programs_attachments.py MODULE TRACKING_URI EXPERIMENT
 from __future__ import annotations
 
 import base64
+import importlib
 import sys
+import tempfile
 from typing import Any
 
 import pydantic
@@ -186,6 +188,77 @@ class Part(pydantic.BaseModel):
 def objects(mlflow: Any) -> None:
     record(mlflow, "model", Part(url=f"data:image/png;base64,{PNG}"))
     record(mlflow, "models", {"parts": [Part(url="x", b64_json=PNG)]})
+
+
+@program
+def explicit(mlflow: Any) -> object:
+    module = importlib.import_module(f"{mlflow.__name__}.tracing.attachments")
+    image = module.Attachment(content_type="image/png", content_bytes=b"png")
+    with tempfile.NamedTemporaryFile(suffix=".mp3") as file:
+        file.write(b"a sound of many bytes")
+        file.flush()
+        sound = module.Attachment.from_file(file.name)
+    odd = module.Attachment(content_type="a b/é; charset=utf-8", content_bytes=b"")
+
+    @mlflow.trace
+    def function(picture, n=1):
+        return {"picture": picture, "sound": [sound]}
+
+    @mlflow.trace(output_reducer=lambda items: [image, *items])
+    def generator():
+        yield 1
+
+    record(mlflow, "alone", image)
+    record(mlflow, "nested", {"list": [1, image, {"deep": (sound, None)}], "beside": PNG})
+    record(mlflow, "shapes", [image, f"data:image/png;base64,{PNG}", {"b64_json": TINY}])
+    record(mlflow, "odd", {"odd": odd})
+    with mlflow.start_span("root") as root:
+        root.set_inputs(image)
+        function(image)
+        list(generator())
+        span = mlflow.start_span_no_context("detached", parent_span=root, inputs=[sound])
+        span.end(outputs=image)
+        root.set_outputs(image)
+    function(image)
+    references = [
+        image.ref("tr-1"),
+        span.inputs[0],
+        span.outputs,
+        root.inputs,
+        root.outputs,
+    ]
+    parts = [module.Attachment.parse_ref(reference) for reference in references]
+    same = [part["attachment_id"] in (image.id, sound.id) for part in parts if part]
+    mine = [part["trace_id"] == root.trace_id for part in parts if part]
+    sizes = [[part["content_type"], part["size"]] for part in parts if part]
+    wrong = [module.Attachment.parse_ref(text) for text in ("", "http://x", references[0][:60])]
+    return [
+        same,
+        mine,
+        sizes,
+        wrong,
+        sound.content_type,
+        sound.content_bytes,
+        odd.content_type,
+    ]
+
+
+@program
+def explicit_and_processed(mlflow: Any) -> None:
+    module = importlib.import_module(f"{mlflow.__name__}.tracing.attachments")
+
+    def replace(span):
+        if span.outputs:
+            outputs = module.Attachment(content_type="text/plain", content_bytes=b"replaced")
+            span.set_outputs([span.inputs, outputs])
+
+    with mlflow.tracing.configure(span_processors=[replace]):
+        for content in (b"first", b"second"):
+            record(
+                mlflow,
+                "span",
+                module.Attachment(content_type="a/b", content_bytes=content),
+            )
 
 
 def main(*arguments: str) -> None:

@@ -17,7 +17,14 @@ from typing import Any
 # without annotations.
 Program = Callable[[Any], object]
 
-FILES = ("programs_values", "programs_calls", "programs_spans", "programs_traces", "programs_costs")
+FILES = (
+    "programs_values",
+    "programs_calls",
+    "programs_spans",
+    "programs_traces",
+    "programs_costs",
+    "programs_settings",
+)
 PROGRAMS: dict[str, Program] = {}
 
 

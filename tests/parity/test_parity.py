@@ -25,6 +25,8 @@ pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is 
 
 DIFFERENT = {
     "json_looking_strings": "a string that holds JSON is recorded like the JSON itself",
+    "failing_processors": "what a processor failed to take out is not sent",
+    "processors_that_record": "spans that a processor starts are not recorded",
 }
 
 

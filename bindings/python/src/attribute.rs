@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::error::warn;
 use crate::json;
-use crate::text::{repr_of, str_of, text_of};
+use crate::text::{bytes_repr, str_of, text_of};
 
 /// An attribute value that outlives the host object it was read from.
 pub(crate) enum Owned {
@@ -70,7 +70,7 @@ impl Owned {
         if !is_container(value) && !is_scalar(value) {
             // As OpenTelemetry does with event attributes, dataclasses included.
             return match value.is_instance_of::<PyBytes>() {
-                true => repr_of(value),
+                true => bytes_repr(value),
                 false => str_of(value),
             }
             .map(Owned::Str);

@@ -43,14 +43,24 @@ fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
     })
 }
 
+/// What lies around a scope.
+#[derive(Default)]
+enum Around {
+    #[default]
+    Nothing,
+    /// A local span.
+    Span(Py<LiveSpan>),
+    /// The parent that came with a request.
+    Remote(SpanContext),
+    /// A trace that is not sampled. Nothing in it is recorded; this tells other processes.
+    Unsampled(SpanContext),
+}
+
 /// What there is besides an active span of its own: scopes, a remote parent, the last trace.
 #[pyclass(frozen, freelist = 16, module = "mlflow_trace._native")]
 #[derive(Default)]
 pub(crate) struct Frame {
-    /// The local span around the scope.
-    span: Option<Py<LiveSpan>>,
-    /// The parent that came with a request; wins over `span`.
-    remote: Option<SpanContext>,
+    around: Around,
     settings: Option<Arc<Settings>>,
     /// The trace whose root was the last to end here.
     last: Option<TraceId>,
@@ -58,14 +68,18 @@ pub(crate) struct Frame {
 
 impl Frame {
     fn place(&self) -> Place {
-        let place = match (&self.remote, &self.span) {
-            (Some(remote), _) => Place {
+        let place = match &self.around {
+            Around::Nothing => Place::default(),
+            Around::Span(span) => Place::under(span.get()),
+            Around::Remote(remote) => Place {
                 parent: Parent::Remote(remote.clone()),
                 parent_id: Some(remote.span_id),
                 ..Place::default()
             },
-            (None, Some(span)) => Place::under(span.get()),
-            (None, None) => Place::default(),
+            Around::Unsampled(_) => Place {
+                unsampled: true,
+                ..Place::default()
+            },
         };
         Place {
             settings: self.settings.clone(),
@@ -80,6 +94,8 @@ impl Frame {
 pub(crate) struct Place {
     pub(crate) parent: Parent,
     pub(crate) parent_id: Option<SpanId>,
+    /// It lies in a trace that is not sampled.
+    pub(crate) unsampled: bool,
     /// The parent's; without one the process's.
     pub(crate) tracer: Option<Tracer>,
     pub(crate) settings: Option<Arc<Settings>>,
@@ -98,6 +114,7 @@ impl Place {
                 true => Parent::Span(parent.handle),
                 false => Parent::Remote(context.clone()),
             },
+            unsampled: false,
             tracer: Some(parent.tracer.clone()),
             settings: None,
             last: parent.last,
@@ -142,11 +159,10 @@ impl<'py> Current<'py> {
         match self {
             Current::Nothing => None,
             Current::Span(span) => Some(span.clone()),
-            Current::Frame(frame) => {
-                let frame = frame.get();
-                let local = frame.span.as_ref().filter(|_| frame.remote.is_none());
-                local.map(|span| span.bind(py).clone())
-            }
+            Current::Frame(frame) => match &frame.get().around {
+                Around::Span(span) => Some(span.bind(py).clone()),
+                _ => None,
+            },
         }
     }
 
@@ -183,17 +199,22 @@ impl<'py> Current<'py> {
     /// A frame to build a scope on.
     fn frame(&self, py: Python<'py>) -> Frame {
         Frame {
-            span: self.span(py).map(Bound::unbind),
-            remote: self.remote(),
+            around: self.around(py),
             settings: self.settings().cloned(),
             last: self.last(),
         }
     }
 
-    fn remote(&self) -> Option<SpanContext> {
+    fn around(&self, py: Python<'py>) -> Around {
         match self {
-            Current::Frame(frame) => frame.get().remote.clone(),
-            _ => None,
+            Current::Nothing => Around::Nothing,
+            Current::Span(span) => Around::Span(span.clone().unbind()),
+            Current::Frame(frame) => match &frame.get().around {
+                Around::Nothing => Around::Nothing,
+                Around::Span(span) => Around::Span(span.clone_ref(py)),
+                Around::Remote(context) => Around::Remote(context.clone()),
+                Around::Unsampled(context) => Around::Unsampled(context.clone()),
+            },
         }
     }
 }
@@ -303,14 +324,32 @@ impl ContextScope {
     }
 }
 
-#[pymethods]
 impl ContextScope {
-    fn __enter__(&self, py: Python<'_>) {
+    pub(crate) fn enter(&self, py: Python<'_>) {
         let value = self.value(py);
         let token = value
             .and_then(|value| enter(py, &value).map(Bound::unbind))
             .ok();
         lock(&self.tokens).push(token);
+    }
+
+    pub(crate) fn leave(&self, py: Python<'_>) {
+        let token = lock(&self.tokens).pop();
+        let Some(token) = token.flatten() else {
+            return;
+        };
+        let last = Current::read(py).last();
+        let _ = reset(py, token);
+        if let Some(last) = last {
+            note_last(py, last);
+        }
+    }
+}
+
+#[pymethods]
+impl ContextScope {
+    fn __enter__(&self, py: Python<'_>) {
+        self.enter(py);
     }
 
     #[pyo3(signature = (exc_type, exc_value, traceback, /))]
@@ -322,15 +361,7 @@ impl ContextScope {
         exc_value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) {
-        let token = lock(&self.tokens).pop();
-        let Some(token) = token.flatten() else {
-            return;
-        };
-        let last = Current::read(py).last();
-        let _ = reset(py, token);
-        if let Some(last) = last {
-            note_last(py, last);
-        }
+        self.leave(py);
     }
 }
 
@@ -352,16 +383,19 @@ pub(crate) fn silence(py: Python<'_>) -> PyResult<ContextScope> {
     ContextScope::of_frame(py, frame)
 }
 
+/// The scope inside a root that is not sampled, or that came unsampled with a request.
+pub(crate) fn unsampled(py: Python<'_>, context: SpanContext) -> PyResult<ContextScope> {
+    let frame = Frame {
+        around: Around::Unsampled(context),
+        ..Current::read(py).frame(py)
+    };
+    ContextScope::of_frame(py, frame)
+}
+
 /// The active span, if it belongs to this process.
 #[pyfunction]
 pub(crate) fn get_current_active_span(py: Python<'_>) -> Option<Bound<'_, LiveSpan>> {
     Current::read(py).span(py)
-}
-
-/// Whether a span that starts now is the child of another, of this process or a remote one.
-#[pyfunction]
-pub(crate) fn has_parent(py: Python<'_>) -> bool {
-    Current::read(py).place().parent_id.is_some()
 }
 
 /// The scope whose spans continue the trace that the W3C headers of a request name.
@@ -372,10 +406,9 @@ pub(crate) fn remote_scope(
 ) -> PyResult<ContextScope> {
     let remote = mlflow_trace_core::extract_headers(headers)
         .map_err(|error| crate::error::raise(py, &error))?;
-    let current = Current::read(py);
     let frame = Frame {
-        remote: Some(remote),
-        ..current.frame(py)
+        around: Around::Remote(remote),
+        ..Current::read(py).frame(py)
     };
     ContextScope::of_frame(py, frame)
 }
@@ -411,10 +444,9 @@ pub(crate) fn trace_scope(
 /// The W3C headers that carry the current span to another process; empty without one.
 #[pyfunction]
 pub(crate) fn headers(py: Python<'_>) -> Vec<(&'static str, String)> {
-    let current = Current::read(py);
-    let context = match current.remote() {
-        Some(remote) => Some(remote),
-        None => current.span(py).map(|span| span.get().context.clone()),
-    };
-    context.map_or_else(Vec::new, |context| inject(&context))
+    match Current::read(py).around(py) {
+        Around::Nothing => Vec::new(),
+        Around::Span(span) => inject(&span.get().context),
+        Around::Remote(context) | Around::Unsampled(context) => inject(&context),
+    }
 }

@@ -3,29 +3,45 @@
 use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mlflow_trace_core::{Process, Tracer};
+use mlflow_trace_core::{Config, Process, Tracer};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict};
 
-use crate::error::raise;
-use crate::messages;
+use crate::error::{raise, warn};
 use crate::text::text_of;
 use crate::wait::{interruptible, timeout};
+use crate::{hook, messages, option};
 
 static PROCESS: Process = Process::new();
 static ENABLED: AtomicBool = AtomicBool::new(true);
+/// What the option `sdk.disabled` says.
+static DISABLED: AtomicBool = AtomicBool::new(false);
+
+/// The option that a fault in the environment must not fail anything for, as with MLflow 3.17.2.
+const RATIO: &str = "sampling.ratio";
+const RATIO_VARIABLE: &str = "MLFLOW_TRACE_SAMPLING_RATIO";
 
 /// Whether spans are recorded at all.
-pub(crate) fn enabled() -> bool {
-    ENABLED.load(Ordering::Relaxed)
+#[pyfunction]
+#[inline]
+pub(crate) fn is_enabled(py: Python<'_>) -> bool {
+    process(py);
+    ENABLED.load(Ordering::Relaxed) && !DISABLED.load(Ordering::Relaxed)
 }
 
 /// Switches recording on or off for the whole process.
 #[pyfunction]
 pub(crate) fn set_enabled(enabled: bool) {
     ENABLED.store(enabled, Ordering::Relaxed);
+}
+
+/// Reads `sdk.disabled` again. The engine asks it for roots alone; here it holds for all spans.
+fn note_disabled() {
+    let value = PROCESS.option("sdk.disabled").unwrap_or_default();
+    let is_on = matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "on");
+    DISABLED.store(is_on, Ordering::Relaxed);
 }
 
 /// The tracers of this process, which know the program's name from the first use on: `sys.argv` may
@@ -37,6 +53,7 @@ fn process(py: Python<'_>) -> &'static Process {
         if let Some(name) = source_name(py) {
             PROCESS.set_defaults(&[("source.name", &name)]);
         }
+        note_disabled();
     });
     &PROCESS
 }
@@ -67,24 +84,60 @@ pub(crate) fn with_tracer<R>(py: Python<'_>, work: impl FnOnce(&Tracer) -> R) ->
 /// Sets options by key; `None` gives an option back to the environment and its default.
 #[pyfunction]
 pub(crate) fn configure(options: &Bound<'_, PyDict>) -> PyResult<()> {
-    let py = options.py();
     let mut changes = Vec::new();
     for (key, value) in options.iter() {
+        changes.push((text_of(&key)?.into_owned(), value));
+    }
+    let configured = set(options.py(), &changes);
+    // Who asks for less content and goes on after a slip must not send all of it.
+    if changes.iter().any(|(key, _)| is_about_content(key)) {
+        hook::note_options(configured.is_err());
+    }
+    configured
+}
+
+/// Whether an option, one that is misspelt included, is about what is taken out of spans.
+fn is_about_content(key: &str) -> bool {
+    key.starts_with("redact") || key.starts_with("capture")
+}
+
+fn set(py: Python<'_>, options: &[(String, Bound<'_, PyAny>)]) -> PyResult<()> {
+    let mut changes = Vec::new();
+    for (key, value) in options {
         let value = match value.is_none() {
             true => None,
-            false => Some(text_of(&value)?.into_owned()),
+            false => Some(option::text(key, value)?),
         };
-        changes.push((text_of(&key)?.into_owned(), value));
+        changes.push((key.as_str(), value));
     }
     let changes: Vec<(&str, Option<&str>)> = changes
         .iter()
-        .map(|(key, value)| (key.as_str(), value.as_deref()))
+        .map(|(key, value)| (*key, value.as_deref()))
         .collect();
     let process = process(py);
+    overlook_ratio(py, process)?;
     process
         .configure(&changes)
         .map_err(|error| raise(py, &error))?;
+    note_disabled();
     messages::pull_all(py, process)
+}
+
+/// Where the environment's ratio is none, all traces are sampled and whoever configures something else
+/// is only warned.
+fn overlook_ratio(py: Python<'_>, process: &Process) -> PyResult<()> {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let text = std::env::var(RATIO_VARIABLE).unwrap_or_default();
+    let Err(fault) = Config::new().set(RATIO, &text) else {
+        return Ok(());
+    };
+    // The one in force: what the program has chosen, or else the default. Other faults are told next.
+    let ratio = process.option(RATIO).unwrap_or_default();
+    let _ = process.configure(&[(RATIO, Some(&ratio))]);
+    match WARNED.swap(true, Ordering::Relaxed) {
+        true => Ok(()),
+        false => warn(py, &format!("ignored: {fault} ({RATIO_VARIABLE})")),
+    }
 }
 
 /// The value of an option; empty when it is not set and has no default.
@@ -104,6 +157,7 @@ pub(crate) fn set_experiment(
     experiment_id: Option<String>,
 ) -> PyResult<(Option<String>, Option<String>)> {
     let process = process(py);
+    overlook_ratio(py, process)?;
     let experiment = interruptible(py, move || {
         process.set_experiment(name.as_deref(), experiment_id.as_deref())
     })?
@@ -136,7 +190,8 @@ fn settle(py: Python<'_>, work: impl FnOnce(&Process) -> u64 + Send + 'static) -
     Ok(pending)
 }
 
-/// Spans created, delivered, pending and dropped by reason, and recording calls without effect.
+/// Spans created, delivered, pending, dropped by reason, ended for the program and sent without their
+/// content, and recording calls without effect.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let stats = process(py).stats();
@@ -146,6 +201,8 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("pending", stats.pending)?;
     dict.set_item("dropped", stats.dropped.into_py_dict(py)?)?;
     dict.set_item("ignored", stats.ignored)?;
+    dict.set_item("abandoned", stats.abandoned)?;
+    dict.set_item("redaction_failed", stats.redaction_failed)?;
     Ok(dict)
 }
 

@@ -1,7 +1,8 @@
 //! Host objects as JSON text, in the format of `json.dumps(value, ensure_ascii=False)`.
 //!
 //! The mapping is that of MLflow's encoder (pydantic models and dataclasses become objects,
-//! everything unknown becomes `str(value)`), except where MLflow would raise or write invalid JSON.
+//! everything unknown becomes `str(value)`), except where MLflow would raise, write invalid JSON or make
+//! the trace unreadable; `docs/values.md` has all of it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
@@ -13,11 +14,14 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
 
-use crate::text::{contain, repr_of, str_of, utf8};
+use crate::attachment::Keeper;
+use crate::text::{bytes_repr, contain, repr_of, str_of, utf8};
 
 /// Containers inside each other; readers in wide use stop at 128.
 const MAX_DEPTH: usize = 100;
 const TOO_DEEP: &str = "<nested too deeply>";
+/// Text beyond this is not written: the engine keeps no more of a value, and says how much it was given.
+const MAX_LENGTH: usize = (48 << 20) + 1;
 /// A buffer larger than this is not kept for the next value.
 const SCRATCH_LIMIT: usize = 1 << 20;
 
@@ -43,6 +47,16 @@ pub(crate) fn with_value<R>(
     value: &Bound<'_, PyAny>,
     record: impl FnOnce(Value<'_>) -> R,
 ) -> PyResult<R> {
+    with_content(value, None, record)
+}
+
+/// As [`with_value`], where `keeper` takes the attachments out of the value.
+#[inline]
+pub(crate) fn with_content<R>(
+    value: &Bound<'_, PyAny>,
+    keeper: Option<&Keeper>,
+    record: impl FnOnce(Value<'_>) -> R,
+) -> PyResult<R> {
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(record(Value::Str(&utf8(text))));
     }
@@ -55,24 +69,30 @@ pub(crate) fn with_value<R>(
     if let Ok(number) = value.cast::<PyInt>() {
         return match number.extract::<i64>() {
             Ok(number) => Ok(record(Value::Int(number))),
-            Err(_) => Ok(record(Value::Str(&wide(number)?.digits))),
+            Err(_) => Ok(record(Value::Str(&wide(number)?))),
         };
     }
     if let Ok(number) = value.cast::<PyFloat>() {
         return Ok(record(Value::Double(number.value())));
     }
-    with_json(value, record)
+    with_json(value, keeper, record)
 }
 
-fn with_json<R>(value: &Bound<'_, PyAny>, record: impl FnOnce(Value<'_>) -> R) -> PyResult<R> {
-    let fields = match Shape::of(value)? {
+fn with_json<R>(
+    value: &Bound<'_, PyAny>,
+    keeper: Option<&Keeper>,
+    record: impl FnOnce(Value<'_>) -> R,
+) -> PyResult<R> {
+    let fields = match Shape::of(value, keeper)? {
         Shape::Text(text) => return Ok(record(Value::Str(&text))),
         Shape::Container => None,
         Shape::Fields(fields) => Some(fields),
     };
     let mut out = SCRATCH.take();
     out.clear();
-    let written = Writer::new(&mut out, false).write(fields.as_ref().unwrap_or(value));
+    let mut writer = Writer::new(&mut out, false);
+    writer.keeper = keeper;
+    let written = writer.write(fields.as_ref().unwrap_or(value));
     let recorded = match written {
         Ok(()) => record(Value::Json(&out)),
         Err(Failure::Unwritable) => record(Value::Str(&repr_of(value)?)),
@@ -105,31 +125,24 @@ pub(crate) fn to_json(value: &Bound<'_, PyAny>, ensure_ascii: bool) -> PyResult<
     text(value, ensure_ascii)
 }
 
-/// An integer that 64 bits cannot hold.
-struct Wide {
-    digits: String,
-    decimal: bool,
-}
-
+/// The text of an integer that 64 bits cannot hold. As a number it would make the trace unreadable: a
+/// server stores it, and then fails to give it back.
 #[cold]
-fn wide(number: &Bound<'_, PyInt>) -> PyResult<Wide> {
+fn wide(number: &Bound<'_, PyInt>) -> PyResult<String> {
     let py = number.py();
     let decimal = py
         .get_type::<PyInt>()
         .call_method1(intern!(py, "__repr__"), (number,));
     // Python refuses decimal text of very long numbers; hexadecimal has no such limit.
-    let (digits, decimal) = match decimal {
-        Ok(digits) => (digits, true),
+    let digits = match decimal {
+        Ok(digits) => digits,
         Err(error) => {
             contain(py, error)?;
             let builtins = py.import(intern!(py, "builtins"))?;
-            (builtins.call_method1(intern!(py, "hex"), (number,))?, false)
+            builtins.call_method1(intern!(py, "hex"), (number,))?
         }
     };
-    Ok(Wide {
-        digits: str_of(&digits)?,
-        decimal,
-    })
+    str_of(&digits)
 }
 
 /// What a value that is no JSON scalar becomes.
@@ -140,20 +153,24 @@ enum Shape<'py> {
 }
 
 impl<'py> Shape<'py> {
-    fn of(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+    fn of(value: &Bound<'py, PyAny>, keeper: Option<&Keeper>) -> PyResult<Self> {
         if value.is_instance_of::<PyDict>()
             || value.is_instance_of::<PyList>()
             || value.is_instance_of::<PyTuple>()
         {
             return Ok(Shape::Container);
         }
-        Shape::of_object(value)
+        Shape::of_object(value, keeper)
     }
 
-    fn of_object(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+    fn of_object(value: &Bound<'py, PyAny>, keeper: Option<&Keeper>) -> PyResult<Self> {
+        if let Some(keeper) = keeper
+            && let Some(reference) = keeper.keep(value)?
+        {
+            return Ok(Shape::Text(reference));
+        }
         if value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>() {
-            // As str(value), which `python -bb` forbids.
-            return repr_of(value).map(Shape::Text);
+            return bytes_repr(value).map(Shape::Text);
         }
         if !value.is_instance_of::<PyType>() {
             match fields_of(value) {
@@ -193,6 +210,7 @@ fn fields_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny
 struct Writer<'a> {
     out: &'a mut String,
     ascii: bool,
+    keeper: Option<&'a Keeper>,
     /// Addresses of the containers that are being written, outermost first.
     path: Vec<usize>,
 }
@@ -202,6 +220,7 @@ impl<'a> Writer<'a> {
         Writer {
             out,
             ascii,
+            keeper: None,
             path: Vec::new(),
         }
     }
@@ -231,6 +250,7 @@ impl<'a> Writer<'a> {
     }
 
     fn string(&mut self, text: &str) {
+        let text = head(text, MAX_LENGTH);
         if !self.ascii {
             return json::write_string(self.out, text);
         }
@@ -253,11 +273,7 @@ impl<'a> Writer<'a> {
             let _ = write!(self.out, "{number}");
             return Ok(());
         }
-        let wide = wide(number)?;
-        match wide.decimal {
-            true => self.out.push_str(&wide.digits),
-            false => self.string(&wide.digits),
-        }
+        self.string(&wide(number)?);
         Ok(())
     }
 
@@ -281,7 +297,7 @@ impl<'a> Writer<'a> {
     }
 
     fn object(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Failure> {
-        match Shape::of_object(value)? {
+        match Shape::of_object(value, self.keeper)? {
             Shape::Text(text) => self.string(&text),
             Shape::Fields(fields) => self.nested(value, |writer| writer.write(&fields))?,
             Shape::Container => self.write(value)?,
@@ -295,6 +311,9 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Failure> {
         self.out.push('[');
         for (index, item) in items.enumerate() {
+            if self.out.len() > MAX_LENGTH {
+                break;
+            }
             if index > 0 {
                 self.out.push_str(", ");
             }
@@ -307,6 +326,9 @@ impl<'a> Writer<'a> {
     fn dict(&mut self, dict: &Bound<'_, PyDict>) -> Result<(), Failure> {
         self.out.push('{');
         for (index, (key, item)) in members(dict)?.into_iter().enumerate() {
+            if self.out.len() > MAX_LENGTH {
+                break;
+            }
             if index > 0 {
                 self.out.push_str(", ");
             }
@@ -333,6 +355,18 @@ impl<'a> Writer<'a> {
             false => self.string(&text),
         }
         Ok(())
+    }
+}
+
+/// The first `length` bytes of a text, or up to three less where a character lies across.
+fn head(text: &str, length: usize) -> &str {
+    let ends = (0..4).map(|less| length.saturating_sub(less));
+    match text.len() <= length {
+        true => text,
+        false => ends
+            .filter_map(|end| text.get(..end))
+            .next()
+            .unwrap_or(text),
     }
 }
 

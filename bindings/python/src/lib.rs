@@ -11,13 +11,16 @@
 
 use pyo3::prelude::*;
 
+mod attachment;
 mod attribute;
 mod context;
 mod engine;
 mod error;
+mod hook;
 mod json;
 mod lock;
 mod messages;
+mod option;
 mod settings;
 mod span;
 mod start;
@@ -30,22 +33,26 @@ mod wait;
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
+    use crate::attachment::Content;
+    #[pymodule_export]
     use crate::context::{
-        ContextScope, get_current_active_span, has_parent, headers, remote_scope, trace_scope,
+        ContextScope, get_current_active_span, headers, remote_scope, trace_scope,
     };
     #[pymodule_export]
     use crate::engine::{
-        configure, diagnostics, flush, get_option, memory_traces, set_enabled, set_experiment,
-        shutdown, stats,
+        configure, diagnostics, flush, get_option, is_enabled, memory_traces, set_enabled,
+        set_experiment, shutdown, stats,
     };
     #[pymodule_export]
     use crate::error::error_kinds;
+    #[pymodule_export]
+    use crate::hook::{refuse_end_hook, set_end_hook};
     #[pymodule_export]
     use crate::json::to_json;
     #[pymodule_export]
     use crate::span::LiveSpan;
     #[pymodule_export]
-    use crate::start::{SpanScope, start_span, start_span_no_context};
+    use crate::start::{SpanScope, start_sampled_span, start_span, start_span_no_context};
     #[pymodule_export]
     use crate::update::{get_last_active_trace_id, update_current_trace};
 

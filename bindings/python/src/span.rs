@@ -1,6 +1,6 @@
 //! `LiveSpan`: a span that is being recorded.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use mlflow_trace_core::span::SpanRecord;
@@ -9,11 +9,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::attachment::Keeper;
 use crate::attribute::{Owned, with_attributes};
 use crate::error::{describe, warn};
 use crate::settings::Settings;
 use crate::text::{contain, text_of, utf8};
-use crate::{context, json, messages, text, update, view};
+use crate::{context, hook, json, messages, text, update, view};
 
 /// A span that is being recorded.
 ///
@@ -32,6 +33,10 @@ pub(crate) struct LiveSpan {
     pub(crate) last: Option<TraceId>,
     /// It was left while another span was current, so it is no span's parent any more.
     pub(crate) abandoned: AtomicBool,
+    /// Why its content was withheld at its start, see [`hook`].
+    pub(crate) withheld: u8,
+    /// Somebody ends it, by way of the hook.
+    pub(crate) ending: AtomicBool,
     /// What was recorded, once the span has ended.
     pub(crate) record: OnceLock<SpanRecord>,
 }
@@ -41,14 +46,35 @@ impl LiveSpan {
         self.parent.is_none()
     }
 
-    /// Ends the span now or at the given time; the first end counts.
+    /// Ends the span now or at the given time; the first end counts. Fails only on an interrupt.
     #[inline]
-    pub(crate) fn finish(&self, end_time_ns: Option<u64>) {
-        if let Ok(record) = self.handle.end_with_record(end_time_ns) {
-            let _ = self.record.set(record);
-            if self.is_root() {
-                update::remember_trace(self.context.trace_id);
+    pub(crate) fn finish(slf: &Bound<'_, Self>, end_time_ns: Option<u64>) -> PyResult<()> {
+        let span = slf.get();
+        let seen = match span.withheld | hook::reasons() != 0 {
+            true if !span.claims_end() => return Ok(()),
+            true => hook::run(slf),
+            false => Ok(()),
+        };
+        if let Ok(record) = span.handle.end_with_record(end_time_ns) {
+            let _ = span.record.set(record);
+            if span.is_root() {
+                update::remember_trace(span.context.trace_id);
             }
+        }
+        seen
+    }
+
+    /// Whether the caller ends the span, and nobody else does: the hook itself may try, or another thread.
+    #[cold]
+    fn claims_end(&self) -> bool {
+        !self.ending.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes attachments out of inputs and outputs.
+    fn keeper(&self) -> Keeper {
+        Keeper {
+            span: self.handle,
+            trace_id: self.context.trace_id,
         }
     }
 
@@ -143,12 +169,16 @@ impl LiveSpan {
 
     /// Sets the inputs.
     pub(crate) fn set_inputs(&self, inputs: &Bound<'_, PyAny>) -> PyResult<()> {
-        json::with_value(inputs, |value| ignore(self.handle.set_inputs(value)))
+        json::with_content(inputs, Some(&self.keeper()), |value| {
+            ignore(self.handle.set_inputs(value));
+        })
     }
 
     /// Sets the outputs.
     fn set_outputs(&self, outputs: &Bound<'_, PyAny>) -> PyResult<()> {
-        json::with_value(outputs, |value| ignore(self.handle.set_outputs(value)))
+        json::with_content(outputs, Some(&self.keeper()), |value| {
+            ignore(self.handle.set_outputs(value));
+        })
     }
 
     /// Sets one attribute; a value that is there already is replaced.
@@ -265,27 +295,28 @@ impl LiveSpan {
     /// Ends the span.
     #[pyo3(signature = (outputs = None, attributes = None, status = None, end_time_ns = None))]
     fn end(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         outputs: Option<&Bound<'_, PyAny>>,
         attributes: Option<&Bound<'_, PyAny>>,
         status: Option<&Bound<'_, PyAny>>,
         end_time_ns: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let span = slf.get();
         if let Some(attributes) = attributes {
-            self.set_pairs(attributes)?;
+            span.set_pairs(attributes)?;
         }
         if let Some(outputs) = outputs {
-            self.set_outputs(outputs)?;
+            span.set_outputs(outputs)?;
         }
         if let Some(status) = status {
-            self.set_status(status)?;
+            span.set_status(status)?;
         }
-        self.finish(time_argument("end_time_ns", end_time_ns)?);
-        if self.is_root() {
-            context::note_last(py, self.context.trace_id);
+        let finished = LiveSpan::finish(slf, time_argument("end_time_ns", end_time_ns)?);
+        if span.is_root() {
+            context::note_last(py, span.context.trace_id);
         }
-        messages::pull(py, &self.tracer)
+        finished.and(messages::pull(py, &span.tracer))
     }
 
     /// Whether outputs other than None were set.

@@ -3,7 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
 
-use mlflow_trace_core::{SpanStart, TraceUpdate};
+use mlflow_trace_core::propagation::SAMPLED;
+use mlflow_trace_core::{SpanContext, SpanStart, TraceUpdate};
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,16 +17,25 @@ use crate::lock::lock;
 use crate::settings::{SOURCE_RUN, merge, optional_text, pairs, tags as read_tags};
 use crate::span::{LiveSpan, time_argument};
 use crate::text::{contain, str_of, text_of, utf8};
-use crate::{engine, messages, view};
+use crate::{engine, hook, messages, view};
 
 /// What the caller asks of a new trace.
 #[derive(Default)]
 struct Wishes {
     update: Option<TraceUpdate>,
     experiment_id: Option<String>,
+    sampling_ratio: Option<f64>,
 }
 
-/// Starts a span; `None` when nothing is recorded: where it is switched off, and after shutdown.
+/// What became of a span.
+enum Started {
+    Live(LiveSpan),
+    /// Its trace is not sampled.
+    Unsampled(SpanContext),
+    /// Nothing is recorded: where it is switched off, in a trace that is not sampled, after shutdown.
+    Off,
+}
+
 #[inline]
 fn start(
     py: Python<'_>,
@@ -34,11 +44,12 @@ fn start(
     place: Place,
     start_time_ns: Option<u64>,
     wishes: &Wishes,
-) -> PyResult<Option<LiveSpan>> {
+) -> Started {
     let settings = place.settings;
     let inherited = settings.as_deref();
-    if inherited.is_some_and(|settings| settings.enabled == Some(false)) || !engine::enabled() {
-        return Ok(None);
+    let is_off = inherited.is_some_and(|settings| settings.enabled == Some(false));
+    if place.unsampled || is_off || !engine::is_enabled(py) {
+        return Started::Off;
     }
     let text = utf8(name);
     let request = SpanStart {
@@ -51,6 +62,7 @@ fn start(
             .as_ref()
             .or(inherited.map(|settings| &settings.update)),
         experiment_id: wishes.experiment_id.as_deref(),
+        sampling_ratio: wishes.sampling_ratio,
         ..SpanStart::default()
     };
     let started = match place.tracer {
@@ -60,7 +72,19 @@ fn start(
         })
         .flatten(),
     };
-    Ok(started.map(|((handle, context), tracer)| LiveSpan {
+    let Some(((handle, context), tracer)) = started else {
+        return Started::Off;
+    };
+    // What is recorded only for its errors is not sampled, but live.
+    if context.flags & SAMPLED == 0 && !handle.is_recording() {
+        let _ = handle.end();
+        return Started::Unsampled(context);
+    }
+    let withheld = hook::reasons();
+    if withheld != 0 {
+        let _ = handle.withhold();
+    }
+    Started::Live(LiveSpan {
         handle,
         tracer,
         context,
@@ -69,8 +93,10 @@ fn start(
         settings,
         last: place.last,
         abandoned: AtomicBool::new(false),
+        withheld,
+        ending: AtomicBool::new(false),
         record: OnceLock::new(),
-    }))
+    })
 }
 
 /// The name of a span; anything that is no string is written as `str(name)`.
@@ -109,11 +135,18 @@ struct Request {
     run_id: Option<Py<PyAny>>,
     links: Option<Py<PyAny>>,
     description: Option<Py<PyAny>>,
+    sampling_ratio: Option<f64>,
+}
+
+/// What a scope has made current.
+enum Inside {
+    Span(Py<LiveSpan>, Option<Py<PyAny>>),
+    Unsampled(Box<ContextScope>),
+    Nothing,
 }
 
 struct Entered {
-    span: Py<LiveSpan>,
-    token: Option<Py<PyAny>>,
+    inside: Inside,
     /// The scope was entered again before it was left.
     outer: Option<Box<Entered>>,
 }
@@ -128,18 +161,21 @@ pub(crate) struct SpanScope {
 #[pymethods]
 impl SpanScope {
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(span) = self.request.start(py)? else {
-            return no_op(py);
+        let span = match self.request.start(py)? {
+            Started::Live(span) => Bound::new(py, span)?,
+            Started::Unsampled(context) => {
+                let scope = context::unsampled(py, context)?;
+                scope.enter(py);
+                self.push(Inside::Unsampled(Box::new(scope)));
+                return no_op(py);
+            }
+            Started::Off => {
+                self.push(Inside::Nothing);
+                return no_op(py);
+            }
         };
-        let span = Bound::new(py, span)?;
         let token = context::enter(py, span.as_any()).ok().map(Bound::unbind);
-        let mut entered = lock(&self.entered);
-        *entered = Some(Entered {
-            span: span.clone().unbind(),
-            token,
-            outer: entered.take().map(Box::new),
-        });
-        drop(entered);
+        self.push(Inside::Span(span.clone().unbind(), token));
         if let Err(interrupt) = self.request.dress(span.get(), py) {
             // Nobody will leave a scope whose entering failed.
             self.leave(py, None)?;
@@ -150,10 +186,13 @@ impl SpanScope {
 
     /// Starts the span without making it current. Returns it, and the scope in which it is current.
     fn detached<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ContextScope)> {
-        let Some(span) = self.request.start(py)? else {
-            return Ok((no_op(py)?, context::silence(py)?));
+        let span = match self.request.start(py)? {
+            Started::Live(span) => Bound::new(py, span)?,
+            Started::Unsampled(context) => {
+                return Ok((no_op(py)?, context::unsampled(py, context)?));
+            }
+            Started::Off => return Ok((no_op(py)?, context::silence(py)?)),
         };
-        let span = Bound::new(py, span)?;
         self.request.dress(span.get(), py)?;
         Ok((span.clone().into_any(), context::activation(span)))
     }
@@ -174,6 +213,15 @@ impl SpanScope {
 }
 
 impl SpanScope {
+    #[inline]
+    fn push(&self, inside: Inside) {
+        let mut entered = lock(&self.entered);
+        *entered = Some(Entered {
+            inside,
+            outer: entered.take().map(Box::new),
+        });
+    }
+
     /// Ends the span that was entered last, as failed where there is an exception.
     fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let mut entered = lock(&self.entered);
@@ -182,18 +230,34 @@ impl SpanScope {
         };
         *entered = left.outer.map(|outer| *outer);
         drop(entered);
-        let span = left.span.get();
-        if let Some(token) = left.token {
-            context::leave(py, left.span.bind(py), token);
+        let (span, token) = match left.inside {
+            Inside::Span(span, token) => (span.into_bound(py), token),
+            Inside::Unsampled(scope) => {
+                scope.leave(py);
+                return Ok(());
+            }
+            Inside::Nothing => return Ok(()),
+        };
+        if let Some(token) = token {
+            context::leave(py, &span, token);
         }
-        let described = exception.map_or(Ok(()), |exception| span.fail(exception));
-        span.finish(None);
-        described.and(messages::pull(py, &span.tracer))
+        let described = exception.map_or(Ok(()), |exception| span.get().fail(exception));
+        let finished = LiveSpan::finish(&span, None);
+        described
+            .and(finished)
+            .and(messages::pull(py, &span.get().tracer))
     }
 }
 
 impl Request {
-    fn start(&self, py: Python<'_>) -> PyResult<Option<LiveSpan>> {
+    fn scope(self) -> SpanScope {
+        SpanScope {
+            request: self,
+            entered: Mutex::new(None),
+        }
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<Started> {
         let name = span_name(py, self.name.as_ref().map(|name| name.bind(py)))?;
         let span_type = self
             .span_type
@@ -203,11 +267,14 @@ impl Request {
         let current = Current::read(py);
         let place = current.place();
         let wishes = self.wishes(py, &place)?;
-        start(py, &name, span_type.as_deref(), place, None, &wishes)
+        Ok(start(py, &name, span_type.as_deref(), place, None, &wishes))
     }
 
     fn wishes(&self, py: Python<'_>, place: &Place) -> PyResult<Wishes> {
-        let mut wishes = Wishes::default();
+        let mut wishes = Wishes {
+            sampling_ratio: self.sampling_ratio,
+            ..Wishes::default()
+        };
         if self.run_id.is_none() && self.trace_destination.is_none() {
             return Ok(wishes);
         }
@@ -299,19 +366,51 @@ pub(crate) fn start_span(
     links: Option<Py<PyAny>>,
     description: Option<Py<PyAny>>,
 ) -> SpanScope {
-    SpanScope {
-        request: Request {
-            name,
-            span_type,
-            attributes,
-            trace_destination,
-            log_level,
-            run_id,
-            links,
-            description,
-        },
-        entered: Mutex::new(None),
+    Request {
+        name,
+        span_type,
+        attributes,
+        trace_destination,
+        log_level,
+        run_id,
+        links,
+        description,
+        sampling_ratio: None,
     }
+    .scope()
+}
+
+/// As `start_span`; this share of the roots is recorded, whatever the option `sampling.ratio` says.
+#[pyfunction]
+#[pyo3(signature = (sampling_ratio, name, span_type, attributes, trace_destination, log_level,
+    run_id, links, description))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of start_span and one more"
+)]
+pub(crate) fn start_sampled_span(
+    sampling_ratio: f64,
+    name: Option<Py<PyAny>>,
+    span_type: Option<Py<PyAny>>,
+    attributes: Option<Py<PyAny>>,
+    trace_destination: Option<Py<PyAny>>,
+    log_level: Option<Py<PyAny>>,
+    run_id: Option<Py<PyAny>>,
+    links: Option<Py<PyAny>>,
+    description: Option<Py<PyAny>>,
+) -> SpanScope {
+    Request {
+        name,
+        span_type,
+        attributes,
+        trace_destination,
+        log_level,
+        run_id,
+        links,
+        description,
+        sampling_ratio: Some(sampling_ratio),
+    }
+    .scope()
 }
 
 /// Starts a span that the caller ends; it does not become the current one. Without a `parent_span` it
@@ -367,16 +466,17 @@ pub(crate) fn start_span_no_context<'py>(
     let wishes = Wishes {
         update: Some(update),
         experiment_id: optional_text(experiment_id)?,
+        sampling_ratio: None,
     };
-    let span = start(
+    let started = start(
         py,
         &name,
         span_type.as_deref(),
         place,
         start_time_ns,
         &wishes,
-    )?;
-    let Some(span) = span else {
+    );
+    let Started::Live(span) = started else {
         return no_op(py);
     };
     if let Some(update) = wishes.update.filter(|update| child && !update.is_empty()) {

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PySlice, PyString};
+
+/// Bytes of a bytes object that are looked at.
+const MAX_BYTES: usize = 16 << 20;
 
 /// The characters of a Python string; lone surrogates, which UTF-8 cannot hold, become `?`.
 pub(crate) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Cow<'a, str> {
@@ -35,6 +38,31 @@ pub(crate) fn str_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
 /// `repr(value)`, or a placeholder when that fails.
 pub(crate) fn repr_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
     settle(value, value.repr())
+}
+
+/// `repr(value)` of bytes: what `str(value)` is, which `python -bb` forbids. Of very long ones the
+/// beginning, with a note of how long they are: the text takes four times as much room.
+pub(crate) fn bytes_repr(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    match beginning(value) {
+        Ok(None) => repr_of(value),
+        Ok(Some((beginning, length))) => {
+            let mut text = repr_of(&beginning)?;
+            text.push_str(&format!("... [truncated, {length} bytes]"));
+            Ok(text)
+        }
+        // A subclass with a length or items of its own.
+        Err(error) => contain(value.py(), error).map(|()| placeholder(value)),
+    }
+}
+
+/// What of bytes is looked at, and their length; `None` for all of them.
+fn beginning<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<(Bound<'py, PyAny>, usize)>> {
+    let length = value.len()?;
+    if length <= MAX_BYTES {
+        return Ok(None);
+    }
+    let beginning = PySlice::new(value.py(), 0, MAX_BYTES as isize, 1);
+    Ok(Some((value.get_item(beginning)?, length)))
 }
 
 /// The text of a string, `str(value)` of anything else.

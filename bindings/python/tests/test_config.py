@@ -46,6 +46,96 @@ def test_options_have_two_spellings(recording):
     assert _native.get_option("batch.max_spans") == "512"
 
 
+@pytest.mark.parametrize("kind", [list, tuple, set, iter])
+def test_options_that_take_several_values_take_lists(recording, kind):
+    try:
+        mlflow_trace.configure(
+            redact_keys=kind(["password"]),
+            redact_paths=kind(["inputs['a,b']"]),
+            redact_patterns=kind(["sk-[a-z]{2,}"]),
+        )
+        with mlflow_trace.start_span("span") as span:
+            span.set_inputs({"password": "x", "a,b": "y", "note": 'sk-ab "quoted"', "a": "z"})
+        assert recording.span().inputs == {
+            "password": "[redacted]",
+            "a,b": "[redacted]",
+            "note": '[redacted] "quoted"',
+            "a": "z",
+        }
+    finally:
+        mlflow_trace.configure(redact_keys=None, redact_paths=None, redact_patterns=None)
+
+
+def test_several_names_paths_and_patterns(recording):
+    patterns = ["a{1,3}\nb", 'with "quotes"', "é\\d"]
+    mlflow_trace.configure(redact_keys=["one", "two*"], redact_paths=["inputs.a", "outputs.b"])
+    mlflow_trace.configure(**{"redact.patterns": patterns})
+    assert _native.get_option("redact.keys") == "one,two*"
+    assert _native.get_option("redact.paths") == "inputs.a,outputs.b"
+    assert json.loads(_native.get_option("redact.patterns")) == patterns
+    mlflow_trace.configure(redact_keys=[], redact_paths=(), redact_patterns=[])
+    for key in ("redact.keys", "redact.paths", "redact.patterns"):
+        assert _native.get_option(key) == ""
+    mlflow_trace.configure(redact_keys=None, redact_paths=None, redact_patterns=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"redact_keys": ["hidden,other"]}, "redact.keys"),
+        ({"redact_keys": ["hidden", 5]}, "redact.keys"),
+        ({"redact_keys": 5}, "redact.keys"),
+        ({"redact_keys": b"hidden"}, "redact.keys"),
+        ({"redact_keys": {"hidden": True}}, "redact.keys"),
+        ({"redact_paths": [["hidden"]]}, "redact.paths"),
+        ({"redact_patterns": ["hidden", None]}, "redact.patterns"),
+        ({"redact_patterns": ["(hidden"]}, "redact.patterns"),
+        ({"service_name": ["hidden"]}, "service.name"),
+        ({"exporter": ("hidden",)}, "exporter"),
+    ],
+)
+def test_lists_that_an_option_does_not_accept(recording, options, named):
+    with pytest.raises(exceptions.InvalidConfigError, match=named.replace(".", r"\.")) as raised:
+        mlflow_trace.configure(**options)
+    assert "hidden" not in str(raised.value)
+    assert _native.get_option(named) == ("memory" if named == "exporter" else "")
+    mlflow_trace.configure(redact_keys=None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"redact_patterns": "("},
+        {"redact_pattern": "secret"},
+        {"capture_content": "never"},
+        {"redact.keys": 5},
+        {"redact_keys": ["password"], "exporter": "carrier pigeon"},
+    ],
+)
+def test_after_a_slip_about_content_none_is_sent(recording, options):
+    def record(name):
+        with mlflow_trace.start_span(name) as span:
+            span.set_outputs("secret")
+
+    record("before")
+    with pytest.raises(exceptions.InvalidConfigError):
+        mlflow_trace.configure(**options)
+    record("after")
+    mlflow_trace.configure(service_name=None)
+    record("still after")
+    mlflow_trace.configure(redact_patterns=["nothing"])
+    record("then")
+    mlflow_trace.configure(redact_patterns=None)
+    outputs = {trace.root.name: trace.root.outputs for trace in recording.traces()}
+    withheld = "[redaction failed]"
+    assert outputs == {
+        "before": "secret",
+        "after": withheld,
+        "still after": withheld,
+        "then": "secret",
+    }
+
+
 def test_the_program_wins_over_the_environment(recording, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1/env")
     mlflow_trace.configure(tracking_uri=None)

@@ -32,12 +32,20 @@ FUNCTIONS = [
     "tracing.context",
     "tracing.enable",
     "tracing.disable",
+    "tracing.reset",
+    "tracing.configure",
+    "tracing.provider.is_tracing_enabled",
+    "tracing.attachments.Attachment",
+    "tracing.attachments.Attachment.from_file",
+    "tracing.attachments.Attachment.ref",
+    "tracing.attachments.Attachment.parse_ref",
 ]
 
 PRINT_SIGNATURES = """
 import importlib, inspect, json, operator, sys
 module = importlib.import_module(sys.argv[1])
 entities = importlib.import_module(sys.argv[1] + ".entities")
+importlib.import_module(sys.argv[1] + ".tracing.attachments")
 methods = [name for name in dir(entities.NoOpSpan) if not name.startswith("_")]
 def parameters(function):
     return [

@@ -17,9 +17,14 @@ def configure(**options: Any) -> None:
     `file.directory`; the engine's own spelling, passed by `**`, works as well. None gives an
     option back to its environment variable and its default. All or nothing is set.
 
+    What takes several names, paths or patterns (`redact.keys`, `redact.paths`, `redact.patterns`)
+    takes a list of texts as well, an empty one for none.
+
     Raises:
         InvalidConfigError: For an unknown option or a value that it does not accept, and for an
-            environment variable with such a value; the message names it.
+            environment variable with such a value; the message names it. After one about content
+            (`redact.*`, `capture_content`), spans are sent without their content until such options
+            are set to what they accept.
 
     """
     _native.configure(options)

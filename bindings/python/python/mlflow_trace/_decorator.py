@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mlflow_trace._arguments import Arguments
 from mlflow_trace._generators import wrap_async_generator, wrap_generator
-from mlflow_trace._native import start_span
-from mlflow_trace._scopes import Scope, sampled
+from mlflow_trace._native import start_sampled_span, start_span
 from mlflow_trace.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_trace._native import SpanScope
     from mlflow_trace.entities import Link, SpanLogLevel
 
 _P = ParamSpec("_P")
@@ -77,7 +77,8 @@ def trace(
         attributes: Attributes of the span.
         output_reducer: For generators, makes the outputs of the list of items.
         trace_destination: Experiment of the trace, an object with an `experiment_id`; roots only.
-        sampling_ratio_override: Share of the calls that are recorded, from 0 to 1; roots only.
+        sampling_ratio_override: Share of the traces begun here that is recorded, from 0 to 1,
+            instead of the option `sampling.ratio`; roots only.
         log_level: Severity of the span.
         links: Spans that this one refers to.
         description: A description for people.
@@ -96,8 +97,11 @@ def trace(
     def decorate(decorated: Callable[..., Any]) -> Callable[..., Any]:
         descriptor = type(decorated) if isinstance(decorated, (classmethod, staticmethod)) else None
         function = decorated.__func__ if descriptor else decorated  # type: ignore[attr-defined]
-        scope: Callable[[], Scope] = functools.partial(
-            start_span,
+        start = start_span
+        if sampling_ratio_override is not None:
+            start = functools.partial(start_sampled_span, sampling_ratio_override)
+        scope = functools.partial(
+            start,
             name or _name_of(function),
             span_type,
             attributes,
@@ -107,8 +111,6 @@ def trace(
             links,
             description,
         )
-        if sampling_ratio_override is not None:
-            scope = sampled(scope, sampling_ratio_override)
         wrapped = _dress(_wrap(function, scope, output_reducer), function)
         return descriptor(wrapped) if descriptor else wrapped
 
@@ -121,7 +123,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def _wrap(
     function: Callable[..., Any],
-    scope: Callable[[], Scope],
+    scope: Callable[[], SpanScope],
     output_reducer: Callable[[list[Any]], Any] | None,
 ) -> Callable[..., Any]:
     if inspect.isgeneratorfunction(function):
@@ -136,7 +138,9 @@ def _wrap(
     return _wrap_function(function, scope)
 
 
-def _wrap_function(function: Callable[..., Any], scope: Callable[[], Scope]) -> Callable[..., Any]:
+def _wrap_function(
+    function: Callable[..., Any], scope: Callable[[], SpanScope]
+) -> Callable[..., Any]:
     arguments = Arguments(function)
     function_name = _name_of(function)
 
@@ -153,7 +157,9 @@ def _wrap_function(function: Callable[..., Any], scope: Callable[[], Scope]) -> 
     return wrapper
 
 
-def _wrap_coroutine(function: Callable[..., Any], scope: Callable[[], Scope]) -> Callable[..., Any]:
+def _wrap_coroutine(
+    function: Callable[..., Any], scope: Callable[[], SpanScope]
+) -> Callable[..., Any]:
     arguments = Arguments(function)
     function_name = _name_of(function)
 

@@ -16,7 +16,7 @@ from mlflow_trace.entities import SpanEvent, SpanStatusCode
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
-    from mlflow_trace._scopes import Scope
+    from mlflow_trace._native import SpanScope
 
     Reducer = Callable[[list[Any]], Any]
 
@@ -27,7 +27,7 @@ class _Stream:
     __slots__ = ("_items", "_reducer", "active", "span")
 
     def __init__(
-        self, scope: Scope, inputs: dict[str, Any] | None, reducer: Reducer | None
+        self, scope: SpanScope, inputs: dict[str, Any] | None, reducer: Reducer | None
     ) -> None:
         self.span, self.active = scope.detached()
         self.span.set_inputs(inputs)
@@ -54,7 +54,7 @@ class _Stream:
 
 
 def wrap_generator(
-    function: Callable[..., Any], scope: Callable[[], Scope], reducer: Reducer | None
+    function: Callable[..., Any], scope: Callable[[], SpanScope], reducer: Reducer | None
 ) -> Callable[..., Any]:
     """Wrap a generator function."""
     arguments = Arguments(function)
@@ -92,7 +92,7 @@ def wrap_generator(
 
 
 def wrap_async_generator(
-    function: Callable[..., Any], scope: Callable[[], Scope], reducer: Reducer | None
+    function: Callable[..., Any], scope: Callable[[], SpanScope], reducer: Reducer | None
 ) -> Callable[..., Any]:
     """Wrap an asynchronous generator function."""
     arguments = Arguments(function)

@@ -1,8 +1,10 @@
 """The engine behind the package; import `mlflow_trace` instead."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
+
+from typing_extensions import Self
 
 from mlflow_trace.entities import (
     Link,
@@ -16,6 +18,7 @@ from mlflow_trace.entities import (
 
 __all__ = [
     "VERSION",
+    "Content",
     "ContextScope",
     "LiveSpan",
     "SpanScope",
@@ -26,13 +29,16 @@ __all__ = [
     "get_current_active_span",
     "get_last_active_trace_id",
     "get_option",
-    "has_parent",
     "headers",
+    "is_enabled",
     "memory_traces",
+    "refuse_end_hook",
     "remote_scope",
     "set_enabled",
+    "set_end_hook",
     "set_experiment",
     "shutdown",
+    "start_sampled_span",
     "start_span",
     "start_span_no_context",
     "stats",
@@ -110,6 +116,20 @@ class LiveSpan:
     def _record_chunk(self, index: int, chunk: Any) -> None: ...
 
 @final
+class Content:
+    """What an `Attachment` holds: the engine's attachment, whose id is the same in every span."""
+
+    def __new__(cls, content_type: str, content_bytes: bytes) -> Self: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def content_bytes(self) -> bytes: ...
+    def __len__(self) -> int: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any) -> Self: ...
+    def __reduce__(self) -> tuple[type[Content], tuple[str, bytes]]: ...
+
+@final
 class ContextScope:
     """Makes something current inside a `with` block."""
 
@@ -146,6 +166,17 @@ def start_span(
     links: Iterable[Link] | None = None,
     description: str | None = None,
 ) -> SpanScope: ...
+def start_sampled_span(
+    sampling_ratio: float,
+    name: str | None,
+    span_type: str | None,
+    attributes: dict[str, Any] | None,
+    trace_destination: Any,
+    log_level: _Level | None,
+    run_id: str | None,
+    links: Iterable[Link] | None,
+    description: str | None,
+) -> SpanScope: ...
 def start_span_no_context(
     name: str,
     span_type: str | None = "UNKNOWN",
@@ -173,7 +204,6 @@ def update_current_trace(
     session_id: str | None = None,
     user: str | None = None,
 ) -> None: ...
-def has_parent() -> bool: ...
 def headers() -> list[tuple[str, str]]: ...
 def remote_scope(headers: list[tuple[str, bytes]]) -> ContextScope: ...
 def trace_scope(
@@ -189,6 +219,9 @@ def set_experiment(
     name: str | None = None, experiment_id: str | None = None
 ) -> tuple[str | None, str | None]: ...
 def set_enabled(enabled: bool) -> None: ...
+def is_enabled() -> bool: ...
+def refuse_end_hook() -> None: ...
+def set_end_hook(hook: Callable[[LiveSpan], bool] | None, /) -> None: ...
 def flush(timeout: float = 30.0) -> int: ...
 def shutdown(timeout: float = 2.0) -> int: ...
 def stats() -> dict[str, Any]: ...

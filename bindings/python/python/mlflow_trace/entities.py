@@ -158,6 +158,10 @@ class NoOpSpan:
     description: str | None = None
     model_name: str | None = None
     llm_cost: dict[str, float] | None = None
+    context: None = None
+
+    def __repr__(self) -> str:
+        return f"NoOpSpan(name=None, trace_id={self.trace_id!r}, span_id=None, parent_id=None)"
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tracing across processes, and settings for the traces of one scope or of the whole process."""
+"""The current trace across processes, by the headers of W3C Trace Context."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from mlflow_trace.exceptions import InvalidArgumentError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlflow_trace._native import ContextScope
-
 __all__ = [
-    "context",
-    "disable",
-    "enable",
     "get_tracing_context_headers_for_http_request",
     "set_tracing_context_from_http_request_headers",
 ]
@@ -83,35 +78,3 @@ def _known(headers: _Headers | Iterable[tuple[str, str]]) -> list[tuple[str, byt
         for name, value in pairs
         if str(name).lower() in _HEADERS
     ]
-
-
-def context(
-    metadata: dict[str, str] | None = None,
-    tags: dict[str, str] | None = None,
-    enabled: bool | None = None,
-    session_id: str | None = None,
-    user: str | None = None,
-) -> ContextScope:
-    """Give tags and metadata to every trace that starts inside a `with` block, or record none.
-
-    Blocks nest; the inner one wins key by key.
-
-    Args:
-        metadata: Metadata of the traces, which cannot be changed later.
-        tags: Tags of the traces.
-        enabled: With False, nothing is recorded inside; None leaves it to the outer block.
-        session_id: Conversation that the traces belong to.
-        user: End user that the traces belong to.
-
-    """
-    return _native.trace_scope(metadata, tags, enabled, session_id, user)
-
-
-def disable() -> None:
-    """Record nothing in this process until `enable` is called."""
-    _native.set_enabled(False)
-
-
-def enable() -> None:
-    """Record again after `disable`."""
-    _native.set_enabled(True)
