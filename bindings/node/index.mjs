@@ -1,11 +1,14 @@
 // Named one by one: `export *` would add the markers of CommonJS.
 export {
+  Attachment,
   diagnostics,
   flushTraces,
   getCurrentActiveSpan,
   getLastActiveTraceId,
   getTracingContextHeaders,
   init,
+  registerOnSpanEndHook,
+  registerOnSpanStartHook,
   SpanAttributeKey,
   SpanLogLevel,
   SpanStatusCode,

@@ -1,4 +1,5 @@
-import { configureEngine } from './lifecycle.js';
+import { configureEngine, withholdContent } from './lifecycle.js';
+import { setProcessors, type SpanHook, type SpanProcessor, toProcessors } from './processors.js';
 
 /** Settings of `init`. What is left out comes from the environment, then from the engine's defaults. */
 export interface InitOptions {
@@ -18,6 +19,8 @@ export interface InitOptions {
   workspace?: string;
   /** Resource attribute `service.name` (`OTEL_SERVICE_NAME`). */
   serviceName?: string;
+  /** Metadata `mlflow.source.name`; the program's path by default (`MLFLOW_TRACE_SOURCE_NAME`). */
+  sourceName?: string;
   /** Where traces go; `auto` is `mlflow` with a tracking URI and `file` without (`MLFLOW_TRACE_EXPORTER`). */
   exporter?: 'auto' | 'mlflow' | 'file' | 'memory' | 'none';
   /** Directory of the file exporter's OTLP/JSON lines (`MLFLOW_TRACE_FILE_DIRECTORY`). */
@@ -34,6 +37,46 @@ export interface InitOptions {
   httpTimeoutMs?: number;
   /** Longest wait for deliveries as the process ends, in milliseconds (`MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS`). */
   shutdownTimeoutMs?: number;
+  /** True records nothing (`OTEL_SDK_DISABLED`). */
+  sdkDisabled?: boolean;
+  /** Share of the traces begun here that is recorded, 0 to 1 (`MLFLOW_TRACE_SAMPLING_RATIO`). */
+  samplingRatio?: number;
+  /** Traces begun here in one second; 0 is no limit (`MLFLOW_TRACE_MAX_TRACES_PER_SECOND`). */
+  samplingMaxTracesPerSecond?: number;
+  /** Records traces that are not sampled and sends those in which a span failed (`MLFLOW_TRACE_KEEP_ERRORS`). */
+  samplingKeepErrors?: boolean;
+  /** Traces that run for more seconds are closed as failed; 0 is no limit (`MLFLOW_TRACE_TIMEOUT_SECONDS`). */
+  traceTimeoutS?: number;
+  /** Traces in which nothing happens for so many seconds are closed as abandoned (`MLFLOW_TRACE_BUFFER_TTL_SECONDS`). */
+  traceTtlS?: number;
+  /** With more open traces, those that were quiet longest are closed as abandoned (`MLFLOW_TRACE_BUFFER_MAX_SIZE`). */
+  traceMaxOpen?: number;
+  /** How long a trace waits for children that outlive its root, in milliseconds (`MLFLOW_TRACE_CHILDREN_WAIT_MS`). */
+  traceChildrenWaitMs?: number;
+  /** Ended spans of a running trace are sent after so many milliseconds (`MLFLOW_TRACE_PARTIAL_AFTER_MS`). */
+  tracePartialAfterMs?: number;
+  /** Bytes of one text in a span; longer ones are cut, with a note (`MLFLOW_TRACE_MAX_VALUE_BYTES`). */
+  limitsValueBytes?: number;
+  /** Attributes of a span; further ones are left out and counted (`OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`). */
+  limitsAttributes?: number;
+  /** Events of a span; further ones are left out and counted (`OTEL_SPAN_EVENT_COUNT_LIMIT`). */
+  limitsEvents?: number;
+  /** Links of a span; further ones are left out and counted (`OTEL_SPAN_LINK_COUNT_LIMIT`). */
+  limitsLinks?: number;
+  /** False keeps names, ids, times, states, token usage and models, and no content (`MLFLOW_TRACE_CAPTURE_CONTENT`). */
+  captureContent?: boolean;
+  /** Names of attributes and JSON members whose values are taken out, with `*` (`MLFLOW_TRACE_REDACT_KEYS`). */
+  redactKeys?: string | readonly string[];
+  /** Places in inputs, outputs and attributes whose values are taken out (`MLFLOW_TRACE_REDACT_PATHS`). */
+  redactPaths?: string | readonly string[];
+  /** What is taken out of every text, as expressions of Rust's `regex` (`MLFLOW_TRACE_REDACT_PATTERNS`). */
+  redactPatterns?: string | readonly string[];
+  /** Moves base64 content of inputs and outputs into attachments (`MLFLOW_TRACE_EXTRACT_ATTACHMENTS`). */
+  attachmentsExtract?: boolean;
+  /** Larger attachments are discarded and their span fails; 0 is no limit (`MLFLOW_TRACE_MAX_ATTACHMENT_SIZE`). */
+  attachmentsMaxBytes?: number;
+  /** See every span of this thread as it starts and as it ends, in this order; a function sees the ends. */
+  spanProcessors?: readonly (SpanProcessor | SpanHook)[];
   /** Name that MLflow gives this option; see `trackingToken`. */
   trackingServerToken?: string;
   /** Name that MLflow gives this option; see `username`. */
@@ -42,8 +85,11 @@ export interface InitOptions {
   trackingServerPassword?: string;
 }
 
-/** The engine's key of each option. */
-const KEYS: Readonly<Record<keyof InitOptions, string>> = {
+/**
+ * The engine's key of each option.
+ * @internal
+ */
+export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>, string>> = {
   trackingUri: 'tracking_uri',
   experimentId: 'experiment_id',
   experimentName: 'experiment_name',
@@ -52,6 +98,7 @@ const KEYS: Readonly<Record<keyof InitOptions, string>> = {
   password: 'tracking_password',
   workspace: 'workspace',
   serviceName: 'service.name',
+  sourceName: 'source.name',
   exporter: 'exporter',
   fileDirectory: 'file.directory',
   queueMaxBytes: 'queue.max_bytes',
@@ -60,36 +107,91 @@ const KEYS: Readonly<Record<keyof InitOptions, string>> = {
   batchDelayMs: 'batch.delay_ms',
   httpTimeoutMs: 'http.timeout_ms',
   shutdownTimeoutMs: 'shutdown.timeout_ms',
+  sdkDisabled: 'sdk.disabled',
+  samplingRatio: 'sampling.ratio',
+  samplingMaxTracesPerSecond: 'sampling.max_traces_per_second',
+  samplingKeepErrors: 'sampling.keep_errors',
+  traceTimeoutS: 'trace.timeout_s',
+  traceTtlS: 'trace.ttl_s',
+  traceMaxOpen: 'trace.max_open',
+  traceChildrenWaitMs: 'trace.children_wait_ms',
+  tracePartialAfterMs: 'trace.partial_after_ms',
+  limitsValueBytes: 'limits.value_bytes',
+  limitsAttributes: 'limits.attributes',
+  limitsEvents: 'limits.events',
+  limitsLinks: 'limits.links',
+  captureContent: 'capture_content',
+  redactKeys: 'redact.keys',
+  redactPaths: 'redact.paths',
+  redactPatterns: 'redact.patterns',
+  attachmentsExtract: 'attachments.extract',
+  attachmentsMaxBytes: 'attachments.max_bytes',
   trackingServerToken: 'tracking_token',
   trackingServerUsername: 'tracking_username',
   trackingServerPassword: 'tracking_password',
 };
 
 const INVALID_CONFIG = 'ERR_MLFLOW_TRACE_INVALID_CONFIG';
+/** Who asks for less content, even by a name that does not exist, must not have all of it sent. */
+const ABOUT_CONTENT = /^(redact|capture|spanprocessor)/i;
 
 /**
  * Configures tracing. Optional: without it the environment decides. May be called again; traces that start from then on
  * follow the new settings, while what was recorded before is still delivered where it belongs.
- * @throws Error with `code` `ERR_MLFLOW_TRACE_INVALID_CONFIG` that names the option, for a value that is malformed.
+ * @throws Error with `code` `ERR_MLFLOW_TRACE_INVALID_CONFIG` that names the option, for a value that is malformed. The
+ * configuration stays as it was; but where `options` asked for less content, content is withheld until `init` succeeds.
  */
 export function init(options: InitOptions = {}): void {
   if (typeof options !== 'object' || options === null) throw invalid('init takes an object of options');
+  try {
+    configure(options);
+  } catch (error) {
+    if (Object.keys(options).some((name) => ABOUT_CONTENT.test(name))) withholdContent();
+    throw error;
+  }
+}
+
+function configure({ spanProcessors, ...options }: InitOptions): void {
+  const processors = toProcessors(spanProcessors ?? []);
+  if (processors === undefined) {
+    throw invalid(
+      "option 'spanProcessors': expected a list of functions and of objects with onStart or onEnd",
+    );
+  }
   const values: Record<string, string> = {};
   const names = new Map<string, string>();
-  for (const [name, value] of Object.entries(options) as [keyof InitOptions, unknown][]) {
+  for (const [name, value] of Object.entries(options) as [keyof typeof KEYS, unknown][]) {
     if (!Object.hasOwn(KEYS, name)) throw invalid(`unknown option '${name}'`);
     if (value === undefined || value === null) continue;
-    if (typeof value !== 'string' && typeof value !== 'number') {
-      throw invalid(`option '${name}': expected text or a number, not ${typeof value}`);
-    }
-    values[KEYS[name]] = String(value);
+    values[KEYS[name]] = toText(name, value);
     names.set(KEYS[name], name);
   }
   try {
-    configureEngine(values);
+    configureEngine(values, processors.length > 0);
   } catch (error) {
     throw renamed(error, names);
   }
+  setProcessors(processors);
+}
+
+/** The engine's form of a value. */
+function toText(name: string, value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+    return String(value);
+  }
+  if (!Array.isArray(value) || !name.startsWith('redact')) {
+    throw invalid(`option '${name}': expected text, a number or a boolean, not ${typeof value}`);
+  }
+  const items: unknown[] = value;
+  for (const item of items) {
+    // The engine would take a key with a comma for two keys, and leave alone what was meant.
+    const isText = typeof item === 'string' && item !== '';
+    if (!isText || (name === 'redactKeys' && item.includes(','))) {
+      throw invalid(`option '${name}': expected a list of texts${isText ? ' without commas' : ''}`);
+    }
+  }
+  if (items.length === 0) return '';
+  return name === 'redactPatterns' ? JSON.stringify(items) : items.join(',');
 }
 
 /** The engine's error with the option named as the caller wrote it. */

@@ -11,6 +11,8 @@ const OWN_FLAGS = 0x03;
 
 /** What all spans of a trace share in this process. */
 export class TraceHandle implements TraceIdentity {
+  /** It is not sampled, and recorded for its errors only. Decided before its first span. */
+  isForErrors = false;
   /** All spans of a trace tell the time from one anchor, so that no child starts before its parent. */
   readonly anchor: Anchor = currentAnchor();
 
@@ -19,7 +21,7 @@ export class TraceHandle implements TraceIdentity {
     readonly id1: number,
     readonly id2: number,
     readonly id3: number,
-    readonly flags: number,
+    public flags: number,
     readonly traceState: string,
   ) {}
 

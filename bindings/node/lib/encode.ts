@@ -2,7 +2,8 @@ import { JsonText, type AttributeValue, type Plain } from './values.js';
 
 /**
  * Writes frames for the engine into one reusable buffer: START, SPAN (a whole OTLP `Span` message, see
- * opentelemetry/proto/trace/v1/trace.proto), UPDATE and LOST. Frame header, little-endian: kind u8, flags u8, zero u16, length u32.
+ * opentelemetry/proto/trace/v1/trace.proto), UPDATE, LOST and ATTACH. Frame header, little-endian: kind u8, flags u8, zero
+ * u16, length u32. `core/src/ingest/mod.rs` says what each kind holds.
  */
 
 /** What of a trace goes into its spans' frames. Words are 32 bits, signed. */
@@ -12,6 +13,8 @@ export interface TraceIdentity {
   readonly id2: number;
   readonly id3: number;
   readonly traceState: string;
+  /** The engine keeps the trace only if a span of it fails. */
+  readonly isForErrors: boolean;
 }
 
 export interface SpanEventRecord {
@@ -58,6 +61,7 @@ export interface SpanRecord {
 /** Node's own fast writer: unlike `write` it does not look at its arguments. */
 interface WireBuffer extends Buffer {
   utf8Write(text: string, offset: number): number;
+  latin1Write(text: string, offset: number): number;
 }
 
 const INITIAL_BYTES = 128 * 1024;
@@ -68,7 +72,10 @@ const START = 1;
 const SPAN = 2;
 const UPDATE = 3;
 const LOST = 4;
-const FLAG_REMOTE_PARENT = 1;
+const ATTACH = 5;
+const START_REMOTE_PARENT = 1;
+const START_FOR_ERRORS = 2;
+const SPAN_WITHHELD = 1;
 const HEADER_BYTES = 8;
 
 // Tags of OTLP fields: number << 3 | wire type.
@@ -106,6 +113,10 @@ const TWO_32 = 4294967296;
 const SHORT_TEXT = 24;
 /** A key of so many characters takes at most 96 bytes, so its length is one byte. */
 const SHORT_KEY = 32;
+const MAX_TYPE_BYTES = 0xffff;
+const MAX_CONTENT_BYTES = 0x7fffffff;
+/** Room for the head of an attachment's frame, and what `openFrame` reserves. */
+const ATTACH_BYTES = 256;
 /** Room for everything of a span that has a fixed size. */
 const FIXED_SPAN_BYTES = 128;
 
@@ -129,7 +140,9 @@ export function clearFrames(): void {
 
 /** Announces a span. `context` is JSON of what the new trace starts with, or empty. Returns the bytes pending. */
 export function writeStart(span: SpanRecord, context: string): number {
-  const begin = openFrame(START, span.hasRemoteParent ? FLAG_REMOTE_PARENT : 0);
+  const flags =
+    (span.hasRemoteParent ? START_REMOTE_PARENT : 0) | (span.trace.isForErrors ? START_FOR_ERRORS : 0);
+  const begin = openFrame(START, flags);
   putTraceId(span.trace);
   putWord(span.idHigh);
   putWord(span.idLow);
@@ -140,9 +153,9 @@ export function writeStart(span: SpanRecord, context: string): number {
   return closeFrame(begin);
 }
 
-/** Writes an ended span. Returns the bytes pending. */
-export function writeSpan(span: SpanRecord): number {
-  const begin = openFrame(SPAN, 0);
+/** Writes an ended span, whose content the engine may be told to withhold. Returns the bytes pending. */
+export function writeSpan(span: SpanRecord, isWithheld: boolean): number {
+  const begin = openFrame(SPAN, isWithheld ? SPAN_WITHHELD : 0);
   putIdentity(span);
   const body = position;
   try {
@@ -168,6 +181,32 @@ export function writeLost(span: Pick<SpanRecord, 'trace' | 'idHigh' | 'idLow'>):
   putTraceId(span.trace);
   putWord(span.idHigh);
   putWord(span.idLow);
+  return closeFrame(begin);
+}
+
+/**
+ * Writes content that inputs or outputs of the trace refer to. Returns the bytes pending.
+ * @throws RangeError when no frame can hold it.
+ */
+export function writeAttachment(
+  trace: TraceIdentity,
+  id: string,
+  contentType: string,
+  content: Uint8Array,
+): number {
+  const typeBytes = Buffer.byteLength(contentType);
+  if (typeBytes > MAX_TYPE_BYTES || content.byteLength > MAX_CONTENT_BYTES) {
+    throw new RangeError('the attachment is too large');
+  }
+  reserve(ATTACH_BYTES + typeBytes + content.byteLength);
+  const begin = openFrame(ATTACH, 0);
+  putTraceId(trace);
+  position += buffer.latin1Write(id, position);
+  view.setUint16(position, typeBytes, true);
+  position += 2;
+  position += buffer.utf8Write(contentType, position);
+  buffer.set(content, position);
+  position += content.byteLength;
   return closeFrame(begin);
 }
 

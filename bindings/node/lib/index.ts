@@ -1,3 +1,4 @@
+export { Attachment } from './attachment.js';
 export { init, type InitOptions } from './config.js';
 export {
   SpanAttributeKey,
@@ -10,6 +11,12 @@ export {
 } from './constants.js';
 export { diagnostics, flushTraces, type Stats, stats } from './lifecycle.js';
 export type { NoOpSpan } from './noop.js';
+export {
+  registerOnSpanEndHook,
+  registerOnSpanStartHook,
+  type SpanHook,
+  type SpanProcessor,
+} from './processors.js';
 export {
   getTracingContextHeaders,
   type HeadersLike,

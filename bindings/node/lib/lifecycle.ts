@@ -3,7 +3,7 @@ import { isMainThread } from 'node:worker_threads';
 import { onLostSpan, watchOpenSpans } from './abandoned.js';
 import { monotonicMs, realign } from './clock.js';
 import { clearFrames, pendingFrames } from './encode.js';
-import { native } from './native.js';
+import { native, type Settings } from './native.js';
 
 /** Frames are handed over at this size at the latest, otherwise a macrotask after the first of them. */
 const DRAIN_BYTES = 64 * 1024;
@@ -24,10 +24,28 @@ export interface Stats {
   dropped: Record<string, number>;
   /** Recording calls that had no effect, as on a span that the engine does not know. */
   ignored: number;
+  /** Spans that the engine ended for their host, because their trace took too long or was forgotten. */
+  abandoned: number;
+  /** Spans whose content was replaced by `[redaction failed]`. */
+  redactionFailed: number;
 }
+
+/** The engine's spelling. */
+type EngineStats = Omit<Stats, 'redactionFailed'> & { redaction_failed: number };
 
 // Bound at load, so that a test's fake timers do not hold spans back.
 const soon = setImmediate;
+
+/** The settings in force, as far as this thread knows: those of the last frames that it handed over. */
+export let settings: Settings = {
+  number: -1,
+  disabled: false,
+  takesAll: true,
+  keepsErrors: false,
+  hasProcessors: false,
+  withholdsContent: false,
+  maxEvents: 8192,
+};
 
 let engineState: 'unused' | 'ready' | 'unusable' = 'unused';
 let isDrainScheduled = false;
@@ -43,7 +61,8 @@ export function canRecord(): boolean {
     try {
       useEngine();
       // A worker uses what the main thread configured; without that, the engine reads the environment itself.
-      if (isMainThread) configureEngine({});
+      if (isMainThread) configureEngine({}, false);
+      else readSettings();
     } catch (error) {
       if (!isUsable()) engineState = 'unusable';
       report(`${isUsable() ? 'the defaults are used' : 'spans are not recorded'}: ${messageOf(error)}`);
@@ -71,41 +90,69 @@ function useEngine(): void {
  * (Re)configures the engine, from the environment and then these options by the engine's keys.
  * @throws Error with `code` when a value is malformed; the configuration is then as it was.
  */
-export function configureEngine(options: Record<string, string>): void {
+export function configureEngine(options: Record<string, string>, hasProcessors: boolean): void {
   useEngine();
-  drain();
+  handOver();
   const { MLFLOW_TRACE_SOURCE_NAME, MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS } = process.env;
   // Left to itself, the engine would name the Node binary, which says nothing about the program.
   const source = MLFLOW_TRACE_SOURCE_NAME ?? process.argv[1];
-  native().configure(source === undefined ? options : { 'source.name': source, ...options });
+  try {
+    native().configure(source === undefined ? options : { 'source.name': source, ...options }, hasProcessors);
+  } finally {
+    readSettings();
+  }
   const timeout = options[EXIT_TIMEOUT_KEY] ?? MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS ?? '';
   exitTimeoutMs = timeout === '' ? EXIT_TIMEOUT_MS : Number(timeout);
 }
 
+/** Has all threads withhold content until `configureEngine` succeeds. Never throws. */
+export function withholdContent(): void {
+  try {
+    useEngine();
+    native().withholdContent();
+    readSettings();
+  } catch {
+    // Without an engine nothing is sent.
+  }
+}
+
+function readSettings(): void {
+  settings = native().settings();
+}
+
 /** To be called after a frame was written; `bytes` are pending now. */
 export function recorded(bytes: number): void {
-  if (bytes >= DRAIN_BYTES) {
-    drain();
-  } else if (!isDrainScheduled) {
-    isDrainScheduled = true;
-    soon(onMacrotask).unref();
-  }
+  if (bytes >= DRAIN_BYTES) handOver();
+  else visitEngineSoon();
+}
+
+/** Whether nothing is recorded. Then nothing is handed over either, so another thread's `init` has to be asked for. */
+export function isDisabled(): boolean {
+  if (settings.disabled) visitEngineSoon();
+  return settings.disabled;
+}
+
+function visitEngineSoon(): void {
+  if (isDrainScheduled) return;
+  isDrainScheduled = true;
+  soon(onMacrotask).unref();
 }
 
 function onMacrotask(): void {
   isDrainScheduled = false;
-  drain();
+  handOver();
+  if (settings.disabled) readSettings();
   pullDiagnostics();
 }
 
 /** Hands everything written so far to the engine. Never throws. */
-function drain(): void {
+export function handOver(): void {
   watchOpenSpans();
   const { buffer, length } = pendingFrames();
   if (length === 0) return;
   isFlushDue = true;
   try {
-    native().drain(buffer, length);
+    if (native().drain(buffer, length) !== settings.number) readSettings();
   } catch (error) {
     report(`${length} bytes of spans were lost: ${messageOf(error)}`);
   }
@@ -120,7 +167,7 @@ function drain(): void {
  */
 export async function flushTraces(timeoutMs: number = FLUSH_TIMEOUT_MS): Promise<number> {
   if (engineState !== 'ready') return 0;
-  drain();
+  handOver();
   try {
     return await native().flush(toTimeout(timeoutMs, FLUSH_TIMEOUT_MS));
   } catch (error) {
@@ -134,14 +181,23 @@ export async function flushTraces(timeoutMs: number = FLUSH_TIMEOUT_MS): Promise
 /** Counters since the last `init`, of all threads. Never throws. */
 export function stats(): Stats {
   if (engineState === 'ready') {
-    drain();
+    handOver();
     try {
-      return JSON.parse(native().stats()) as Stats;
+      const { redaction_failed: redactionFailed, ...counts } = JSON.parse(native().stats()) as EngineStats;
+      return { ...counts, redactionFailed };
     } catch (error) {
       report(`stats failed: ${messageOf(error)}`);
     }
   }
-  return { created: 0, delivered: 0, pending: 0, dropped: {}, ignored: 0 };
+  return {
+    created: 0,
+    delivered: 0,
+    pending: 0,
+    dropped: {},
+    ignored: 0,
+    abandoned: 0,
+    redactionFailed: 0,
+  };
 }
 
 /** Messages of mlflow-trace about itself since the last call, oldest first; at most the newest 100 are kept. */
@@ -176,7 +232,7 @@ function pullDiagnostics(): void {
 
 /** The loop has run dry: there is time to send what is left, within the bound that the end of the process has. */
 function onBeforeExit(): void {
-  drain();
+  handOver();
   const remaining = exitTimeoutMs - exitWaitedMs;
   // Waiting revives the loop, which then ends in another `beforeExit`; only new spans make it wait again.
   if (!isFlushDue || remaining <= 0) return;
@@ -188,7 +244,7 @@ function onBeforeExit(): void {
 }
 
 function onExit(): void {
-  drain();
+  handOver();
   if (!isMainThread) return;
   try {
     native().shutdownSync(Math.max(0, exitTimeoutMs - exitWaitedMs));

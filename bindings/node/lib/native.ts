@@ -3,14 +3,40 @@ import { join } from 'node:path';
 
 /** The engine, one per process. Frames: see `encode.ts`. */
 export interface Native {
-  configure(options: Record<string, string>): void;
-  drain(buffer: Uint8Array, length: number): void;
+  /** `hasProcessors`: spans are to be seen by processors, which are functions of the calling thread. */
+  configure(options: Record<string, string>, hasProcessors: boolean): void;
+  /** Has all threads withhold content until `configure` succeeds. */
+  withholdContent(): void;
+  settings(): Settings;
+  /** What becomes of a trace: 0 it is not recorded, 1 recorded for its errors, 2 recorded. `ratio`: NaN is the configured one. */
+  sample(id0: number, id1: number, id2: number, id3: number, ratio: number): number;
+  /** Whether an open trace is recorded for its errors. */
+  keepsErrorsOf(id0: number, id1: number, id2: number, id3: number): boolean;
+  /** Answers the number of the settings in force. */
+  drain(buffer: Uint8Array, length: number): number;
   flush(timeoutMs: number): Promise<number>;
   flushSync(timeoutMs: number): number;
   shutdownSync(timeoutMs: number): number;
   stats(): string;
   diagnostics(): string[];
   version(): string;
+}
+
+/** What a thread has to know of the configuration, read once for each. */
+export interface Settings {
+  readonly number: number;
+  /** Nothing is recorded. */
+  readonly disabled: boolean;
+  /** Every trace that starts here is recorded. */
+  readonly takesAll: boolean;
+  /** Traces that are not sampled may be recorded for their errors. */
+  readonly keepsErrors: boolean;
+  /** Spans are to be seen by processors, which another thread may have. */
+  readonly hasProcessors: boolean;
+  /** `init` failed where it was to take content out. */
+  readonly withholdsContent: boolean;
+  /** Events of one span. */
+  readonly maxEvents: number;
 }
 
 let loaded: Native | undefined;

@@ -1,6 +1,7 @@
 import { type Context, currentContext, type RemoteParent, runIn, TraceHandle } from './context.js';
 import { parseSpanId } from './ids.js';
 import { report } from './lifecycle.js';
+import { UnsampledSpan } from './noop.js';
 import { RecordingSpan } from './span.js';
 
 /** The value of a header; several headers of one name may come as an array. */
@@ -33,6 +34,7 @@ export function getTracingContextHeaders(): TracingContextHeaders & Record<strin
   const context = currentContext();
   const span = context?.span;
   if (span instanceof RecordingSpan) return toHeaders(span.trace, span.spanId, span.trace.flags);
+  if (span instanceof UnsampledSpan) return toHeaders(span.trace, span.contextId, span.trace.flags);
   const remote = span === null ? context?.remote : null;
   return remote ? toHeaders(remote.trace, remote.spanId, remote.trace.flags) : {};
 }

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { noteEnd, noteStart } from './abandoned.js';
+import { type Attacher, type Attachment, attachmentUri } from './attachment.js';
 import { isBefore, type Moment, momentToBigInt, stamp, takeMoment } from './clock.js';
 import {
   SpanLogLevel,
@@ -13,12 +15,14 @@ import {
   type SpanEventRecord,
   type SpanLinkRecord,
   type SpanRecord,
+  writeAttachment,
   writeSpan,
   writeStart,
 } from './encode.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
-import { recorded, report } from './lifecycle.js';
+import { recorded, report, settings } from './lifecycle.js';
+import { endHooks, type ProcessedSpan, runHooks, startHooks } from './processors.js';
 import {
   type AttributeValue,
   fromAttributeValue,
@@ -108,9 +112,6 @@ export interface SpanPlace {
   readonly hasRemoteParent: boolean;
 }
 
-const MAX_EVENTS = 1000;
-/** What went wrong has room of its own. */
-const MAX_EXCEPTIONS = 100;
 /** Attributes after which finding one by a scan takes longer than keeping an index. */
 const SCANNED_KEYS = 32;
 const STATUS_OK: SpanStatus = Object.freeze({ statusCode: SpanStatusCode.OK, description: '' });
@@ -130,7 +131,7 @@ export function getLastActiveTraceId(): string | undefined {
 }
 
 /** A span that is being recorded. The fields are what `encode.ts` writes. */
-export class RecordingSpan implements LiveSpan, SpanRecord {
+export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   readonly trace: TraceHandle;
   readonly parentHigh: number;
   readonly parentLow: number;
@@ -151,9 +152,15 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   isError = false;
   errorText = '';
   isEnded = false;
+  /** Its end is decided, and for its processors to see. */
+  private isEnding = false;
+  isInHook = false;
+  isWithheld = false;
   isWatched = false;
   private statusCode: SpanStatusCode = SpanStatusCode.UNSET;
   private index: Map<string, number> | undefined = undefined;
+  /** References to the attachments that it was given. */
+  private references: Map<Attachment, string> | undefined = undefined;
 
   constructor(
     readonly spanName: string,
@@ -237,7 +244,7 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   get status(): SpanStatus {
     if (this.isError) return { statusCode: SpanStatusCode.ERROR, description: this.errorText };
     // A span that ended without an error went well, as in MLflow's SDKs.
-    return this.isEnded || this.statusCode === SpanStatusCode.OK ? STATUS_OK : STATUS_UNSET;
+    return this.isEnded || this.isEnding || this.statusCode === SpanStatusCode.OK ? STATUS_OK : STATUS_UNSET;
   }
 
   get startTimeNs(): bigint {
@@ -245,7 +252,7 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   }
 
   get endTimeNs(): bigint | null {
-    return this.isEnded ? momentToBigInt(this.endHigh, this.endLow) : null;
+    return this.isEnded || this.isEnding ? momentToBigInt(this.endHigh, this.endLow) : null;
   }
 
   getAttribute(key: string): unknown {
@@ -253,11 +260,11 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   }
 
   setInputs(inputs: unknown): void {
-    if (!this.isEnded) this.input = inputs === undefined ? undefined : toAttributeValue(inputs);
+    if (!this.isEnded) this.input = inputs === undefined ? undefined : toAttributeValue(inputs, this);
   }
 
   setOutputs(outputs: unknown): void {
-    if (!this.isEnded) this.output = outputs === undefined ? undefined : toAttributeValue(outputs);
+    if (!this.isEnded) this.output = outputs === undefined ? undefined : toAttributeValue(outputs, this);
   }
 
   setAttribute(key: string, value: unknown): void {
@@ -328,7 +335,7 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
   }
 
   end(options?: EndOptions): void {
-    if (this.isEnded) return;
+    if (this.isEnded || this.isInHook) return;
     let endTimeNs: bigint | number | undefined;
     if (options !== undefined) {
       unlessHostile('an option of end', () => {
@@ -345,11 +352,15 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     }
     this.endHigh = scratch.high;
     this.endLow = scratch.low;
+    if (endHooks.length !== 0) {
+      this.isEnding = true;
+      runHooks(endHooks, this);
+    }
     this.isEnded = true;
     if (this.hasRemoteParent || (this.parentHigh | this.parentLow) === 0) lastActiveTrace = this.trace;
     if (this.isWatched) noteEnd(this);
     try {
-      recorded(writeSpan(this));
+      recorded(writeSpan(this, this.isWithheld || mustWithhold()));
     } catch (error) {
       report(`a span was lost: ${describeException(error).message}`);
     }
@@ -357,6 +368,19 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
 
   [Symbol.dispose](): void {
     this.end();
+  }
+
+  /** Hands an attachment over, once for each span. */
+  attach(attachment: Attachment): string {
+    const known = this.references?.get(attachment);
+    if (known !== undefined) return known;
+    const id = randomUUID();
+    const contentType = attachment.contentType.toWellFormed();
+    recorded(writeAttachment(this.trace, id, contentType, attachment.content));
+    const reference = attachmentUri(id, contentType, this.traceId, attachment.content.byteLength);
+    this.references ??= new Map();
+    this.references.set(attachment, reference);
+    return reference;
   }
 
   /** A span that is put into a value is shown as what it is, without its insides. */
@@ -380,9 +404,12 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     const name = String(event.name);
     const isException = name === 'exception';
     if (isException) this.level = Math.max(this.level, SpanLogLevel.ERROR);
-    if (this.eventRecords.length >= MAX_EVENTS + (isException ? MAX_EXCEPTIONS : 0)) {
+    if (this.eventRecords.length >= settings.maxEvents) {
       this.droppedEvents++;
-      return;
+      // What went wrong takes the place of what else happened last.
+      const at = isException ? this.eventRecords.findLastIndex(({ name }) => name !== 'exception') : -1;
+      if (at < 0) return;
+      this.eventRecords.splice(at, 1);
     }
     const attributes = toMembers(event.attributes);
     if (!takeMoment(event.timestamp, scratch)) stamp(this.trace.anchor, scratch);
@@ -432,6 +459,19 @@ export class RecordingSpan implements LiveSpan, SpanRecord {
     this.index ??= new Map(keys.map((name, i) => [name, i]));
     return this.index.get(key) ?? -1;
   }
+}
+
+let isWithholdingReported = false;
+
+/** Whether no content may be sent from here: nobody sees to it that what should be taken out is. */
+function mustWithhold(): boolean {
+  if (settings.withholdsContent) return true;
+  if (!settings.hasProcessors || startHooks.length + endHooks.length !== 0) return false;
+  if (!isWithholdingReported) {
+    isWithholdingReported = true;
+    report('this thread has no span processors, unlike the one that called init: content is withheld');
+  }
+  return true;
 }
 
 function readMember(object: Record<string, unknown>, key: string): unknown {

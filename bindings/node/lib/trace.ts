@@ -1,13 +1,26 @@
 import { DEFAULT_SPAN_NAME, type SpanType } from './constants.js';
-import { contextOf, currentContext, runIn, TraceHandle, type TraceScope } from './context.js';
+import {
+  type Context,
+  contextOf,
+  currentContext,
+  type RemoteParent,
+  runIn,
+  TraceHandle,
+  type TraceScope,
+} from './context.js';
 import { writeUpdate } from './encode.js';
 import { describeException } from './exception.js';
 import { follow } from './follow.js';
 import { randomNonZeroWord, randomWord } from './ids.js';
-import { canRecord, recorded, report } from './lifecycle.js';
-import { NoOpSpan, noOpSpan } from './noop.js';
+import { canRecord, isDisabled, recorded, report, settings } from './lifecycle.js';
+import { NoOpSpan, noOpSpan, UnsampledSpan } from './noop.js';
+import { runHooks, startHooks } from './processors.js';
+import { isKeptForErrors, isSampled } from './sampling.js';
 import { type LiveSpan, RecordingSpan, type SpanPlace } from './span.js';
 import { type TraceUpdate, updateJson } from './update.js';
+
+/** The flag of W3C Trace Context that says that a trace is recorded. */
+const SAMPLED = 0x01;
 
 /** How a span starts. */
 export interface SpanOptions {
@@ -19,6 +32,8 @@ export interface SpanOptions {
   startTimeNs?: bigint | number;
   /** The span above; null starts a new trace; left out, it is the active span. */
   parent?: LiveSpan | null;
+  /** Share of the traces that start here that is recorded, 0 to 1, instead of `samplingRatio`; for roots only. */
+  samplingRatioOverride?: number;
 }
 
 /** What holds for all traces that start inside a `tracingContext`. */
@@ -76,10 +91,17 @@ export function updateCurrentTrace(
 ): void {
   try {
     if (!(span instanceof RecordingSpan)) {
-      if (span === null) report('updateCurrentTrace was called without an active span; ignored');
+      // One that records nothing is active where that was asked for.
+      const isMissing = span === null && !(currentContext()?.span instanceof NoOpSpan);
+      if (isMissing) report('updateCurrentTrace was called without an active span; ignored');
       return;
     }
-    const json = updateJson(update);
+    // Previews are content; what else there is are labels, chosen one by one.
+    const json = updateJson(
+      settings.withholdsContent
+        ? { ...update, requestPreview: undefined, responsePreview: undefined }
+        : update,
+    );
     if (json !== '') recorded(writeUpdate(span.trace, json));
   } catch (error) {
     report(`a trace could not be updated: ${describeException(error).message}`);
@@ -93,40 +115,77 @@ export function tracingContext<T>(options: TracingContextOptions, run: () => T):
   return runIn({ span: outer?.span ?? null, remote: outer?.remote ?? null, scope }, run);
 }
 
-/** Starts a span under the parent that the options or the context name. */
+/** Starts a span under the parent that the options or the context name, and lets processors see it. */
 export function createSpan(name: string, options: SpanOptions): LiveSpan {
+  const span = openSpan(name, options);
+  announce(span);
+  return span;
+}
+
+/** As `createSpan`, for who has more to set before processors may see it with `announce`. */
+export function openSpan(name: string, options: SpanOptions): LiveSpan {
   const context = currentContext();
   const scope = context?.scope ?? null;
   const parent = options.parent === undefined ? (context?.span ?? null) : options.parent;
-  if (scope?.enabled === false || parent instanceof NoOpSpan || !canRecord()) return noOpSpan;
-  let place: SpanPlace;
-  let startsWith = '';
-  if (parent instanceof RecordingSpan) {
-    place = {
-      trace: parent.trace,
-      parentHigh: parent.idHigh,
-      parentLow: parent.idLow,
-      hasRemoteParent: false,
-    };
-  } else if (context?.remote && options.parent === undefined) {
-    const { trace, spanHigh, spanLow } = context.remote;
-    place = { trace, parentHigh: spanHigh, parentLow: spanLow, hasRemoteParent: true };
-  } else {
-    place = { trace: TraceHandle.start(), parentHigh: 0, parentLow: 0, hasRemoteParent: false };
-    startsWith = scope?.json ?? '';
-  }
+  if (parent instanceof NoOpSpan) return parent;
+  if (scope?.enabled === false || !canRecord()) return noOpSpan;
+  const place = findPlace(parent, context, options);
+  if (place instanceof NoOpSpan) return place;
+  const isRoot = (place.parentHigh | place.parentLow) === 0;
   const span = new RecordingSpan(
     String(name),
     place,
     randomNonZeroWord(),
     randomWord(),
     options.startTimeNs,
-    startsWith,
+    isRoot ? (scope?.json ?? '') : '',
   );
   if (options.spanType !== undefined) span.setSpanType(options.spanType);
   if (options.inputs !== undefined) span.setInputs(options.inputs);
   if (options.attributes !== undefined) span.setAttributes(options.attributes);
   return span;
+}
+
+/** Lets processors see a span that has started. */
+export function announce(span: LiveSpan): void {
+  if (startHooks.length !== 0 && span instanceof RecordingSpan) runHooks(startHooks, span);
+}
+
+/** Where a new span stands, or what stands for one that is not recorded. */
+function findPlace(
+  parent: LiveSpan | null,
+  context: Context | undefined,
+  options: SpanOptions,
+): SpanPlace | NoOpSpan {
+  const remote = options.parent === undefined && parent === null ? context?.remote : undefined;
+  // Whoever calls and is called may record.
+  if (isDisabled()) {
+    return remote ? new UnsampledSpan(remote.trace, remote.spanHigh, remote.spanLow) : noOpSpan;
+  }
+  if (parent instanceof RecordingSpan) {
+    const { trace, idHigh, idLow } = parent;
+    return { trace, parentHigh: idHigh, parentLow: idLow, hasRemoteParent: false };
+  }
+  if (remote) return placeUnder(remote);
+  const trace = TraceHandle.start();
+  if (isSampled(trace, options.samplingRatioOverride)) {
+    return { trace, parentHigh: 0, parentLow: 0, hasRemoteParent: false };
+  }
+  trace.flags = 0;
+  return unsampled(trace);
+}
+
+/** The caller has decided whether its trace is recorded. */
+function placeUnder({ trace, spanHigh, spanLow }: RemoteParent): SpanPlace | NoOpSpan {
+  if ((trace.flags & SAMPLED) === 0) {
+    if (!isKeptForErrors(trace)) return unsampled(trace);
+    trace.isForErrors = true;
+  }
+  return { trace, parentHigh: spanHigh, parentLow: spanLow, hasRemoteParent: true };
+}
+
+function unsampled(trace: TraceHandle): UnsampledSpan {
+  return new UnsampledSpan(trace, randomNonZeroWord(), randomWord());
 }
 
 function mergeScope(outer: TraceScope | null, options: TracingContextOptions): TraceScope {

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
+import { type Attacher, Attachment } from './attachment.js';
 
 /** JSON text of an array or an object, kept as text: it is written once, when it is set. */
 export class JsonText {
@@ -15,8 +16,9 @@ export type Plain = null | boolean | number | bigint | string | Plain[] | { [key
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
-// MLflow servers accept deeper JSON than they can read back: an object costs 3, an array 2 of what a reader survives.
-const DEPTH_BUDGET = 96;
+// MLflow servers accept deeper JSON than they and MLflow's client can read back: an object costs 3, an array 2 of what a
+// reader survives. The engine's budget is the same.
+const DEPTH_BUDGET = 95;
 const OBJECT_DEPTH = 3;
 const ARRAY_DEPTH = 2;
 
@@ -24,11 +26,19 @@ const ARRAY_DEPTH = 2;
 const QUICK_NODES = 2_000_000;
 /** Values copied before the rest becomes `<truncated>`. */
 const COPIED_NODES = 100_000;
+/**
+ * Characters of text that a value keeps: as many as the engine keeps bytes by default (`limits.value_bytes`). Without a
+ * bound the copies on the way would take many times the value's room, and no string may be longer than 2^29.
+ */
+const MAX_TEXT = 8 * 2 ** 20;
+/** The bytes whose base64 is that long. */
+const MAX_BYTES = (MAX_TEXT / 4) * 3;
 
-/** The recorded form of any value of the host. Never throws. */
-export function toAttributeValue(value: unknown): AttributeValue {
+/** The recorded form of any value of the host; attachments in it go to `attacher`. Never throws. */
+export function toAttributeValue(value: unknown, attacher?: Attacher): AttributeValue {
   switch (typeof value) {
     case 'string':
+      return head(value, MAX_TEXT);
     case 'boolean':
       return value;
     case 'number':
@@ -37,7 +47,7 @@ export function toAttributeValue(value: unknown): AttributeValue {
       if (value === null) return null;
       const quick = quickJson(value);
       if (quick !== undefined) return new JsonText(quick);
-      const plain = toPlain(value);
+      const plain = toPlain(value, attacher);
       return typeof plain === 'object' && plain !== null ? new JsonText(plainToText(plain)) : plain;
     }
     case 'undefined':
@@ -53,8 +63,8 @@ export function fromAttributeValue(value: AttributeValue): unknown {
 }
 
 /** A plain copy of any value. Never throws. */
-export function toPlain(value: unknown): Plain {
-  return new Copier().copy(value, DEPTH_BUDGET);
+export function toPlain(value: unknown, attacher?: Attacher): Plain {
+  return new Copier(attacher).copy(value, DEPTH_BUDGET);
 }
 
 /** JSON text of anything. Never throws. */
@@ -70,15 +80,17 @@ export function toText(value: unknown): string {
 }
 
 let quickNodes = 0;
+let quickText = 0;
 
 /** JSON text by the runtime's own serialiser, where that loses nothing; undefined where the careful copy is needed. */
 function quickJson(value: object): string | undefined {
   try {
     quickNodes = 0;
+    quickText = 0;
     if (!isPlainJson(value, DEPTH_BUDGET)) return undefined;
     const text = JSON.stringify(value);
     // The serialiser escapes a lone surrogate, and a reader would get it back as one.
-    return text.includes('\\ud') ? undefined : text;
+    return text.length > MAX_TEXT || text.includes('\\ud') ? undefined : text;
   } catch {
     return undefined;
   }
@@ -87,6 +99,8 @@ function quickJson(value: object): string | undefined {
 function isPlainJson(value: unknown, budget: number): boolean {
   switch (typeof value) {
     case 'string':
+      quickText += value.length;
+      return quickText <= MAX_TEXT;
     case 'boolean':
     case 'undefined':
       return true;
@@ -117,20 +131,26 @@ function isPlainJson(value: unknown, budget: number): boolean {
 class Copier {
   private readonly ancestors: object[] = [];
   private nodes = 0;
+  /** Characters of text that may still be copied. */
+  private room = MAX_TEXT;
   private insideText = false;
+
+  constructor(private readonly attacher: Attacher | undefined) {}
 
   copy(value: unknown, budget: number): Plain {
     switch (typeof value) {
       case 'string':
-        return value.isWellFormed() ? value : value.toWellFormed();
+        return this.copyText(value);
       case 'boolean':
         return value;
       case 'number':
         return Number.isFinite(value) ? value : String(value);
-      case 'bigint':
-        return copyBigInt(value);
+      case 'bigint': {
+        const copied = copyBigInt(value);
+        return typeof copied === 'string' ? this.copyText(copied) : copied;
+      }
       case 'symbol':
-        return String(value);
+        return this.copyText(String(value));
       case 'undefined':
         return null;
       case 'function':
@@ -140,10 +160,17 @@ class Copier {
     }
   }
 
+  private copyText(text: string): string {
+    const kept = head(text, this.room);
+    this.room = Math.max(0, this.room - text.length);
+    return kept.isWellFormed() ? kept : kept.toWellFormed();
+  }
+
   private copyObject(value: object, budget: number): Plain {
+    if (value instanceof Attachment && this.attacher !== undefined) return this.attacher.attach(value);
     if (this.ancestors.includes(value)) return '<cycle>';
     const leaf = copyLeaf(value);
-    if (leaf !== undefined) return leaf;
+    if (leaf !== undefined) return typeof leaf === 'string' ? this.copyText(leaf) : leaf;
     this.ancestors.push(value);
     try {
       const toJSON: unknown = (value as { toJSON?: unknown }).toJSON;
@@ -186,7 +213,7 @@ class Copier {
         break;
       }
       const item = unlessThrown(() => (value as Record<string, unknown>)[key]);
-      if (item !== undefined) record[key.toWellFormed()] = this.copy(item, budget);
+      if (item !== undefined) record[this.copyText(key)] = this.copy(item, budget);
     }
     return record;
   }
@@ -213,7 +240,7 @@ class Copier {
         record['<truncated>'] = true;
         break;
       }
-      record[String(key).toWellFormed()] = this.copy(item, budget);
+      record[this.copyText(String(key))] = this.copy(item, budget);
     }
     return record;
   }
@@ -229,15 +256,25 @@ function copyLeaf(value: object): Plain | undefined {
     return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
   }
   if (types.isUint8Array(value) || types.isUint8ClampedArray(value) || types.isDataView(value)) {
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+    return copyBytes(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
   }
-  if (types.isAnyArrayBuffer(value)) return Buffer.from(value).toString('base64');
+  if (types.isAnyArrayBuffer(value)) return copyBytes(Buffer.from(value));
   if (types.isBoxedPrimitive(value)) return toPlain((value as { valueOf(): unknown }).valueOf());
   if (types.isRegExp(value)) return String(value);
   if (types.isPromise(value)) return '<Promise>';
   // Streams, sockets and servers drag half the process behind them.
   if (value instanceof EventEmitter || isLazyIterable(value)) return `<${className(value)}>`;
   return undefined;
+}
+
+function copyBytes(bytes: Buffer): string {
+  const text = bytes.toString('base64', 0, MAX_BYTES);
+  return bytes.length <= MAX_BYTES ? text : `${text}... [truncated, ${bytes.length} bytes]`;
+}
+
+/** As much of a text as `length` characters hold, with a note of how long it was. */
+function head(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}... [truncated, ${text.length} characters]`;
 }
 
 function isLazyIterable(value: object): boolean {

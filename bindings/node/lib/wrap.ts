@@ -2,13 +2,17 @@ import { toInputs } from './arguments.js';
 import { SpanAttributeKey } from './constants.js';
 import { describeException } from './exception.js';
 import { report } from './lifecycle.js';
-import { noOpSpan } from './noop.js';
+import { NoOpSpan, noOpSpan } from './noop.js';
+import { isRatio } from './sampling.js';
 import type { LiveSpan } from './span.js';
-import { createSpan, runInside, type SpanOptions } from './trace.js';
+import { announce, openSpan, runInside, type SpanOptions } from './trace.js';
 import { toText } from './values.js';
 
 /** How calls of a traced function are recorded. */
-export interface TraceOptions extends Pick<SpanOptions, 'name' | 'spanType' | 'attributes'> {
+export interface TraceOptions extends Pick<
+  SpanOptions,
+  'name' | 'spanType' | 'attributes' | 'samplingRatioOverride'
+> {
   /** Makes the outputs of a generator out of the items it gave; without it they are the list of items. */
   outputReducer?: (items: unknown[]) => unknown;
 }
@@ -38,6 +42,7 @@ const ANONYMOUS = 'anonymous';
  * Makes every call of `fn` a span: its inputs are `{parameter: value}`, its outputs what the call returns or resolves to.
  * `trace(fn, options)` gives a function that otherwise behaves as `fn`; `@trace(options)` and `@trace` decorate methods.
  * @throws TypeError when it is given something that is no function, or decorates what is no method.
+ * @throws RangeError when `samplingRatioOverride` is no number from 0 to 1.
  */
 export function trace<F extends (...args: never[]) => unknown>(fn: F, options?: TraceOptions): F;
 export function trace<F extends (...args: never[]) => unknown>(
@@ -84,7 +89,11 @@ function decorate(options: TraceOptions, value: unknown, context: unknown, descr
 
 function wrap(fn: AnyFunction, options: TraceOptions = {}): AnyFunction {
   const name = options.name ?? (fn.name === '' ? ANONYMOUS : fn.name);
-  const spanOptions: SpanOptions = { spanType: options.spanType };
+  const { spanType, samplingRatioOverride } = options;
+  if (samplingRatioOverride !== undefined && !isRatio(samplingRatioOverride)) {
+    throw new RangeError(`samplingRatioOverride: ${toText(samplingRatioOverride)} is no number from 0 to 1`);
+  }
+  const spanOptions: SpanOptions = { spanType, samplingRatioOverride };
   const traced = function (this: unknown, ...args: never[]): unknown {
     if (new.target !== undefined) {
       return Reflect.construct(fn, args, new.target === traced ? fn : new.target) as unknown;
@@ -103,11 +112,12 @@ function startCall(
   attributes: Record<string, unknown> | undefined,
 ): LiveSpan {
   try {
-    const span = createSpan(name, spanOptions);
-    if (span === noOpSpan) return span;
+    const span = openSpan(name, spanOptions);
+    if (span instanceof NoOpSpan) return span;
     span.setInputs(toInputs(fn, args));
     if (fn.name !== '') span.setAttribute(SpanAttributeKey.FUNCTION_NAME, fn.name);
     if (attributes !== undefined) span.setAttributes(attributes);
+    announce(span);
     return span;
   } catch (error) {
     report(`a span could not be started: ${describeException(error).message}`);

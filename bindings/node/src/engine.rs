@@ -2,28 +2,82 @@
 
 use std::collections::HashMap;
 use std::iter;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use mlflow_trace_core::{Process, Result};
+use mlflow_trace_core::{Decision, HostRules, Process, Result, TraceId, Tracer};
+
+use crate::settings::Settings;
 
 /// The tracers of this process.
 pub(crate) static PROCESS: Process = Process::new();
 
+/// Counts the settings, so that other threads notice new ones.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// The thread that configured has processors, which run there and nowhere else.
+static HAS_PROCESSORS: AtomicBool = AtomicBool::new(false);
+/// The last configuration failed where it was to take content out.
+static WITHHOLDS_CONTENT: AtomicBool = AtomicBool::new(false);
+
 /// Makes a tracer of the environment and `options`, which replaces the one before it.
-pub(crate) fn configure(options: &HashMap<String, String>) -> Result<()> {
+pub(crate) fn configure(options: &HashMap<String, String>, has_processors: bool) -> Result<()> {
     let options: Vec<(&str, &str)> = options
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    PROCESS.init(&options)
+    PROCESS.init(&options)?;
+    HAS_PROCESSORS.store(has_processors, Ordering::Release);
+    WITHHOLDS_CONTENT.store(false, Ordering::Release);
+    NUMBER.fetch_add(1, Ordering::Release);
+    Ok(())
 }
 
-/// Takes frames of encoded spans.
-pub(crate) fn drain(frames: &[u8]) {
-    if let Ok(tracer) = PROCESS.tracer()
-        && let Some(tracer) = tracer.as_deref()
-    {
-        tracer.drain(frames);
+/// Has every thread withhold content until it is configured anew.
+pub(crate) fn withhold_content() {
+    WITHHOLDS_CONTENT.store(true, Ordering::Release);
+    NUMBER.fetch_add(1, Ordering::Release);
+}
+
+/// The settings in force.
+pub(crate) fn settings() -> Settings {
+    // First: settings that change meanwhile are read once more then.
+    let number = NUMBER.load(Ordering::Acquire);
+    let rules = with_tracer(Tracer::host_rules).unwrap_or(HostRules {
+        disabled: true,
+        takes_all: false,
+        keeps_errors: false,
+        max_events: 0,
+    });
+    Settings {
+        number,
+        disabled: rules.disabled,
+        takes_all: rules.takes_all,
+        keeps_errors: rules.keeps_errors,
+        has_processors: HAS_PROCESSORS.load(Ordering::Acquire),
+        withholds_content: WITHHOLDS_CONTENT.load(Ordering::Acquire),
+        max_events: rules.max_events,
     }
+}
+
+/// What becomes of a trace; `None` for a ratio is the configured one.
+pub(crate) fn sample(id: TraceId, ratio: Option<f64>) -> Decision {
+    // A sampler that looks at names cannot be set from Node.
+    with_tracer(|tracer| tracer.samples(id, "", ratio)).unwrap_or(Decision::Drop)
+}
+
+/// Whether an open trace is recorded for its errors.
+pub(crate) fn keeps_errors_of(id: TraceId) -> bool {
+    with_tracer(|tracer| tracer.keeps_errors_of(id)).unwrap_or(false)
+}
+
+/// Takes frames of encoded spans; answers the number of the settings in force.
+pub(crate) fn drain(frames: &[u8]) -> u32 {
+    with_tracer(|tracer| tracer.drain(frames));
+    NUMBER.load(Ordering::Acquire)
+}
+
+fn with_tracer<T>(run: impl FnOnce(&Tracer) -> T) -> Option<T> {
+    let tracer = PROCESS.tracer().ok()?;
+    tracer.as_deref().map(run)
 }
 
 /// Takes all messages.

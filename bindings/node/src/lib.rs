@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod settings;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,20 +17,49 @@ use napi_derive::napi;
 
 use crate::engine::PROCESS;
 use crate::error::Result;
+use crate::settings::Settings;
 
 /// (Re)creates the process-wide tracer from the environment and then these options.
 ///
 /// Throws with `code` `ERR_MLFLOW_TRACE_INVALID_CONFIG` and names the option; the tracer stays then.
 #[napi(catch_unwind)]
-pub fn configure(options: HashMap<String, String>) -> Result<()> {
-    engine::configure(&options).map_err(error::to_napi)
+pub fn configure(options: HashMap<String, String>, has_processors: bool) -> Result<()> {
+    engine::configure(&options, has_processors).map_err(error::to_napi)
 }
 
-/// Takes the frames in the first `length` bytes. Bad frames are counted and skipped.
+/// Has every thread withhold content until `configure` succeeds.
 #[napi(catch_unwind)]
-pub fn drain(buffer: Uint8ArraySlice, length: u32) {
+pub fn withhold_content() {
+    engine::withhold_content();
+}
+
+/// The settings in force.
+#[napi(catch_unwind)]
+pub fn settings() -> Settings {
+    engine::settings()
+}
+
+/// What becomes of a trace: 0 it is not recorded, 1 it is recorded for its errors, 2 it is recorded. A `ratio`
+/// that is not NaN overrides the configured one.
+#[napi(catch_unwind)]
+pub fn sample(id0: i32, id1: i32, id2: i32, id3: i32, ratio: f64) -> u32 {
+    let ratio = Some(ratio).filter(|ratio| !ratio.is_nan());
+    let id = settings::trace_id([id0, id1, id2, id3]);
+    settings::to_number(engine::sample(id, ratio))
+}
+
+/// Whether an open trace is recorded for its errors.
+#[napi(catch_unwind)]
+pub fn keeps_errors_of(id0: i32, id1: i32, id2: i32, id3: i32) -> bool {
+    engine::keeps_errors_of(settings::trace_id([id0, id1, id2, id3]))
+}
+
+/// Takes the frames in the first `length` bytes; answers the number of the settings in force. Bad frames are
+/// counted and skipped.
+#[napi(catch_unwind)]
+pub fn drain(buffer: Uint8ArraySlice, length: u32) -> u32 {
     let bytes: &[u8] = &buffer;
-    engine::drain(bytes.get(..length as usize).unwrap_or(bytes));
+    engine::drain(bytes.get(..length as usize).unwrap_or(bytes))
 }
 
 /// Waits on the pool of libuv; resolves with the spans that are still pending.
@@ -50,7 +80,7 @@ pub fn shutdown_sync(timeout_ms: u32) -> i64 {
     to_count(PROCESS.shutdown(milliseconds(timeout_ms)))
 }
 
-/// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n}}`
+/// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n},"ignored":n,"abandoned":n,"redaction_failed":n}`
 #[napi(catch_unwind)]
 pub fn stats() -> String {
     PROCESS.stats().to_json()

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { mlflow } from './support/engine.mjs';
+
+const { KEYS } = createRequire(import.meta.url)('../dist/config.js');
+
+/** The engine's table of options: key, default and what it accepts. */
+const OPTIONS = readFileSync(new URL('../../../docs/options.md', import.meta.url), 'utf8')
+  .split('\n')
+  .map((line) => line.split('|').map((cell) => cell.trim().replaceAll('`', '')))
+  .filter(([, key, variable]) => /^[a-z][a-z0-9_.]*$/.test(key) && /^[A-Z][A-Z0-9_]*$/.test(variable))
+  .map(([, key, , fallback, accepts]) => ({ key, fallback, accepts }));
 
 const invalid = (pattern) => (error) => {
   assert.equal(error.code, 'ERR_MLFLOW_TRACE_INVALID_CONFIG');
@@ -23,9 +34,50 @@ test('malformed values are refused and the option is named as the caller wrote i
     [{ httpTimeoutMs: 'soon' }, /'httpTimeoutMs'/],
     [{ trackingServerToken: 'a\nb' }, /'trackingServerToken'/],
     [{ trackingUrl: 'http://127.0.0.1' }, /unknown option 'trackingUrl'/],
+    [{ samplingRatio: 1.5 }, /'samplingRatio'/],
+    [{ samplingRatio: NaN }, /'samplingRatio'/],
+    [{ samplingKeepErrors: 'sometimes' }, /'samplingKeepErrors'/],
+    [{ limitsValueBytes: 1 }, /'limitsValueBytes'/],
+    [{ traceTtlS: -1 }, /'traceTtlS'/],
+    [{ workspace: ['a'] }, /'workspace': expected text/],
+    [{ trackingUri: () => 1 }, /'trackingUri': expected text/],
   ];
   for (const [options, pattern] of cases) assert.throws(() => mlflow.init(options), invalid(pattern));
   assert.throws(() => mlflow.init('http://127.0.0.1'), invalid(/object/));
+});
+
+test('every option of the engine has a name', () => {
+  assert.ok(OPTIONS.some(({ key }) => key === 'attachments.max_bytes'));
+  const named = new Set(Object.values(KEYS));
+  assert.deepEqual(
+    OPTIONS.map(({ key }) => key).filter((key) => !named.has(key)),
+    [],
+  );
+  assert.deepEqual(
+    [...named].filter((key) => !OPTIONS.some((option) => option.key === key)),
+    [],
+  );
+});
+
+test('names are the keys in camel case, apart from those of MLflow', () => {
+  const camel = (key) => key.replace(/[._](.)/g, (_, letter) => letter.toUpperCase());
+  const others = Object.entries(KEYS).filter(([name, key]) => name !== camel(key));
+  assert.deepEqual(
+    others.map(([name]) => name),
+    ['username', 'password', 'trackingServerToken', 'trackingServerUsername', 'trackingServerPassword'],
+  );
+});
+
+test('numbers and booleans are taken as such', () => {
+  for (const { key, fallback, accepts } of OPTIONS) {
+    const name = Object.keys(KEYS).find((candidate) => KEYS[candidate] === key);
+    const isFlag = accepts === 'true or false';
+    if (!isFlag && !/^[0-9]+$/.test(fallback)) continue;
+    mlflow.init({ exporter: 'none', [name]: isFlag ? fallback === 'true' : Number(fallback) });
+    mlflow.init({ exporter: 'none', [name]: fallback });
+    assert.throws(() => mlflow.init({ [name]: 'neither' }), invalid(new RegExp(`'${name}'`)));
+  }
+  mlflow.init({ exporter: 'none' });
 });
 
 test('a secret is not repeated in an error', () => {

@@ -199,6 +199,9 @@ test('tracingContext can switch recording off, and on again inside', async () =>
       'result',
     );
     mlflow.tracingContext({ enabled: true }, () => startSpan({ name: 'on', parent: null }).end());
+    mlflow.diagnostics();
+    withSpan(() => mlflow.updateCurrentTrace({ tags: { a: '1' } }));
+    assert.deepEqual(mlflow.diagnostics(), []);
   });
   assert.equal(mlflow.stats().created, created + 1);
   assert.equal((await takeTrace()).spans[0].name, 'on');

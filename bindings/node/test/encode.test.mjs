@@ -163,12 +163,27 @@ test('events and links carry native values', () => {
   ]);
 });
 
-test('events beyond the limit are counted, not kept', () => {
-  const { events, droppedEvents } = encodedSpan((span) => {
-    for (let i = 0; i < 1003; i++) span.addEvent(`event ${i}`);
+test('events beyond the limit are counted, not kept; what went wrong takes the place of others', (t) => {
+  t.after(useMemory);
+  mlflow.init({ exporter: 'memory', batchDelayMs: 0, limitsEvents: 4 });
+  let encoded = encodedSpan((span) => {
+    for (let i = 0; i < 7; i++) span.addEvent(`event ${i}`);
   });
-  assert.equal(events.length, 1000);
-  assert.equal(droppedEvents, 3n);
+  const names = ({ events }) => events.map((event) => event.name);
+  assert.deepEqual(names(encoded), ['event 0', 'event 1', 'event 2', 'event 3']);
+  assert.equal(encoded.droppedEvents, 3n);
+  encoded = encodedSpan((span) => {
+    for (let i = 0; i < 4; i++) span.addEvent(`event ${i}`);
+    span.recordException(new Error('first'));
+    span.recordException(new Error('second'));
+  });
+  assert.deepEqual(names(encoded), ['event 0', 'event 1', 'exception', 'exception']);
+  assert.equal(encoded.droppedEvents, 2n);
+  encoded = encodedSpan((span) => {
+    for (let i = 0; i < 6; i++) span.recordException(new Error(`${i}`));
+  });
+  assert.equal(encoded.events.length, 4);
+  assert.equal(encoded.events[0].attributes['exception.message'], '0');
 });
 
 test('an explicit time is kept to the nanosecond; the end is never before the start', () => {

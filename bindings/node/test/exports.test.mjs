@@ -21,6 +21,7 @@ test('ESM and CommonJS export the same, and are the same', async () => {
   );
   for (const name of names) assert.equal(esm[name], cjs[name], name);
   assert.deepEqual(names, [
+    'Attachment',
     'SpanAttributeKey',
     'SpanLogLevel',
     'SpanStatusCode',
@@ -32,6 +33,8 @@ test('ESM and CommonJS export the same, and are the same', async () => {
     'getLastActiveTraceId',
     'getTracingContextHeaders',
     'init',
+    'registerOnSpanEndHook',
+    'registerOnSpanStartHook',
     'startSpan',
     'stats',
     'toSpanLogLevel',

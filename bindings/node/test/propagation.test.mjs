@@ -13,7 +13,7 @@ const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';
 const TRACEPARENT = `00-${TRACE}-${SPAN}-01`;
 
-/** The trace and parent of a span that starts under these headers. */
+/** The trace and parent of a span that starts under these headers. One that is not sampled has none. */
 function startedUnder(headers) {
   return withTracingContextFromHeaders(headers, () =>
     withSpan((span) => ({
@@ -23,6 +23,8 @@ function startedUnder(headers) {
     })),
   );
 }
+
+const UNSAMPLED = mlflow.startSpan({ name: 'off', samplingRatioOverride: 0 }).traceId.slice(3);
 
 test('headers name the active span', () => {
   assert.deepEqual(getTracingContextHeaders(), {});
@@ -111,7 +113,11 @@ for (const { name, headers, parent } of shared.cases) {
       assert.equal(started.headers.tracestate, undefined);
       return;
     }
-    assert.deepEqual([started.trace, started.parent], [shared.trace_id, shared.span_id]);
+    const isSampled = Number(parent.flags) % 2 === 1;
+    assert.deepEqual(
+      [started.trace, started.parent],
+      isSampled ? [shared.trace_id, shared.span_id] : [UNSAMPLED, null],
+    );
     assert.match(
       started.headers.traceparent,
       new RegExp(`^00-${shared.trace_id}-[0-9a-f]{16}-0${parent.flags}$`),

@@ -197,6 +197,56 @@ test('hostile values leave a trace that can be read', { skip }, async () => {
   assert.equal(spans[0].name, 'hostile \ufffd');
 });
 
+test('an attachment lies beside its trace, byte for byte', { skip }, async () => {
+  const content = Uint8Array.from({ length: 70_000 }, (_, i) => i * 7);
+  let traceId;
+  mlflow.withSpan(
+    (span) => {
+      traceId = span.traceId;
+      span.setInputs({ picture: new mlflow.Attachment('image/png', content) });
+      return { copy: `data:text/plain;base64,${Buffer.from('extracted').toString('base64')}` };
+    },
+    { name: 'attached' },
+  );
+  const { info, byName } = await readBack(traceId);
+  const { attributes } = byName.attached;
+  const folder = info.tags['mlflow.artifactLocation'].replace(/^mlflow-artifacts:\/+/, '');
+  const download = async (reference) => {
+    const { hostname: id, searchParams } = new URL(reference);
+    const reply = await fetch(`${server}/api/2.0/mlflow-artifacts/artifacts/${folder}/attachments/${id}`);
+    assert.equal(reply.status, 200);
+    const bytes = new Uint8Array(await reply.arrayBuffer());
+    assert.equal(searchParams.get('trace_id'), traceId);
+    assert.equal(Number(searchParams.get('size')), bytes.length);
+    return [searchParams.get('content_type'), bytes];
+  };
+  const picture = await download(attributes['mlflow.spanInputs'].picture);
+  assert.deepEqual(picture, ['image/png', content]);
+  const [type, bytes] = await download(attributes['mlflow.spanOutputs'].copy);
+  assert.deepEqual([type, Buffer.from(bytes).toString()], ['text/plain', 'extracted']);
+});
+
+test('a trace that is kept for its errors arrives whole, others do not', { skip }, async (t) => {
+  const usual = { trackingUri: server, experimentName, batchDelayMs: 0 };
+  t.after(() => mlflow.init(usual));
+  mlflow.init({ ...usual, samplingRatio: 0, samplingKeepErrors: true });
+  const record = (name, status) =>
+    mlflow.withSpan(
+      (span) => {
+        mlflow.withSpan(() => 1, { name: 'child' });
+        span.setStatus(status);
+        return span.traceId;
+      },
+      { name },
+    );
+  const [fine, failed] = [record('fine', 'OK'), record('failed', 'ERROR')];
+  const { info, spans } = await readBack(failed);
+  assert.equal(info.state, 'ERROR');
+  assert.equal(spans.length, 2);
+  const reply = await fetch(`${server}/api/3.0/mlflow/traces/get?trace_id=${fine}&allow_partial=true`);
+  assert.equal(reply.status, 404);
+});
+
 test('a burst arrives whole', { skip }, async () => {
   const ids = await Promise.all(
     Array.from({ length: 60 }, (_, i) =>
