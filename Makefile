@@ -200,6 +200,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/e2e/bench
 	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
 	$(MYPY) --strict tests/parity/*.py
+	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 

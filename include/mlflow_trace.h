@@ -601,7 +601,7 @@ typedef struct mlflow_span_options_t {
     mlflow_str_t tracestate;
     /** When the span started, in nanoseconds since the Unix epoch; 0 is now. */
     uint64_t start_time_ns;
-    /** Attributes to begin with, which costs less than setting them later; may be NULL when there is none. */
+    /** Attributes to begin with, which processors see at the start; may be NULL when there is none. */
     const mlflow_attribute_t *attributes;
     /** The number of `attributes`. */
     size_t attribute_count;

@@ -455,7 +455,7 @@ public:
         return span_;
     }
 
-    // Attributes that are known now cost less here than set later.
+    // Processors see the attributes at the start.
     Span start_child(std::string_view name, const SpanOptions &options = {},
                      std::initializer_list<Attribute> attributes = {}) const
     {
@@ -792,8 +792,7 @@ public:
     }
 
     // Starts a root, or the child of a span in another process when options hold a traceparent.
-    // Without a tracer the span does nothing. Attributes that are known now cost less here than set
-    // later.
+    // Without a tracer the span does nothing. Processors see the attributes at the start.
     Span start_span(std::string_view name, const SpanOptions &options = {},
                     std::initializer_list<Attribute> attributes = {}) const
     {

@@ -40,7 +40,10 @@ impl Shared {
     pub(crate) fn new(id: u64, config: Config, plugins: &Plugins) -> Arc<Self> {
         Arc::new(Shared {
             id,
-            takes_parts: AtomicBool::new(false),
+            // Most servers do; one that does not shows when it is asked for its version.
+            takes_parts: AtomicBool::new(
+                plugins.exporter.is_none() && config.exporter() == "mlflow",
+            ),
             queue: Queue::new(
                 config.queue_bytes(),
                 config.batch_bytes(),

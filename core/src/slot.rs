@@ -87,6 +87,9 @@ fn publish(index: u32, key: u64) {
     }
 }
 
+/// The slot that a trace lies in, and its id.
+pub(crate) type Home = (u32, TraceId);
+
 /// What stands for a trace in the index; never 0.
 fn key(id: TraceId) -> u64 {
     id.low().max(1)
@@ -213,8 +216,8 @@ pub(crate) fn for_each_trace(mut visit: impl FnMut(Locked)) {
     }
 }
 
-/// The live spans of the trace in the slot `home`, roots last.
-pub(crate) fn live_spans(home: u32, id: TraceId) -> Vec<Handle> {
+/// The live spans of the wanted traces, each with the slot and the id of its trace; roots last.
+pub(crate) fn live_spans(wanted: impl Fn(Home) -> bool) -> Vec<(Home, Handle)> {
     let used = CHUNKS_USED.load(Ordering::Acquire).min(CHUNKS);
     let mut spans = Vec::new();
     let mut roots = Vec::new();
@@ -224,13 +227,15 @@ pub(crate) fn live_spans(home: u32, id: TraceId) -> Vec<Handle> {
         let Some(locked) = handle.and_then(lock) else {
             continue;
         };
-        if locked.live.home == home && locked.live.trace_id() == Some(id) {
-            let list = match locked.live.is_root() {
-                true => &mut roots,
-                false => &mut spans,
-            };
-            list.extend(handle);
-        }
+        let id = locked.live.trace_id();
+        let home = id
+            .map(|id| (locked.live.home, id))
+            .filter(|home| wanted(*home));
+        let list = match locked.live.is_root() {
+            true => &mut roots,
+            false => &mut spans,
+        };
+        list.extend(home.zip(handle));
     }
     spans.append(&mut roots);
     spans

@@ -1,5 +1,6 @@
 //! One tracer in one process: what its spans need to reach the exporter.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::finished::Finished;
 use crate::id::TraceId;
+use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
@@ -219,12 +221,16 @@ impl State {
             self.close_open_traces();
             self.shared.queue.close(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
-                self.shared.queue.stop();
+                // Nothing was ever queued.
+                self.shared.queue.give_up(0, |_| ());
             }
         }
-        let waiting = self.shared.queue.wait_stopped(deadline + SETTLING);
+        let given_up = || self.shared.counters.dropped(Drop::Shutdown);
+        let undelivered = |waiting| waiting + given_up();
+        let queue = &self.shared.queue;
+        let left = queue.wait_stopped(deadline + SETTLING, undelivered);
         self.shared.close_sink(deadline + SETTLING);
-        waiting + self.shared.counters.dropped(Drop::Shutdown)
+        left
     }
 
     /// Gives the worker `timeout` to send what is queued, without waiting for it.
@@ -239,6 +245,7 @@ impl State {
     }
 
     fn close_open_traces(&self) {
+        let mut unfinished = HashSet::new();
         crate::local::with(|local| {
             slot::for_each_trace(|mut locked| {
                 if !self.owns(&locked) {
@@ -247,12 +254,15 @@ impl State {
                 let Some(trace) = locked.open_trace() else {
                     return;
                 };
-                let unfinished = u64::from(trace.force_close(local));
-                self.shared.counters.drop(Drop::Unfinished, unfinished);
+                let id = trace.id;
+                let spans = u64::from(trace.force_close(local));
+                self.shared.counters.drop(Drop::Unfinished, spans);
+                unfinished.insert((locked.index, id));
                 locked.end_trace();
                 locked.release(&mut local.free);
             });
         });
+        ingest::forget(&unfinished);
     }
 }
 

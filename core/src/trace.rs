@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::finished::{Finished, Progress};
 use crate::id::TraceId;
 use crate::local::Local;
-use crate::mlflow::attachment::Attachment;
+use crate::mlflow::attachment::{self, Attachment};
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
 use crate::pipeline::stats::Drop;
 use crate::shared::Shared;
@@ -371,13 +371,15 @@ impl Trace {
             shared.protect_update(update);
         }
         let has_info = !run.spans_only && run.root_ended;
+        // The exporter may remember, or hold, parts of it.
+        let was_parted = run.earlier > 0 && !run.spans_only;
         run.spans_only |= has_info;
-        // The exporter may hold earlier spans for it.
-        let matters = spans > 0 || has_info || run.earlier > 0;
+        let matters = spans > 0 || has_info || was_parted;
+        // First, or its bytes would be counted twice in the queue's limit.
+        run.release(shared);
         if !matters || !state.hand_over(local, run.size(), spans, || run.take(*id, has_info)) {
             run.forget(local);
         }
-        run.release(shared);
     }
 
     /// Hands over what ended so far, of a trace that goes on.
@@ -385,11 +387,12 @@ impl Trace {
         let Trace { id, state, run } = self;
         let spans = u64::from(run.ended);
         let size = size_of::<Finished>() + run.spans.capacity();
+        attachment::mark_referenced(&run.spans, &mut run.attachments);
+        run.release(&state.shared);
         if !state.hand_over(local, size, spans, || run.take_ended(*id)) {
             run.ended = 0;
             run.spans.clear();
         }
-        run.release(&state.shared);
     }
 
     /// Whether so much has ended that it should be sent at once.
@@ -406,9 +409,7 @@ impl Trace {
     /// information is made from it.
     pub(crate) fn may_be_parted(&self) -> bool {
         let run = &self.run;
-        run.is_wanted()
-            && (!run.root_ended || run.spans_only)
-            && self.state.shared.takes_parts()
+        run.is_wanted() && (!run.root_ended || run.spans_only) && self.state.shared.takes_parts()
     }
 
     /// Spans that have ended and were not handed over.

@@ -45,7 +45,7 @@ pub struct mlflow_span_options_t {
     pub tracestate: mlflow_str_t,
     /// When the span started, in nanoseconds since the Unix epoch; 0 is now.
     pub start_time_ns: u64,
-    /// Attributes to begin with, which costs less than setting them later; may be NULL when there is none.
+    /// Attributes to begin with, which processors see at the start; may be NULL when there is none.
     pub attributes: *const mlflow_attribute_t,
     /// The number of `attributes`.
     pub attribute_count: usize,

@@ -81,7 +81,8 @@ def compare(name: str, trace_id: str) -> list[str]:
     except urllib.error.HTTPError as error:
         return [f"status {error.code}"]
     found = members(span["attributes"])
-    inputs, value = found.get("mlflow.spanInputs"), found.get("value")
+    inputs: Any = found.get("mlflow.spanInputs")
+    value: Any = found.get("value")
     wanted: dict[str, tuple[Any, Any]]
     if name.startswith("names"):
         wanted = {
@@ -130,9 +131,10 @@ def main() -> int:
     run = subprocess.run([PROGRAM, "hostile"], capture_output=True, timeout=150, check=False)
     output = run.stdout.decode(errors="replace")
     failed = run.returncode != 0
-    for line in output.splitlines():
+    for line in output.split("\n"):
         if not line.startswith("case "):
-            print(line)
+            if line:
+                print(line)
             continue
         _, trace_id, name = line.split(" ", 2)
         problems = compare(name, trace_id)

@@ -48,6 +48,8 @@ def main(module: str, uri: str, experiment: str) -> None:
     for name, function in load().items():
         with mlflow.tracing.context(tags={"program": name}):
             returned[name] = repr(function(mlflow))
+    # Ours waits for half a minute each time, which a crowded machine may need more than once.
+    mlflow.flush_trace_async_logging()
     mlflow.flush_trace_async_logging(terminate=True)
     json.dump(returned, sys.stdout)
 

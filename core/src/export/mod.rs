@@ -59,13 +59,9 @@ fn limit_attachments(trace: &mut Finished, config: &Config) {
         spans,
         id,
         attachments,
-        earlier,
         ..
     } = trace;
-    // Spans that were sent before may refer to any of them.
-    if *earlier == 0 {
-        attachment::drop_unreferenced(spans, attachments);
-    }
+    attachment::drop_unreferenced(spans, attachments);
     let limit = config.attachment_limit();
     if let Some(changed) = attachment::discard_oversized(spans, id, limit, attachments) {
         *spans = changed;

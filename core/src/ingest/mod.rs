@@ -18,7 +18,7 @@ mod limits;
 mod rules;
 mod seen;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -32,7 +32,7 @@ use crate::lock::Mutex;
 use crate::mlflow::attachment::Attachment;
 use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
-use crate::slot::{self, Locked};
+use crate::slot::{self, Home, Locked};
 use crate::state::State;
 use crate::trace::{Ended, TraceUpdate};
 
@@ -181,6 +181,19 @@ fn end(frame: Frame<'_>, local: &mut Local) -> Option<()> {
     }
     local.buffers.give(bytes);
     Some(())
+}
+
+/// Forgets the open spans of traces that were closed without them, and that were counted then.
+pub(crate) fn forget(closed: &HashSet<Home>) {
+    if closed.is_empty() {
+        return;
+    }
+    let mut open = open().lock();
+    let forgotten = open.extract_if(|(id, _), span| closed.contains(&(span.home, *id)));
+    // With them go references to tracers, which are not to be dropped under the lock.
+    let forgotten: Vec<_> = forgotten.collect();
+    drop(open);
+    drop(forgotten);
 }
 
 impl OpenSpan {

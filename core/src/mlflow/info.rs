@@ -69,7 +69,11 @@ pub(crate) fn assemble(
     info["tags"] = tags(update, &root.name);
     let mut metadata = metadata(update, &inputs, &outputs, config);
     if let Some(earlier) = earlier {
-        let own: Vec<Outline> = spans.iter().map(Outline::of).collect();
+        // A server that has some of the spans takes no others as an artifact.
+        let own = match trace.progress.spans_refused && !earlier.is_empty() {
+            true => Vec::new(),
+            false => spans.iter().map(Outline::of).collect(),
+        };
         let outlines: Vec<&Outline> = earlier.iter().chain(&own).collect();
         if let Some(total) = usage::total(&outlines) {
             let total = json::to_text(&total);

@@ -150,6 +150,22 @@ impl Queue {
     fn collect(&self, inner: &mut Inner, watch: bool, refuse: bool) {
         let mut outboxes = self.outboxes.lock();
         outboxes.refusing |= refuse;
+        let first = inner.waiting.len();
+        self.empty(&mut outboxes, inner, watch, refuse);
+        let is_rest = |trace: &Finished| trace.earlier > 0 && !trace.goes_on;
+        if inner.waiting.iter().skip(first).any(is_rest) {
+            // Earlier parts of it were put in before it was, and perhaps by other threads: where the
+            // rest was found, they are found now, and they go first.
+            self.empty(&mut outboxes, inner, watch, refuse);
+            inner.waiting.make_contiguous()[first..].sort_by_key(|trace| !trace.goes_on);
+        }
+        if inner.oldest.is_none() && !inner.waiting.is_empty() {
+            inner.oldest = Some(Instant::now());
+        }
+    }
+
+    /// Moves what is in the outboxes to what waits.
+    fn empty(&self, outboxes: &mut Outboxes, inner: &mut Inner, watch: bool, refuse: bool) {
         let mut taken: Vec<Finished> = Vec::new();
         let mut over = 0;
         outboxes.list.retain(|outbox| {
@@ -174,9 +190,6 @@ impl Queue {
             !orphaned
         });
         outboxes.created += over;
-        if inner.oldest.is_none() && !inner.waiting.is_empty() {
-            inner.oldest = Some(Instant::now());
-        }
     }
 
     /// Decides what the worker does; what it is told to send is in flight from now on.
@@ -311,13 +324,14 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Waits until the worker has stopped, at most until `deadline`; returns the spans left.
-    pub(crate) fn wait_stopped(&self, deadline: Instant) -> u64 {
+    /// Waits until the worker has stopped, at most until `deadline`, and has `read` answer from the spans left
+    /// while nothing is given up or settled.
+    pub(crate) fn wait_stopped(&self, deadline: Instant, read: impl FnOnce(u64) -> u64) -> u64 {
         let inner = self.inner.lock();
         let inner = self
             .settled
             .wait_until(inner, deadline, |inner| inner.stopped);
-        self.undelivered(&inner)
+        read(self.undelivered(&inner))
     }
 
     /// How many flushes have asked for an attempt so far.
@@ -330,24 +344,27 @@ impl Queue {
         self.inner.lock().closing
     }
 
-    /// Refuses everything from now on and takes what is left, for the caller to count before it
-    /// calls [`Self::stop`].
-    pub(crate) fn refuse(&self) -> Vec<Finished> {
+    /// Gives up what waits, and `in_flight` spans besides: has `count` count them, refuses everything from now
+    /// on and tells those who wait. Returns their number.
+    pub(crate) fn give_up(&self, in_flight: u64, count: impl FnOnce(u64)) -> u64 {
         let mut inner = self.inner.lock();
         self.collect(&mut inner, false, true);
-        self.give_back(std::mem::take(&mut inner.waiting_bytes));
-        inner.waiting_spans = 0;
-        inner.waiting.drain(..).collect()
+        let spans = std::mem::take(&mut inner.waiting_spans) + in_flight;
+        count(spans);
+        let bytes = std::mem::take(&mut inner.waiting_bytes);
+        self.give_back(bytes + std::mem::take(&mut inner.in_flight_bytes));
+        inner.in_flight_spans = 0;
+        inner.stopped = true;
+        self.settled.notify_all();
+        let traces = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        drop(traces);
+        spans
     }
 
-    /// Tells those who wait that nothing more will be sent.
-    pub(crate) fn stop(&self) {
-        let mut inner = self.inner.lock();
-        self.collect(&mut inner, false, true);
-        inner.stopped = true;
-        self.give_back(std::mem::take(&mut inner.in_flight_bytes));
-        inner.in_flight_spans = 0;
-        self.settled.notify_all();
+    /// Spans of the batch in flight.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.inner.lock().in_flight_spans
     }
 
     /// Spans waiting or in flight.

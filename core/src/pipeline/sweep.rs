@@ -1,14 +1,17 @@
 //! Looks after traces that are open: sends what has ended of long ones, and closes those that do not end.
 
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::clock;
 use crate::id::TraceId;
+use crate::ingest;
 use crate::local::{self, Local};
 use crate::pipeline::stats::Drop;
 use crate::shared::Shared;
-use crate::slot::{self, Locked};
+use crate::slot::{self, Home, Locked};
 use crate::span::Span;
 
 /// The exception type that MLflow (3.17.2) gives to a trace that ran too long.
@@ -18,20 +21,14 @@ const TIMEOUT_EXCEPTION: &str = "MlflowTracingException";
 const OFTEN: Duration = Duration::from_millis(20);
 const RARELY: Duration = Duration::from_secs(1);
 
-/// A trace that is to be closed.
-struct Overdue {
-    home: u32,
-    id: TraceId,
-    timed_out: bool,
-}
-
 /// What a sweep found.
 #[derive(Default)]
 struct Found {
     open: usize,
-    overdue: Vec<Overdue>,
-    /// When something last happened in each of the others.
-    quiet: Vec<(u64, Overdue)>,
+    /// What is to be closed, and whether it ran too long.
+    overdue: HashMap<Home, bool>,
+    /// How long nothing has happened in each of the others.
+    quiet: Vec<(u64, Home)>,
 }
 
 /// Sweeps as long as traces are open; sleeps while there are none.
@@ -67,35 +64,32 @@ fn sweep(shared: &Shared) -> usize {
     });
     let most = shared.config.max_open_traces();
     if found.quiet.len() > most {
-        found.quiet.sort_by_key(|(active, _)| *active);
+        found.quiet.sort_by_key(|(quiet, _)| Reverse(*quiet));
         let over = found.quiet.len() - most;
-        let oldest = found.quiet.drain(..over).map(|(_, trace)| trace);
-        found.overdue.extend(oldest);
+        let longest = found.quiet.drain(..over).map(|(_, home)| (home, false));
+        found.overdue.extend(longest);
     }
-    let closed = found.overdue.len();
-    found.overdue.iter().for_each(|trace| close(shared, trace));
-    found.open - closed
+    if !found.overdue.is_empty() {
+        close(shared, &found.overdue);
+    }
+    found.open - found.overdue.len()
 }
 
 fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found: &mut Found) {
     let config = &shared.config;
-    let home = locked.index;
+    let index = locked.index;
     let Some(trace) = locked.open_trace() else {
         return;
     };
     found.open += 1;
     let timeout = config.trace_timeout();
     let timed_out = timeout.is_some_and(|timeout| trace.age(now) >= nanos(timeout));
-    let overdue = Overdue {
-        home,
-        id: trace.id,
-        timed_out,
-    };
+    let home = (index, trace.id);
     if timed_out || trace.quiet(now) >= nanos(config.trace_ttl()) {
-        found.overdue.push(overdue);
+        found.overdue.insert(home, timed_out);
         return;
     }
-    found.quiet.push((u64::MAX - trace.quiet(now), overdue));
+    found.quiet.push((trace.quiet(now), home));
     let lingers = trace.lingered(now);
     let waited = trace.waited(now);
     if lingers.is_some_and(|waited| waited >= nanos(config.children_wait())) {
@@ -107,40 +101,49 @@ fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found:
     }
 }
 
-/// Ends the open spans of a trace as failed; what a host encodes itself cannot be ended and is given up.
-fn close(shared: &Shared, trace: &Overdue) {
-    let message = match trace.timed_out {
-        true => format!(
-            "Trace {} is timed out after {} seconds (trace.timeout_s).",
-            trace.id.to_mlflow(),
-            shared.config.trace_timeout().unwrap_or_default().as_secs()
-        ),
-        false => "The span was never ended; its trace was closed as abandoned.".to_owned(),
-    };
-    for handle in slot::live_spans(trace.home, trace.id) {
+/// Ends the open spans of traces as failed; what a host encodes itself cannot be ended and is given up.
+fn close(shared: &Shared, overdue: &HashMap<Home, bool>) {
+    for (home, handle) in slot::live_spans(|home| overdue.contains_key(&home)) {
+        let timed_out = overdue.get(&home) == Some(&true);
         let span = Span::new(handle);
-        let exception =
-            (trace.timed_out && span.parent_id().is_none()).then_some(TIMEOUT_EXCEPTION);
-        if span.abandon(&message, exception) {
+        let exception = (timed_out && span.parent_id().is_none()).then_some(TIMEOUT_EXCEPTION);
+        if span.abandon(&reason(shared, home.1, timed_out), exception) {
             shared.counters.abandon();
         }
     }
+    let mut unfinished = HashSet::new();
     local::with(|local| {
-        let Some(mut locked) = slot::lock_trace(trace.home, trace.id) else {
-            return;
-        };
-        let Some(open) = locked.open_trace() else {
-            return;
-        };
-        let unfinished = u64::from(open.force_close(local));
-        shared.counters.drop(Drop::Unfinished, unfinished);
-        locked.end_trace();
-        locked.release(&mut local.free);
+        for (home, id) in overdue.keys().copied() {
+            let Some(mut locked) = slot::lock_trace(home, id) else {
+                continue;
+            };
+            if let Some(trace) = locked.open_trace() {
+                let spans = u64::from(trace.force_close(local));
+                shared.counters.drop(Drop::Unfinished, spans);
+                unfinished.insert((home, id));
+                locked.end_trace();
+                locked.release(&mut local.free);
+            }
+        }
     });
-    let id = trace.id.to_mlflow();
-    shared
-        .diagnostics
-        .report("abandoned", || format!("trace {id}: {message}"));
+    ingest::forget(&unfinished);
+    for ((_, id), timed_out) in overdue {
+        shared.diagnostics.report("abandoned", || {
+            let reason = reason(shared, *id, *timed_out);
+            format!("trace {}: {reason}", id.to_mlflow())
+        });
+    }
+}
+
+fn reason(shared: &Shared, id: TraceId, timed_out: bool) -> String {
+    if !timed_out {
+        return "The span was never ended; its trace was closed as abandoned.".to_owned();
+    }
+    format!(
+        "Trace {} is timed out after {} seconds (trace.timeout_s).",
+        id.to_mlflow(),
+        shared.config.trace_timeout().unwrap_or_default().as_secs()
+    )
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -60,11 +60,9 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 fn give_up(shared: &Shared) {
-    let rest = shared.queue.refuse();
-    let waiting: u64 = rest.iter().map(|trace| u64::from(trace.span_count)).sum();
-    let lost = waiting + shared.queue.spans();
-    shared.counters.drop(Drop::Internal, lost);
-    shared.queue.stop();
+    let in_flight = shared.queue.in_flight();
+    let count = |spans| shared.counters.drop(Drop::Internal, spans);
+    shared.queue.give_up(in_flight, count);
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
@@ -162,16 +160,11 @@ async fn pause(shared: &Shared, length: Duration, flushes: u64) {
 
 /// The tracer is closing and the destination did not take these.
 fn abandon(shared: &Shared, batch: Vec<Finished>) {
-    let rest = shared.queue.refuse();
-    let spans = batch
-        .iter()
-        .chain(&rest)
-        .filter(|trace| !trace.progress.settled)
-        .map(|trace| u64::from(trace.span_count))
-        .sum();
-    shared.counters.drop(Drop::Shutdown, spans);
+    let left = batch.iter().filter(|trace| !trace.progress.settled);
+    let in_flight = left.map(|trace| u64::from(trace.span_count)).sum();
+    let count = |spans| shared.counters.drop(Drop::Shutdown, spans);
+    let spans = shared.queue.give_up(in_flight, count);
     shared.diagnostics.report("shutdown", || {
         format!("shut down before {spans} spans could be delivered")
     });
-    shared.queue.stop();
 }

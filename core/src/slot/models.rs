@@ -319,7 +319,10 @@ fn a_stale_handle_never_reaches_the_next_span() {
         });
         let (set, ended_there) = stale.join().unwrap();
         assert!(ended.is_some() != ended_there);
-        assert_eq!(ended.is_some_and(|recorded| recorded == 9), set && ended.is_some());
+        assert_eq!(
+            ended.is_some_and(|recorded| recorded == 9),
+            set && ended.is_some()
+        );
         if let Some(next) = next {
             assert_eq!(slots.end(next), Some(0));
         }
@@ -333,7 +336,9 @@ fn a_root_may_end_while_its_child_starts() {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let child = spawn(&slots, move |slots| {
-            slots.child(root).is_none_or(|child| slots.end(child).is_some())
+            slots
+                .child(root)
+                .is_none_or(|child| slots.end(child).is_some())
         });
         assert!(slots.end(root).is_some());
         assert!(child.join().unwrap());
@@ -380,7 +385,9 @@ fn a_trace_may_be_closed_while_a_child_starts() {
         let slots = Slots::new(3);
         let root = slots.root(TRACE);
         let child = spawn(&slots, move |slots| {
-            slots.child(root).is_none_or(|child| slots.end(child).is_some())
+            slots
+                .child(root)
+                .is_none_or(|child| slots.end(child).is_some())
         });
         slots.close();
         assert!(child.join().unwrap());

@@ -103,7 +103,7 @@ impl Content {
         match (&entry.call, &entry.answer) {
             (Call::Act(_, Action::EndWithRecord(time)), Answer::Ended(Ok(record))) => {
                 self.end = Some((moment, time.map(|index| TIMES[index].0)));
-                self.record.clone_from(record);
+                self.record = Some(record.clone().unwrap_or_default());
             }
             (Call::Link(_, trace_id, span_id, value), Answer::Done(Ok(()))) => {
                 let attributes = value.map(

@@ -110,16 +110,11 @@ impl World {
             (Call::Act(on, Action::Read), Answer::Read(reading)) => self.read(*on, reading),
             (Call::Act(on, _), Answer::Done(answer))
             | (Call::Link(on, ..), Answer::Done(answer)) => self.act(entry, *on, *answer),
-            (Call::Act(on, _), Answer::Ended(answer)) => {
-                ensure(!matches!(answer, Ok(None)), || {
-                    "a record that cannot be read".to_owned()
-                })?;
-                self.act(
-                    entry,
-                    *on,
-                    answer.as_ref().map(|_| ()).map_err(|kind| *kind),
-                )
-            }
+            (Call::Act(on, _), Answer::Ended(answer)) => self.act(
+                entry,
+                *on,
+                answer.as_ref().map(|_| ()).map_err(|kind| *kind),
+            ),
             (Call::Update(tracer, id, _), Answer::Done(answer)) => {
                 self.update(entry, *tracer, *id, *answer)
             }

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -27,6 +28,7 @@ use super::http::{Failure, Http, Request};
 use super::{Exporter, Verdict, experiments};
 use crate::mlflow::{info, keys};
 use crate::otlp::reader::{self, SpanData};
+use crate::pipeline::stats::Drop;
 use crate::shared::Shared;
 use crate::trace::{Experiment, Finished};
 use parts::Parts;
@@ -96,9 +98,9 @@ impl Exporter for MlflowExporter {
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         Box::pin(async move {
             let pass = self.pass(batch).await;
-            batch.retain(|trace| {
+            batch.retain_mut(|trace| {
                 if trace.progress.settled {
-                    self.parts.settle(trace);
+                    self.parts.settle(trace, &self.shared);
                 }
                 !trace.progress.settled
             });
@@ -107,6 +109,14 @@ impl Exporter for MlflowExporter {
                 Err(TryAgain(after)) => Verdict::Retry(after),
             }
         })
+    }
+}
+
+/// What is held for traces that did not come to their end is not kept silently.
+impl std::ops::Drop for MlflowExporter {
+    fn drop(&mut self) {
+        let held = self.parts.held();
+        self.shared.counters.drop(Drop::Shutdown, held);
     }
 }
 
@@ -213,10 +223,25 @@ impl MlflowExporter {
         experiment: &str,
         group: &mut [Finished],
     ) -> Pass {
-        self.parts.note(group, server.sequence, &self.shared);
+        let takes_parts = server.sequence != Sequence::InfoThenArtifact;
+        let flag = &self.shared.takes_parts;
+        flag.store(takes_parts, Ordering::Relaxed);
+        if !takes_parts {
+            self.parts.hold(group);
+        }
+        self.parts.restore(group);
         self.prepare(http, server, experiment, group).await?;
+        self.parts.note(group);
         match server.sequence {
             Sequence::InfoThenSpans => {
+                let first = parts::first(group);
+                let parts = &mut group[..first];
+                self.send_attachments(http, parts).await?;
+                self.send_spans(http, server.gzip, experiment, parts)
+                    .await?;
+                for part in parts.iter_mut().filter(|part| part.progress.settled) {
+                    self.parts.settle(part, &self.shared);
+                }
                 self.send_infos(http, experiment, group).await?;
                 self.send_attachments(http, group).await?;
                 self.send_spans(http, server.gzip, experiment, group)

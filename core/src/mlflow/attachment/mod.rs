@@ -29,6 +29,8 @@ pub struct Attachment {
     content_type: String,
     bytes: Bytes,
     form: Form,
+    /// Spans that went ahead refer to it.
+    referenced: bool,
 }
 
 /// How content is written where it cannot be an attachment.
@@ -57,6 +59,7 @@ impl Attachment {
             content_type: content_type.into(),
             bytes: bytes.into().into(),
             form: Form::DataUri,
+            referenced: false,
         })
     }
 
@@ -66,6 +69,7 @@ impl Attachment {
             content_type,
             bytes: bytes.into(),
             form,
+            referenced: false,
         }
     }
 
@@ -202,7 +206,15 @@ pub(crate) fn extract(
 
 /// Drops attachments that no span refers to: what was redacted or overwritten must not be stored.
 pub(crate) fn drop_unreferenced(run: &[u8], attachments: &mut Vec<Attachment>) {
-    attachments.retain(|attachment| memmem::find(run, attachment.id.as_bytes()).is_some());
+    mark_referenced(run, attachments);
+    attachments.retain(|attachment| attachment.referenced);
+}
+
+/// Notes which attachments spans refer to that are about to go ahead of them.
+pub(crate) fn mark_referenced(run: &[u8], attachments: &mut [Attachment]) {
+    for attachment in attachments.iter_mut().filter(|found| !found.referenced) {
+        attachment.referenced = memmem::find(run, attachment.id.as_bytes()).is_some();
+    }
 }
 
 /// Discards attachments of more than `limit` bytes, and marks the spans that refer to them as failed.

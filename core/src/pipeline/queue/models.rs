@@ -219,8 +219,7 @@ fn what_a_worker_gives_up_is_counted() {
         let queue = prompt(AMPLE);
         let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
         let mut counted = work(&queue, 1);
-        counted += queue.refuse().len() as u64;
-        queue.stop();
+        queue.give_up(0, |spans| counted += spans);
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert_eq!(taken, counted);
         check_empty(&queue);
@@ -238,7 +237,7 @@ fn a_shutdown_is_seen_by_who_waits_for_it() {
             thread::spawn(move || work(&queue, u64::MAX))
         };
         queue.close(later());
-        assert_eq!(queue.wait_stopped(later()), 0);
+        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
         assert_eq!(worker.join().unwrap(), 1);
     });
 }
@@ -343,9 +342,18 @@ fn open_traces_do_not_stay_unattended() {
         queue.attend();
         let early = begin();
         let mut late = None;
-        // As `sweep::attend`, which looks at the traces before and after it leaves.
-        while open.load(Relaxed) < 2 {
-            queue.leave();
+        // As `sweep::attend`, with a pause for each of its sleeps.
+        loop {
+            thread::yield_now();
+            match open.load(Relaxed) {
+                0 => queue.leave(),
+                1 => {
+                    late.get_or_insert_with(begin);
+                    continue;
+                }
+                _ => break,
+            }
+            thread::yield_now();
             if open.load(Relaxed) > 0 {
                 queue.attend();
             }
