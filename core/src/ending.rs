@@ -32,7 +32,7 @@ pub(crate) fn finish<R>(
         protect(&mut own);
     }
     let kept = keep(own.live.bytes());
-    if home == own.index {
+    if home.index == own.index {
         let Cell { live, trace } = &mut *own;
         let trace = trace.as_deref_mut().filter(|trace| trace.is_open());
         if end_in(trace, ended(live, now), local) {
@@ -70,7 +70,7 @@ pub(crate) fn end_in(trace: Option<&mut Trace>, span: Ended<'_>, local: &mut Loc
 /// The tracer that a span belongs to, while its trace is open.
 fn state_of(own: &Locked) -> Option<Arc<State>> {
     let home = own.live.home;
-    if home == own.index {
+    if home.index == own.index {
         return own.trace.as_deref().map(|trace| trace.state.clone());
     }
     let home = slot::lock_trace(home, own.live.trace_id()?)?;

@@ -11,6 +11,7 @@ use crate::limits::{self, Limits};
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
+use crate::slot::Site;
 use crate::span::StatusCode;
 use crate::value::{Value, encode_key_value};
 
@@ -77,7 +78,7 @@ const HEAD: usize = 37;
 pub(crate) struct LiveSpan {
     ids: Option<(TraceId, SpanId, Option<SpanId>)>,
     /// The slot that the trace lies in.
-    pub(crate) home: u32,
+    pub(crate) home: Site,
     flags: u8,
     status: StatusCode,
     failed: bool,
@@ -107,7 +108,7 @@ pub(crate) struct LiveSpan {
 impl LiveSpan {
     /// Begins a span in a slot that was reset; its trace lies in the slot `home`.
     #[inline]
-    pub(crate) fn begin(&mut self, home: u32, start: Start<'_>) {
+    pub(crate) fn begin(&mut self, home: Site, start: Start<'_>) {
         self.home = home;
         self.rules = start.rules;
         self.ids = Some((start.trace_id, start.span_id, start.parent));
@@ -186,7 +187,7 @@ impl LiveSpan {
     /// Begins a span that is not recorded.
     pub(crate) fn begin_silent(&mut self, start: Start<'_>) {
         // In no slot: it has no trace.
-        self.home = u32::MAX;
+        self.home = Site::NOWHERE;
         self.rules.hooked = false;
         self.ids = Some((start.trace_id, start.span_id, start.parent));
         self.flags = start.flags;

@@ -87,8 +87,30 @@ fn publish(index: u32, key: u64) {
     }
 }
 
+/// Where a trace lies: a slot, and how often a trace was opened there. The same id may come again in the same
+/// slot, when a span under a remote parent follows a trace that was closed without waiting for its spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Site {
+    pub(crate) index: u32,
+    pub(crate) opening: u32,
+}
+
+impl Site {
+    /// In no slot.
+    pub(crate) const NOWHERE: Site = Site {
+        index: u32::MAX,
+        opening: 0,
+    };
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site::NOWHERE
+    }
+}
+
 /// The slot that a trace lies in, and its id.
-pub(crate) type Home = (u32, TraceId);
+pub(crate) type Home = (Site, TraceId);
 
 /// What stands for a trace in the index; never 0.
 fn key(id: TraceId) -> u64 {
@@ -178,7 +200,13 @@ pub(crate) fn lock(handle: Handle) -> Option<Locked> {
 
 /// Locks the slot that a trace lies in; `None` when the trace was handed over.
 #[inline]
-pub(crate) fn lock_trace(index: u32, id: TraceId) -> Option<Locked> {
+pub(crate) fn lock_trace(site: Site, id: TraceId) -> Option<Locked> {
+    let here = |locked: &Locked| locked.site() == site;
+    lock_trace_at(site.index, id).filter(here)
+}
+
+/// As [`lock_trace`], for whichever trace of this id lies in the slot.
+pub(crate) fn lock_trace_at(index: u32, id: TraceId) -> Option<Locked> {
     let is_here = || entry(index).is_some_and(|entry| entry.load(Ordering::Acquire) == key(id));
     let mut cell = slot(index)?.enter(fork::generation(), is_here)?;
     cell.open_trace().filter(|trace| trace.id == id)?;
@@ -200,7 +228,7 @@ fn scan(wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = u32> {
         .map(|(index, _)| index as u32)
 }
 
-/// The slots in which traces of this id seem to lie; to be verified with [`lock_trace`].
+/// The slots in which traces of this id seem to lie; to be verified with [`lock_trace_at`].
 pub(crate) fn find_traces(id: TraceId) -> impl Iterator<Item = u32> {
     let wanted = key(id);
     scan(move |entry| entry == wanted)
@@ -248,6 +276,15 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
+    /// Where the trace lies that was last opened here.
+    #[inline]
+    pub(crate) fn site(&self) -> Site {
+        Site {
+            index: self.index,
+            opening: self.trace.as_deref().map_or(0, |trace| trace.opening),
+        }
+    }
+
     /// Lets a span live in the slot; it must have been filled.
     #[inline]
     pub(crate) fn start_span(&self) -> Handle {

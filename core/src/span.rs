@@ -310,7 +310,7 @@ impl Span {
             return Ok(());
         }
         let (home, trace_id) = (own.live.home, own.live.trace_id());
-        let mut home = match home == own.index {
+        let mut home = match home.index == own.index {
             true => Some(own),
             false => {
                 drop(own);

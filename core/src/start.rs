@@ -12,7 +12,7 @@ use crate::local::Local;
 use crate::pipeline::stats::Drop;
 use crate::propagation::{RANDOM, SAMPLED};
 use crate::sampler::Decision;
-use crate::slot::{self, Locked};
+use crate::slot::{self, Locked, Site};
 use crate::span::Span;
 use crate::state::State;
 use crate::trace::{Opening, Trace};
@@ -140,7 +140,7 @@ impl Starting<'_> {
         }
         let now = local.anchor.now();
         let home = locked.live.home;
-        let opened = match home == locked.index {
+        let opened = match home.index == locked.index {
             true => {
                 let opened = self.open_in(&mut locked, kin.trace_id, now);
                 drop(locked);
@@ -200,7 +200,7 @@ impl Starting<'_> {
         let Some(mut locked) = recorded else {
             return self.silent(kin, local);
         };
-        let home = locked.index;
+        let home = locked.site();
         let opened = self.open_in(&mut locked, kin.trace_id, now);
         drop(locked);
         if !opened {
@@ -238,7 +238,7 @@ impl Starting<'_> {
     #[inline]
     fn beside<R: Answer>(
         &self,
-        home: u32,
+        home: Site,
         kin: Kin,
         now: Moment,
         local: &mut Local,
@@ -259,12 +259,12 @@ impl Starting<'_> {
     fn live<R: Answer>(
         &self,
         mut locked: Locked,
-        home: Option<u32>,
+        home: Option<Site>,
         kin: Kin,
         now: Moment,
         local: &mut Local,
     ) -> Option<(Span, R)> {
-        let home = home.unwrap_or(locked.index);
+        let home = home.unwrap_or_else(|| locked.site());
         let span_id = self.state.plugins.span_id(local);
         locked.live.begin(home, self.start(kin, span_id, now));
         let answer = R::of(&locked.live)?;

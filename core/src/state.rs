@@ -17,7 +17,7 @@ use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
 use crate::shared::Shared;
-use crate::slot::{self, Locked};
+use crate::slot::{self, Locked, Site};
 use crate::trace::{Opening, Trace};
 
 /// How much longer a shutdown waits than the worker, so that the worker's last count is seen.
@@ -65,7 +65,7 @@ impl State {
     /// An open trace of this tracer, its slot locked.
     pub(crate) fn find(&self, id: TraceId) -> Option<Locked> {
         slot::find_traces(id)
-            .filter_map(|index| slot::lock_trace(index, id))
+            .filter_map(|index| slot::lock_trace_at(index, id))
             .find(|locked| self.owns(locked))
     }
 
@@ -84,18 +84,18 @@ impl State {
         destination: &'static Destination,
         now: u64,
         local: &mut Local,
-    ) -> Option<u32> {
+    ) -> Option<Site> {
         self.attend();
         let _joining = self.joining.lock();
         if let Some(mut locked) = self.find(id) {
-            let index = locked.index;
+            let site = locked.site();
             let trace = locked.open_trace()?;
             match is_root {
                 // Its spans were taken for the local part of a remote trace so far.
                 true => trace.open_root(now),
                 false => trace.open_span(now),
             }
-            return Some(index);
+            return Some(site);
         }
         let mut locked = slot::allocate(&mut local.free)?;
         let opening = Opening {
@@ -108,7 +108,7 @@ impl State {
         };
         Trace::open(&mut locked.trace, opening, local);
         locked.publish_trace(id);
-        Some(locked.index)
+        Some(locked.site())
     }
 
     /// Queues what `make` makes: so many bytes, so many spans. It is made only if there is room for it;
@@ -142,7 +142,7 @@ impl State {
 
     /// Gives up a span that was opened in the trace in the slot `home` and will never end, unless the trace
     /// was handed over, and the span counted then.
-    pub(crate) fn lose_span(&self, home: u32, id: TraceId, reason: Drop, local: &mut Local) {
+    pub(crate) fn lose_span(&self, home: Site, id: TraceId, reason: Drop, local: &mut Local) {
         let Some(mut locked) = slot::lock_trace(home, id) else {
             return;
         };
@@ -229,6 +229,8 @@ impl State {
         let undelivered = |waiting| waiting + given_up();
         let queue = &self.shared.queue;
         let left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        // A trace may have begun while the others were closed, by a thread that had not seen the end yet.
+        self.close_open_traces();
         self.shared.close_sink(deadline + SETTLING);
         left
     }
@@ -244,7 +246,8 @@ impl State {
         }
     }
 
-    fn close_open_traces(&self) {
+    /// Hands over what ended of open traces and counts the rest.
+    pub(crate) fn close_open_traces(&self) {
         let mut unfinished = HashSet::new();
         crate::local::with(|local| {
             slot::for_each_trace(|mut locked| {
@@ -257,7 +260,7 @@ impl State {
                 let id = trace.id;
                 let spans = u64::from(trace.force_close(local));
                 self.shared.counters.drop(Drop::Unfinished, spans);
-                unfinished.insert((locked.index, id));
+                unfinished.insert((locked.site(), id));
                 locked.end_trace();
                 locked.release(&mut local.free);
             });

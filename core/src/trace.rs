@@ -165,6 +165,8 @@ pub(crate) struct Trace {
     pub(crate) id: TraceId,
     /// The tracer that it belongs to.
     pub(crate) state: Arc<State>,
+    /// How often a trace was opened in this place.
+    pub(crate) opening: u32,
     run: Run,
 }
 
@@ -179,6 +181,8 @@ struct Run {
     /// Sent only if a span of it fails.
     only_errors: bool,
     failed: bool,
+    /// The queue had no room for a span of it: it is given up whole.
+    overfull: bool,
     root_ended: bool,
     /// Ended spans as a run of `ScopeSpans.spans` fields.
     spans: Vec<u8>,
@@ -233,6 +237,7 @@ impl Trace {
     ) -> &'a mut Trace {
         let trace = place.get_or_insert_with(|| Box::new(Trace::blank(&opening)));
         trace.id = opening.id;
+        trace.opening = trace.opening.wrapping_add(1);
         // Counting a reference costs as much as all the rest.
         if !Arc::ptr_eq(&trace.state, opening.state) {
             trace.state = opening.state.clone();
@@ -243,6 +248,7 @@ impl Trace {
         run.spans_only = opening.remote;
         run.only_errors = opening.only_errors;
         run.failed = false;
+        run.overfull = false;
         run.root_ended = false;
         run.spans = local.buffers.take();
         run.ended = 0;
@@ -257,12 +263,14 @@ impl Trace {
         Trace {
             id: opening.id,
             state: opening.state.clone(),
+            opening: 0,
             run: Run {
                 destination: opening.destination,
                 open: 0,
                 spans_only: false,
                 only_errors: false,
                 failed: false,
+                overfull: false,
                 root_ended: false,
                 spans: Vec::new(),
                 ended: 0,
@@ -320,7 +328,10 @@ impl Trace {
         run.failed |= span.failed;
         run.active_at = span.now;
         let needed = run.spans.len() + length;
-        if needed <= run.reserved.max(FREE_BYTES) || run.reserve(needed, &state.shared) {
+        let room = run.reserved.max(FREE_BYTES);
+        if run.overfull || needed > room && !run.reserve(needed, &state.shared) {
+            run.overflow(&state.shared, local);
+        } else {
             if run.ended == 0 {
                 run.waiting_since = span.now;
             }
@@ -359,9 +370,13 @@ impl Trace {
     /// Hands over what ended, as the whole trace. Spans that are still open will follow without information.
     #[inline]
     pub(crate) fn close(&mut self, local: &mut Local) {
-        let Trace { id, state, run } = self;
+        let Trace { id, state, run, .. } = self;
         let shared = &state.shared;
         let spans = u64::from(run.ended);
+        if run.overfull {
+            // What an exporter may remember of it ends with its parts.
+            run.root_ended = false;
+        }
         if !run.is_wanted() {
             shared.counters.drop(Drop::Unsampled, spans);
             run.forget(local);
@@ -384,7 +399,7 @@ impl Trace {
 
     /// Hands over what ended so far, of a trace that goes on.
     pub(crate) fn part(&mut self, local: &mut Local) {
-        let Trace { id, state, run } = self;
+        let Trace { id, state, run, .. } = self;
         let spans = u64::from(run.ended);
         let size = size_of::<Finished>() + run.spans.capacity();
         attachment::mark_referenced(&run.spans, &mut run.attachments);
@@ -448,21 +463,26 @@ impl Run {
         !self.only_errors || self.failed
     }
 
-    /// Makes room for spans of so many bytes together within the queue's limit; otherwise counts the last
-    /// one as dropped.
+    /// Makes room for spans of so many bytes together within the queue's limit.
     #[cold]
     fn reserve(&mut self, needed: usize, shared: &Shared) -> bool {
-        match shared.queue.reserve(needed - self.reserved) {
-            Some(bytes) => self.reserved += bytes,
-            None => {
-                shared.counters.drop(Drop::QueueFull, 1);
-                shared.diagnostics.report("queue_full", || {
-                    "the queue is full; spans of open traces are dropped (queue.max_bytes)".into()
-                });
-                return false;
-            }
-        }
-        true
+        let bytes = shared.queue.reserve(needed - self.reserved);
+        self.reserved += bytes.unwrap_or(0);
+        bytes.is_some()
+    }
+
+    /// Counts the span that found no room and gives up what the trace has: part of a trace would pass for all
+    /// of it.
+    #[cold]
+    fn overflow(&mut self, shared: &Shared, local: &mut Local) {
+        self.overfull = true;
+        let spans = u64::from(self.ended) + 1;
+        shared.counters.drop(Drop::QueueFull, spans);
+        shared.diagnostics.report("queue_full", || {
+            "the queue is full; traces are dropped (queue.max_bytes)".into()
+        });
+        self.forget(local);
+        self.release(shared);
     }
 
     /// Gives back what was reserved for spans that are elsewhere now.

@@ -171,6 +171,10 @@ impl Tracer {
             Some((span, _)) if state.rules.hooked => ending::run_start_hooks(*span, state),
             _ => {}
         }
+        if state.is_stopped() {
+            // It may have begun after a shutdown looked for it.
+            state.close_open_traces();
+        }
         begun
     }
 

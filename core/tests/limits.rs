@@ -274,6 +274,9 @@ fn peak() -> usize {
 
 /// In a process of its own: other tests use memory too.
 #[cfg(target_os = "linux")]
+/// A name, what is left of a text, and a call that records it.
+type Use<'a> = (&'a str, usize, &'a dyn Fn(Span));
+
 #[test]
 fn long_texts_are_not_copied() {
     const CHILD: &str = "MLFLOW_TRACE_TEST_LIMITS_CHILD";
@@ -294,7 +297,7 @@ fn long_texts_are_not_copied() {
     let tracer = tracer(&[("exporter", "none")]);
     let items = [Value::Str(&text)];
     const CUT: usize = LENGTH / 2;
-    let uses: [(&str, usize, &dyn Fn(Span)); 7] = [
+    let uses: [Use<'_>; 7] = [
         ("str", CUT, &|span| {
             span.set_inputs(Value::Str(&text)).unwrap();
         }),

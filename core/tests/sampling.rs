@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mlflow_trace_core::{
-    Attachment, Decision, ErrorKind, Parent, Span, SpanContext, SpanId, SpanStart, StatusCode, TraceId,
-    TraceUpdate, Tracer, TracerBuilder, Value, extract, inject,
+    Attachment, Decision, ErrorKind, Parent, Span, SpanContext, SpanId, SpanStart, StatusCode,
+    TraceId, TraceUpdate, Tracer, TracerBuilder, Value, extract, inject,
 };
 use opentelemetry_sdk::trace::IdGenerator;
 use support::frames::{end, field, start};

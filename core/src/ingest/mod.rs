@@ -32,7 +32,7 @@ use crate::lock::Mutex;
 use crate::mlflow::attachment::Attachment;
 use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
-use crate::slot::{self, Home, Locked};
+use crate::slot::{self, Home, Locked, Site};
 use crate::state::State;
 use crate::trace::{Ended, TraceUpdate};
 
@@ -57,7 +57,7 @@ const HEADER: usize = 8;
 #[derive(Clone)]
 struct OpenSpan {
     /// The slot that its trace lies in.
-    home: u32,
+    home: Site,
     state: Arc<State>,
     is_root: bool,
 }
@@ -144,7 +144,7 @@ fn start(
 }
 
 /// Takes what the host set at the start of a trace.
-fn begin(home: u32, id: TraceId, context: &[u8]) {
+fn begin(home: Site, id: TraceId, context: &[u8]) {
     let update = std::str::from_utf8(context).map(TraceUpdate::from_json);
     if let Ok(Ok(update)) = update
         && let Some(mut home) = slot::lock_trace(home, id)

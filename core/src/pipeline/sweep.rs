@@ -77,14 +77,14 @@ fn sweep(shared: &Shared) -> usize {
 
 fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found: &mut Found) {
     let config = &shared.config;
-    let index = locked.index;
+    let site = locked.site();
     let Some(trace) = locked.open_trace() else {
         return;
     };
     found.open += 1;
     let timeout = config.trace_timeout();
     let timed_out = timeout.is_some_and(|timeout| trace.age(now) >= nanos(timeout));
-    let home = (index, trace.id);
+    let home = (site, trace.id);
     if timed_out || trace.quiet(now) >= nanos(config.trace_ttl()) {
         found.overdue.insert(home, timed_out);
         return;

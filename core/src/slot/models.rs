@@ -454,6 +454,23 @@ fn a_trace_that_is_found_is_whole() {
     });
 }
 
+#[test]
+fn a_child_of_a_closed_trace_leaves_the_next_one_in_the_slot_alone() {
+    loom::model(|| {
+        let slots = Slots::new(2);
+        let root = slots.root(TRACE);
+        let child = slots.child(root).unwrap();
+        slots.close();
+        assert!(slots.end(root).is_some());
+        let late = spawn(&slots, move |slots| slots.end(child).is_some());
+        let next = slots.root(TRACE + 1);
+        assert_eq!(next.at, root.at);
+        assert!(slots.end(next).is_some());
+        assert!(late.join().unwrap());
+        slots.check();
+    });
+}
+
 /// Two children that were starting when their traces were closed may have got each other's trace's slot.
 #[test]
 fn spans_that_look_for_traces_in_each_others_slots_end() {

@@ -140,11 +140,11 @@ fn serve(
     }
     log.lock().unwrap().push(seen.clone());
     let (status, headers, body) = answer(&seen);
-    let mut stream = stream;
-    write!(
-        stream,
+    // In one piece: a second one would wait for the first to be acknowledged.
+    let reply = format!(
         "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}",
         body.len()
-    )
-    .ok()
+    );
+    let mut stream = stream;
+    stream.write_all(reply.as_bytes()).ok()
 }
