@@ -10,19 +10,36 @@ use crate::json::{string_end, write_string};
 
 /// The levels that a value may use: measured, 31 objects or 47 arrays are read back and one more is not.
 const BUDGET: usize = 95;
+/// Of an attribute of an event or a link, which lies one level further down: measured likewise.
+const NATIVE_BUDGET: usize = BUDGET - 1;
 const OBJECT: usize = 3;
 const ARRAY: usize = 2;
 
 /// JSON text within the budget. Text that is not balanced is left alone; no reader will parse it.
 pub(crate) fn limit(text: &str) -> Cow<'_, str> {
-    // A count is far quicker than a scan, and nearly always enough.
-    if openers(text.as_bytes()) <= BUDGET / OBJECT {
-        return Cow::Borrowed(text);
-    }
-    limited(text).map_or(Cow::Borrowed(text), Cow::Owned)
+    limit_to(text, BUDGET)
 }
 
-fn openers(bytes: &[u8]) -> usize {
+/// As [`limit`], for attributes of events and links.
+pub(crate) fn limit_native(text: &str) -> Cow<'_, str> {
+    limit_to(text, NATIVE_BUDGET)
+}
+
+fn limit_to(text: &str, budget: usize) -> Cow<'_, str> {
+    // A count is far quicker than a scan, and nearly always enough.
+    if openers(text.as_bytes()) <= budget / OBJECT {
+        return Cow::Borrowed(text);
+    }
+    limited(text, budget).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// Whether text may be as deep as to be changed: a quick look that errs on the safe side.
+pub(crate) fn may_be_deep(bytes: &[u8]) -> bool {
+    openers(bytes) > BUDGET / OBJECT
+}
+
+/// How many objects and arrays are opened, in strings too.
+pub(crate) fn openers(bytes: &[u8]) -> usize {
     let count = |chunk: &[u8]| {
         let opening = chunk
             .iter()
@@ -34,7 +51,7 @@ fn openers(bytes: &[u8]) -> usize {
 }
 
 /// The text with its deep parts replaced; `None` when there are none, or the text is not balanced.
-fn limited(text: &str) -> Option<String> {
+fn limited(text: &str, budget: usize) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = String::new();
     let (mut copied, mut at, mut used) = (0, 0, 0);
@@ -44,7 +61,7 @@ fn limited(text: &str) -> Option<String> {
             b'"' => string_end(bytes, at)?,
             byte @ (b'{' | b'[') => {
                 let cost = if byte == b'{' { OBJECT } else { ARRAY };
-                if used + cost > BUDGET {
+                if used + cost > budget {
                     let end = container_end(bytes, at)?;
                     out.push_str(&text[copied..at]);
                     write_string(&mut out, &text[at..end]);
@@ -117,6 +134,15 @@ mod tests {
             value = value["a"].take();
         }
         assert_eq!(value.as_str(), Some(objects(9).as_str()));
+    }
+
+    #[test]
+    fn events_and_links_have_one_level_less() {
+        let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let full = format!("{{\"a\": {}}}", lists(46));
+        assert_eq!(limit(&full), full);
+        assert_ne!(limit_native(&full), full);
+        assert_eq!(limit_native(&lists(47)), lists(47));
     }
 
     #[test]

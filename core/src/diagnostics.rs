@@ -16,8 +16,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What it is about, as a stable word: `file`, `file_error`, `unreachable`, `rejected`,
-    /// `refused_spans`, `attachment`, `queue_full`, `shutdown`, `too_many_spans`, `ended_parent`, `thread`, `exporter`,
-    /// `internal`, `host`.
+    /// `refused_spans`, `attachment`, `queue_full`, `shutdown`, `too_many_spans`, `ended_parent`, `abandoned`,
+    /// `redaction_failed`, `thread`, `exporter`, `internal`, `host`.
     pub reason: &'static str,
     /// The text, for people.
     pub message: String,

@@ -35,7 +35,8 @@ pub enum StatusCode {
 /// A handle of a live span: a slot number and a generation in 64 bits.
 ///
 /// It can be copied and used from any thread. After the span ended, every call through any copy of
-/// the handle answers `InvalidState`, changes nothing and is counted.
+/// the handle answers `InvalidState`, changes nothing and is counted; so does one that would change the span
+/// while its [processors](crate::SpanProcessor) look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span(u64);
 

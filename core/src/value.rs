@@ -211,7 +211,7 @@ pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value:
 pub(crate) fn encode_native_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
     let container = match value {
         Value::Json(text) if text.trim_start().starts_with(['{', '[']) => {
-            serde_json::from_str::<serde_json::Value>(&depth::limit(text)).ok()
+            serde_json::from_str::<serde_json::Value>(&depth::limit_native(text)).ok()
         }
         _ => None,
     };

@@ -200,7 +200,7 @@ fn infos(traces: &[Value]) -> usize {
 
 #[test]
 fn children_that_outlive_the_root_are_waited_for_and_then_follow() {
-    let tracer = watched(&[("trace.children_wait_ms", "100")]);
+    let tracer = watched(&[("trace.children_wait_ms", "300")]);
     let root = tracer.start(SpanStart::new("root"));
     let in_time = tracer.start(child(root, "in time"));
     let late = tracer.start(child(root, "late"));
@@ -379,7 +379,7 @@ fn nothing_wakes_the_exporter_while_there_is_nothing_to_do() {
             assert_eq!(tracer.flush(PATIENCE), 0);
         }
         // Two more sweeps find nothing.
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(400));
         let before = sleeps("mlflow-trace");
         assert!(before > 0);
         std::thread::sleep(Duration::from_millis(400));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mlflow_trace_core::{Parent, SpanStart, Tracer, Value};
 use support::server::{Seen, Server, reply};
-use support::{PATIENCE, assert_conserved, tracer};
+use support::{PATIENCE, assert_conserved, dropped, tracer};
 
 fn connected(url: &str, more: &[(&str, &str)]) -> Tracer {
     tracer(&[&[("tracking_uri", url), ("batch.delay_ms", "50")], more].concat())
@@ -18,16 +18,6 @@ fn record(tracer: &Tracer, names: &[&str]) {
     for name in names {
         tracer.start(SpanStart::new(name)).end().unwrap();
     }
-}
-
-fn dropped(tracer: &Tracer, reason: &str) -> u64 {
-    let stats = tracer.stats();
-    stats
-        .dropped
-        .iter()
-        .find(|(name, _)| *name == reason)
-        .unwrap()
-        .1
 }
 
 const VERSION: &str = "GET /version";

@@ -4,28 +4,8 @@
 mod support;
 
 use mlflow_trace_core::{Attachment, Decision, HostRules, TraceId};
+use support::frames::{end, field, frame, start, text};
 use support::{assert_conserved, memory_tracer, span, tracer, traces};
-
-fn frame(kind: u8, payload: &[&[u8]]) -> Vec<u8> {
-    let payload = payload.concat();
-    let mut out = vec![kind, 0, 0, 0];
-    out.extend((payload.len() as u32).to_le_bytes());
-    out.extend(payload);
-    out
-}
-
-fn start(trace: u8, span: u8, parent: u8, context: &str) -> Vec<u8> {
-    frame(
-        1,
-        &[
-            &[trace; 16],
-            &[span; 8],
-            &[parent; 8],
-            &[0; 8],
-            context.as_bytes(),
-        ],
-    )
-}
 
 /// The frame with a flag.
 fn flagged(flag: u8, mut frame: Vec<u8>) -> Vec<u8> {
@@ -33,42 +13,8 @@ fn flagged(flag: u8, mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut length = bytes.len();
-    let mut out = vec![number << 3 | 2];
-    while length > 0x7f {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    [&out, bytes].concat()
-}
-
-fn attribute(key: &str, value: &str) -> Vec<u8> {
-    let value = field(2, &field(1, value.as_bytes()));
-    field(9, &[field(1, key.as_bytes()), value].concat())
-}
-
 fn failed() -> Vec<u8> {
     field(15, &[3 << 3, 2])
-}
-
-fn end(trace: u8, span: u8, parent: u8, name: &str, more: &[u8]) -> Vec<u8> {
-    let parent = if parent == 0 {
-        vec![]
-    } else {
-        field(4, &[parent; 8])
-    };
-    frame(
-        2,
-        &[
-            &field(1, &[trace; 16]),
-            &field(2, &[span; 8]),
-            &parent,
-            &field(5, name.as_bytes()),
-            more,
-        ],
-    )
 }
 
 const UUID: &str = "0189f7ea-ae2c-4f71-8d2b-5ac4e5f2d1c3";
@@ -92,7 +38,7 @@ fn spans_are_completed_by_mlflows_rules() {
         start(1, 1, 0, r#"{"tags": {"a": "1"}}"#),
         start(1, 2, 1, ""),
         frame(3, &[&[1; 16], br#"{"tags": {"b": "2"}}"#]),
-        end(1, 2, 1, "child", &attribute("mlflow.spanType", "TOOL")),
+        end(1, 2, 1, "child", &text("mlflow.spanType", "TOOL")),
         end(1, 1, 0, "root", &field(11, &field(2, b"exception"))),
     ];
     assert_eq!(tracer.drain(&frames.concat()), 0);
@@ -268,7 +214,7 @@ fn hosts_are_told_how_to_sample() {
 #[test]
 fn a_host_may_have_content_withheld() {
     let tracer = memory_tracer();
-    let content = attribute("mlflow.spanInputs", "secret");
+    let content = text("mlflow.spanInputs", "secret");
     let frames = [
         start(11, 1, 0, ""),
         start(11, 2, 1, ""),
@@ -294,13 +240,7 @@ fn attachments_come_in_frames_of_their_own() {
     let frames = [
         start(12, 1, 0, ""),
         attach(12, UUID, "image/x y", &content),
-        end(
-            12,
-            1,
-            0,
-            "root",
-            &attribute("mlflow.spanOutputs", &reference),
-        ),
+        end(12, 1, 0, "root", &text("mlflow.spanOutputs", &reference)),
     ];
     assert_eq!(tracer.drain(&frames.concat()), 0);
     let traces = traces(&tracer);
@@ -341,10 +281,10 @@ fn limits_hold_for_what_hosts_encode() {
         ("limits.events", "1"),
     ]);
     let more = [
-        attribute("mlflow.spanInputs", &"x".repeat(100)),
-        attribute("one", "1"),
-        attribute("two", "2"),
-        attribute("mlflow.chat.tokenUsage", "{}"),
+        text("mlflow.spanInputs", &"x".repeat(100)),
+        text("one", "1"),
+        text("two", "2"),
+        text("mlflow.chat.tokenUsage", "{}"),
         field(11, &field(2, b"first")),
         field(11, &field(2, b"second")),
     ];

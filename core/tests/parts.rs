@@ -4,6 +4,8 @@
 mod support;
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -227,12 +229,7 @@ fn a_part_that_the_server_refuses_is_counted_and_not_waited_for() {
         let held = together.then(|| gate.lock().unwrap());
         let root = tracer.start(SpanStart::new("root"));
         for name in ["good", "bad", "fine", "well"] {
-            let part = if together { 2 } else { 1 };
             ended(&tracer, root, name, Some(USAGE));
-            if part == 2 && name == "good" {
-                // Two spans in a part: with the bad one goes its neighbour.
-                continue;
-            }
         }
         if !together {
             until("all are settled", || {
@@ -242,6 +239,7 @@ fn a_part_that_the_server_refuses_is_counted_and_not_waited_for() {
         root.end().unwrap();
         drop(held);
         assert_eq!(tracer.flush(PATIENCE), 0);
+        // Two spans in a part: with the bad one goes its neighbour.
         let lost = if together { 2 } else { 1 };
         assert_eq!(dropped(&tracer, "rejected"), lost, "{together}");
         assert_eq!(tracer.stats().delivered, 5 - lost);
@@ -405,23 +403,24 @@ fn a_full_queue_leaves_nothing_of_a_trace_behind() {
         ("queue.max_bytes", "1048576"),
     ]);
     let held = gate.lock().unwrap();
-    let text = "x".repeat(100_000);
-    let big = |parent: Span| {
-        let span = tracer.start(child(parent, "big"));
-        span.set_inputs(Value::Str(&text)).unwrap();
-        span.end().unwrap();
-    };
-    // Parts, and ends, until there is no room for any of them.
-    for _ in 0..20 {
+    let refused = |length: usize, children: usize| {
+        let text = "x".repeat(length);
         let root = tracer.start(SpanStart::new("refused"));
         let secret = TraceUpdate::from_json(r#"{"tags": {"secret": "1"}, "user": "somebody"}"#);
         root.update_trace(&secret.unwrap()).unwrap();
-        for _ in 0..4 {
-            big(root);
+        for _ in 0..children {
+            let span = tracer.start(child(root, "below"));
+            span.set_inputs(Value::Str(&text)).unwrap();
+            span.end().unwrap();
         }
         root.end().unwrap();
-    }
-    assert!(dropped(&tracer, "queue_full") > 0);
+    };
+    // Parts and ends until there is no room for any of them, then traces that are so short that only their
+    // end finds that out.
+    (0..20).for_each(|_| refused(100_000, 4));
+    let large = dropped(&tracer, "queue_full");
+    (0..100).for_each(|_| refused(1_000, 1));
+    assert!(large > 0 && dropped(&tracer, "queue_full") > large);
     assert_conserved(&tracer);
     drop(held);
     assert_eq!(tracer.flush(PATIENCE), 0);
@@ -459,4 +458,83 @@ fn other_exporters_get_whole_traces() {
     let traces = traces(&tracer);
     assert_eq!(traces.len(), 1);
     assert_eq!(traces[0]["spans"].as_array().unwrap().len(), 2);
+}
+
+/// What the server tells of a trace, or its status.
+fn get(url: &str, path: &str) -> Result<Json, u16> {
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    match head.split(' ').nth(1).unwrap().parse().unwrap() {
+        200 => Ok(serde_json::from_str(body).unwrap()),
+        status => Err(status),
+    }
+}
+
+/// Against a real server: `tests/server/mlflow_server.py` runs a command beside one.
+#[test]
+fn a_server_shows_a_trace_while_it_runs_and_all_of_it_afterwards() {
+    let Ok(url) = std::env::var("MLFLOW_TRACE_TEST_SERVER") else {
+        return eprintln!("skipped: MLFLOW_TRACE_TEST_SERVER is not set");
+    };
+    let tracer = tracer(&[
+        ("tracking_uri", &url),
+        ("batch.delay_ms", "20"),
+        ("trace.partial_after_ms", "80"),
+        ("trace.children_wait_ms", "80"),
+    ]);
+    let root = tracer.start(SpanStart::new("root"));
+    let id = root.context().unwrap().trace_id.to_mlflow();
+    let info = || {
+        let reply = get(&url, &format!("/api/3.0/mlflow/traces/{id}"));
+        reply.map(|reply| reply["trace"]["trace_info"].clone())
+    };
+    let whole = |partial: bool| {
+        let path = format!("/api/3.0/mlflow/traces/get?trace_id={id}&allow_partial={partial}");
+        get(&url, &path).map(|reply| reply["trace"].clone())
+    };
+    let count = |trace: &Json| trace["spans"].as_array().map_or(0, Vec::len);
+
+    root.set_inputs(Value::Str("question")).unwrap();
+    let agent = tracer.start(child(root, "agent"));
+    ended(&tracer, agent, "model", Some(LESS));
+    until("it is shown", || info().is_ok());
+    assert_eq!(info().unwrap()["state"], "IN_PROGRESS");
+    assert_eq!(count(&whole(true).unwrap()), 1);
+
+    // A roll-up of what was sent before.
+    agent
+        .set_attribute("mlflow.chat.tokenUsage", Value::Json(USAGE))
+        .unwrap();
+    agent.end().unwrap();
+    ended(&tracer, root, "other", Some(LESS));
+    until("more is shown", || count(&whole(true).unwrap()) == 3);
+    assert_eq!(info().unwrap()["state"], "IN_PROGRESS");
+
+    let late = tracer.start(child(root, "late"));
+    root.set_outputs(Value::Str("answer")).unwrap();
+    root.end().unwrap();
+    until("the root is sent", || tracer.stats().delivered == 4);
+    let trace = whole(false).unwrap();
+    assert_eq!(count(&trace), 4);
+    let info = &trace["trace_info"];
+    assert_eq!(info["state"], "OK");
+    assert_eq!(info["tags"]["mlflow.traceName"], "root");
+    assert_eq!(info["request_preview"], "\"question\"");
+    assert_eq!(num_spans(info), 4);
+    let usage = json!({"input_tokens": 14, "output_tokens": 6, "total_tokens": 20});
+    assert_eq!(metadata(info, "mlflow.trace.tokenUsage"), usage);
+
+    late.end().unwrap();
+    assert_eq!(tracer.flush(PATIENCE), 0);
+    let trace = whole(false).unwrap();
+    assert_eq!(count(&trace), 5);
+    assert_eq!(trace["trace_info"]["state"], "OK");
+    let info = &trace["trace_info"];
+    assert_eq!(metadata(info, "mlflow.trace.tokenUsage"), usage);
+    assert_conserved(&tracer);
 }

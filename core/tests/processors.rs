@@ -1,4 +1,4 @@
-//! Hooks of the host and redaction: what they see, what they change, and that nothing gets past them.
+//! Hooks of the host: what they see, what they change, and that nothing gets past them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -7,18 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
 
 use mlflow_trace_core::{
-    Attachment, ErrorKind, Parent, ProcessorError, Span, SpanId, SpanProcessor, SpanStart,
-    StatusCode, TraceId, TraceUpdate, Tracer, TracerBuilder, Value, extract,
+    Attachment, ErrorKind, Parent, ProcessorError, Span, SpanProcessor, SpanStart, StatusCode,
+    TraceUpdate, Tracer, TracerBuilder, Value, extract,
 };
-use serde_json::json;
-use support::frames::{end, field, frame, start, text};
+use support::canary::{CANARY, fill};
 use support::server::Server;
-use support::{
-    PATIENCE, assert_conserved, child, config, dropped, names, span, tracer, traces, until,
-};
-
-/// What must never leave the process.
-const CANARY: &str = "canary-7d1f";
+use support::{PATIENCE, assert_conserved, child, config, dropped, names, span, traces, until};
 
 type Outcome = Result<(), ProcessorError>;
 
@@ -62,21 +56,6 @@ fn builder(options: &[(&str, &str)]) -> TracerBuilder {
 fn name_of(span: Span) -> String {
     let snapshot = span.snapshot().unwrap();
     snapshot["name"].as_str().unwrap().to_owned()
-}
-
-/// Puts the canary everywhere but into names, which stay.
-fn fill(span: Span) {
-    let json = json!({"messages": [{"role": "user", "content": CANARY}]}).to_string();
-    let attributes = [("text", Value::Str(CANARY)), ("json", Value::Json(&json))];
-    span.set_inputs(Value::Json(&json)).unwrap();
-    span.set_outputs(Value::Array(&[Value::Str(CANARY)]))
-        .unwrap();
-    span.set_attributes(&attributes).unwrap();
-    span.add_event("event", None, &attributes).unwrap();
-    span.record_exception("ValueError", CANARY, CANARY).unwrap();
-    span.add_link(TraceId::generate(), SpanId::generate(), &attributes)
-        .unwrap();
-    span.set_status(StatusCode::Error, CANARY).unwrap();
 }
 
 #[test]
@@ -150,13 +129,6 @@ fn what_a_processor_changes_is_what_is_sent() {
     assert!(!traces[0].to_string().contains(CANARY));
 }
 
-/// Everything that a server received.
-fn received(server: &Server) -> String {
-    let seen = server.seen();
-    let bodies = seen.iter().map(|seen| String::from_utf8_lossy(&seen.body));
-    bodies.collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn a_processor_that_fails_lets_no_content_pass() {
     type Add = fn(TracerBuilder) -> TracerBuilder;
@@ -193,7 +165,7 @@ fn a_processor_that_fails_lets_no_content_pass() {
         fill(root);
         root.end().unwrap();
         assert_eq!(tracer.flush(PATIENCE), 0);
-        let all = received(&server) + &record.snapshot().unwrap().to_string();
+        let all = server.received() + &record.snapshot().unwrap().to_string();
         assert!(!all.contains(CANARY), "{way}: {all}");
         let infos = server.infos();
         assert_eq!(infos[0]["state"], "ERROR");
@@ -514,119 +486,6 @@ fn redaction_comes_after_the_processors() {
     assert_eq!(tracer.stats().redaction_failed, 1);
 }
 
-/// The options, each with whether it takes the canary out of everything that `fill` puts it into.
-const OPTIONS: [(&str, &str, bool); 4] = [
-    ("capture_content", "off", true),
-    ("redact.patterns", "canary-[0-9a-f]+", true),
-    ("redact.keys", "content,text,json", false),
-    ("redact.paths", "inputs.messages[*].content,outputs", false),
-];
-
-#[test]
-fn the_options_hold_for_spans() {
-    for (key, value, all) in OPTIONS {
-        let tracer = tracer(&[&MEMORY[..], &[(key, value)]].concat());
-        let root = tracer.start(SpanStart {
-            attributes: &[("text", Value::Str(CANARY))],
-            ..SpanStart::new("root")
-        });
-        let below = tracer.start(child(root, "below"));
-        fill(below);
-        below.end().unwrap();
-        fill(root);
-        let update = json!({
-            "tags": {"text": CANARY, "note": CANARY}, "request_preview": CANARY,
-            "metadata": {"mlflow.traceInputs": CANARY},
-        });
-        let update = TraceUpdate::from_json(&update.to_string()).unwrap();
-        root.update_trace(&update).unwrap();
-        let record = root.end_with_record(None).unwrap().snapshot().unwrap();
-        let traces = traces(&tracer);
-        let (info, root) = (&traces[0]["info"], span(&traces[0], "root"));
-        assert_eq!(record["attributes"], root["attributes"], "{key}");
-        let inputs = &root["attributes"]["mlflow.spanInputs"];
-        assert!(!inputs.to_string().contains(CANARY), "{key}: {inputs}");
-        let preview = info["request_preview"].to_string();
-        match key {
-            // Labels are no content.
-            "capture_content" => {
-                assert!(inputs.is_null() && info["request_preview"].is_null());
-                assert_eq!(info["tags"]["note"], CANARY);
-                assert_eq!(root["events"][0]["name"], "event");
-                assert_eq!(root["status"]["code"], "STATUS_CODE_ERROR");
-            }
-            "redact.patterns" => {
-                assert_eq!(info["tags"]["note"], "[redacted]");
-                assert_eq!(preview, "\"[redacted]\"");
-            }
-            "redact.keys" => {
-                assert_eq!(root["attributes"]["text"], "\"[redacted]\"");
-                assert_eq!(root["events"][0]["attributes"]["json"], "[redacted]");
-                assert_eq!(info["tags"]["text"], "[redacted]");
-            }
-            _ => assert_eq!(root["attributes"]["mlflow.spanOutputs"], "\"[redacted]\""),
-        }
-        let spans = traces[0]["spans"].to_string();
-        assert_eq!(!spans.contains(CANARY), all, "{key}: {spans}");
-        assert_eq!(tracer.stats().redaction_failed, 0);
-        assert_conserved(&tracer);
-    }
-}
-
-#[test]
-fn the_options_hold_for_spans_that_a_host_encoded() {
-    for (at, (key, value, _)) in OPTIONS.into_iter().enumerate() {
-        let trace = 90 + at as u8;
-        let tracer = tracer(&[&MEMORY[..], &[(key, value)]].concat());
-        let inputs = json!({"messages": [{"content": CANARY}]}).to_string();
-        let outputs = json!({ "content": CANARY }).to_string();
-        let fields = [
-            text("mlflow.spanInputs", &inputs),
-            text("mlflow.spanOutputs", &outputs),
-            text("text", CANARY),
-        ]
-        .concat();
-        let fields = match key {
-            "redact.paths" => fields[..fields.len() - text("text", CANARY).len()].to_vec(),
-            _ => fields,
-        };
-        let update = json!({"tags": {"text": CANARY}}).to_string();
-        let frames = [
-            start(trace, 1, 0, ""),
-            frame(3, &[&[trace; 16], update.as_bytes()]),
-            start(trace, 2, 1, ""),
-            end(trace, 2, 1, "below", &fields),
-            end(trace, 1, 0, "root", &fields),
-        ];
-        assert_eq!(tracer.drain(&frames.concat()), 0);
-        let traces = traces(&tracer);
-        let spans = traces[0]["spans"].to_string();
-        assert!(!spans.contains(CANARY), "{key}: {spans}");
-        for preview in ["request_preview", "response_preview"] {
-            let preview = traces[0]["info"][preview].to_string();
-            assert!(!preview.contains(CANARY), "{key}: {preview}");
-        }
-        let tag = &traces[0]["info"]["tags"]["text"];
-        let kept = matches!(key, "capture_content" | "redact.paths");
-        assert_eq!(tag == CANARY, kept, "{key}: {tag}");
-        assert_conserved(&tracer);
-    }
-}
-
-#[test]
-fn spans_of_hosts_that_cannot_be_read_are_withheld() {
-    let tracer = tracer(&[&MEMORY[..], &[("redact.keys", "secret")]].concat());
-    // An attribute that is no message.
-    let broken = [field(9, b"\xff\xff\xff"), text("secret", CANARY)].concat();
-    let frames = [start(99, 1, 0, ""), end(99, 1, 0, "root", &broken)];
-    tracer.drain(&frames.concat());
-    tracer.shutdown(PATIENCE);
-    while let Some(trace) = tracer.next_memory_trace() {
-        assert!(!trace.contains(CANARY), "{trace}");
-    }
-    assert_conserved(&tracer);
-}
-
 #[test]
 fn content_of_a_span_that_is_withheld_is_not_attached_either() {
     // Long traces are sent in parts, of which the last does not know what the others refer to.
@@ -666,7 +525,7 @@ fn content_of_a_span_that_is_withheld_is_not_attached_either() {
             attach("held", CANARY);
             root.end().unwrap();
             assert_eq!(tracer.flush(PATIENCE), 0);
-            let all = received(&server);
+            let all = server.received();
             assert!(!all.contains(CANARY), "parts {in_parts}, off {off}");
             assert_eq!(
                 all.contains("harmless"),

@@ -5,14 +5,7 @@ mod support;
 
 use mlflow_trace_core::{ErrorKind, Parent, Span, SpanStart, StatusCode, TraceUpdate, Value};
 use serde_json::json;
-use support::{assert_conserved, memory_tracer, span, traces};
-
-fn child(parent: Span, name: &str) -> SpanStart<'_> {
-    SpanStart {
-        parent: Parent::Span(parent),
-        ..SpanStart::new(name)
-    }
-}
+use support::{assert_conserved, child, memory_tracer, span, traces};
 
 #[test]
 fn a_trace_with_everything() {

@@ -238,14 +238,14 @@ test('of a million keys the first hundred thousand arrive', { skip }, async () =
 });
 
 const texts = [
-  ['wide integers', '{"a": 18446744073709551616}', 'the engine leaves wide integers in text'],
-  ['depth', '['.repeat(60) + ']'.repeat(60), 'the engine leaves depth in text'],
-  ['depth of no JSON', '['.repeat(2000), 'the server refuses the spans'],
-  ['escaped surrogates', '{"a": "\\ud800"}', false],
-  ['NaN', '{"a": NaN}', false],
+  ['wide integers', '{"a": 18446744073709551616}'],
+  ['depth', '['.repeat(60) + ']'.repeat(60)],
+  ['depth of no JSON', '['.repeat(2000)],
+  ['escaped surrogates', '{"a": "\\ud800"}'],
+  ['NaN', '{"a": NaN}'],
 ];
-for (const [name, text, todo] of texts) {
-  test(`text that holds hostile JSON can be read: ${name}`, { skip, todo }, async () => {
+for (const [name, text] of texts) {
+  test(`text that holds hostile JSON can be read: ${name}`, { skip }, async () => {
     let traceId;
     mlflow.withSpan(
       (span) => {

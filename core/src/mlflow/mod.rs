@@ -5,6 +5,7 @@
 pub(crate) mod attachment;
 pub(crate) mod environment;
 pub(crate) mod git;
+pub(crate) mod guard;
 pub(crate) mod info;
 pub(crate) mod keys;
 pub(crate) mod outline;

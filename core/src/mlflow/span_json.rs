@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::keys;
+use super::{guard, keys};
 use crate::json;
 use crate::otlp::json::hex;
 use crate::otlp::reader::{EventData, LinkData, SpanData};
@@ -38,6 +38,7 @@ pub(crate) fn attribute_text(key: &str, value: &Value) -> String {
         Value::String(text) if key != keys::SPAN_TYPE && json::is_container(text) => {
             json::respace(text)
         }
+        Value::String(text) if guard::is_quoted(text) => text.clone(),
         _ => json::to_text(value),
     }
 }
@@ -109,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(attribute_text("k", &value), text);
         }
+        let guarded = format!("\"{}\"", "[".repeat(2000));
+        assert_eq!(attribute_text("k", &json!(guarded)), guarded);
     }
 
     #[test]

@@ -27,10 +27,19 @@ struct Handle {
 struct Content {
     span: Option<Span>,
     trace: Option<Trace>,
+    /// How often a trace was opened here.
+    openings: u32,
+}
+
+/// Where a trace lies.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Site {
+    at: usize,
+    opening: u32,
 }
 
 struct Span {
-    home: usize,
+    home: Site,
     trace: u64,
     attribute: u32,
 }
@@ -87,7 +96,12 @@ impl Slots {
         Some(place)
     }
 
-    fn lock_trace(&self, at: usize, key: u64) -> Option<Guard<'_, Content>> {
+    fn lock_trace(&self, site: Site, key: u64) -> Option<Guard<'_, Content>> {
+        let place = self.lock_trace_at(site.at, key);
+        place.filter(|place| place.openings == site.opening)
+    }
+
+    fn lock_trace_at(&self, at: usize, key: u64) -> Option<Guard<'_, Content>> {
         let is_here = || self.keys[at].load(Ordering::Acquire) == key;
         let place = self.places[at].enter(FORK, is_here)?;
         let is_it = place.trace.as_ref().is_some_and(|trace| trace.key == key);
@@ -97,14 +111,15 @@ impl Slots {
     fn find(&self, key: u64) -> Option<(usize, Guard<'_, Content>)> {
         let keys = self.keys.iter().enumerate();
         keys.filter(|(_, entry)| entry.load(Ordering::Acquire) == key)
-            .find_map(|(at, _)| Some((at, self.lock_trace(at, key)?)))
+            .find_map(|(at, _)| Some((at, self.lock_trace_at(at, key)?)))
     }
 
     fn create(&self) {
         self.created.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn open(&self, at: usize, key: u64, place: &mut Guard<'_, Content>) {
+    fn open(&self, at: usize, key: u64, place: &mut Guard<'_, Content>) -> Site {
+        place.openings += 1;
         place.trace = Some(Trace {
             key,
             open: 1,
@@ -112,16 +127,20 @@ impl Slots {
             root_ended: false,
         });
         self.keys[at].store(key, Ordering::Release);
+        Site {
+            at,
+            opening: place.openings,
+        }
     }
 
     fn root(&self, key: u64) -> Handle {
         self.create();
         let (at, mut place) = self.allocate();
-        self.open(at, key, &mut place);
-        self.live(at, at, key, place)
+        let home = self.open(at, key, &mut place);
+        self.live(at, home, key, place)
     }
 
-    fn live(&self, at: usize, home: usize, trace: u64, mut place: Guard<'_, Content>) -> Handle {
+    fn live(&self, at: usize, home: Site, trace: u64, mut place: Guard<'_, Content>) -> Handle {
         place.span = Some(Span {
             home,
             trace,
@@ -138,7 +157,7 @@ impl Slots {
         let mut place = self.lock(parent)?;
         let span = place.span.as_ref().unwrap();
         let (home, key) = (span.home, span.trace);
-        let opened = match home == parent.at {
+        let opened = match home.at == parent.at {
             true => {
                 let trace = place.trace.as_mut();
                 let opened = trace.map(|trace| trace.open += 1).is_some();
@@ -167,12 +186,12 @@ impl Slots {
             match self.find(key) {
                 Some((at, mut place)) => {
                     place.trace.as_mut().unwrap().open += 1;
-                    at
+                    let opening = place.openings;
+                    Site { at, opening }
                 }
                 None => {
                     let (at, mut place) = self.allocate();
-                    self.open(at, key, &mut place);
-                    at
+                    self.open(at, key, &mut place)
                 }
             }
         };
@@ -194,12 +213,12 @@ impl Slots {
             let span = own.span.as_ref().unwrap();
             (span.home, span.trace, span.attribute)
         };
-        if home == span.at {
-            self.end_in(home, true, &mut own);
+        if home.at == span.at {
+            self.end_in(home.at, true, &mut own);
         } else if let Some(mut place) = self.lock_trace(home, key)
-            && self.end_in(home, false, &mut place)
+            && self.end_in(home.at, false, &mut place)
         {
-            self.release(home, place);
+            self.release(home.at, place);
         }
         own.span = None;
         own.advance();
@@ -471,13 +490,31 @@ fn a_child_of_a_closed_trace_leaves_the_next_one_in_the_slot_alone() {
     });
 }
 
+#[test]
+fn a_child_of_a_closed_trace_does_not_end_in_what_follows_it() {
+    loom::model(|| {
+        let slots = Slots::new(3);
+        let root = slots.root(TRACE);
+        let child = slots.child(root).unwrap();
+        slots.close();
+        assert!(slots.end(root).is_some());
+        let late = spawn(&slots, move |slots| slots.end(child).is_some());
+        // Under the same id, in the same slot.
+        let next = slots.join(TRACE);
+        assert_eq!(slots.end(next), Some(0));
+        assert!(late.join().unwrap());
+        slots.check();
+    });
+}
+
 /// Two children that were starting when their traces were closed may have got each other's trace's slot.
 #[test]
 fn spans_that_look_for_traces_in_each_others_slots_end() {
     loom::model(|| {
         let slots = Slots::new(2);
-        let lost = |home: usize| {
+        let lost = |at: usize| {
             slots.create();
+            let home = Site { at, opening: 0 };
             slots.unfinished.fetch_add(1, Ordering::Relaxed);
             let (at, place) = slots.allocate();
             slots.live(at, home, TRACE, place)

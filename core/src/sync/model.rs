@@ -37,9 +37,9 @@ impl Notify {
         self.notified.notify_one();
     }
 
-    /// Takes the permit if there is one.
-    pub(crate) fn forget(&self) {
-        *self.permit.lock().unwrap() = false;
+    /// Takes the permit; whether there was one.
+    pub(crate) fn forget(&self) -> bool {
+        std::mem::take(&mut *self.permit.lock().unwrap())
     }
 
     /// Blocks the thread where tokio's would suspend the task.

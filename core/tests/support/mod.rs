@@ -1,6 +1,7 @@
 //! Helpers of the integration tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod canary;
 pub(crate) mod frames;
 pub(crate) mod otlp;
 pub(crate) mod server;

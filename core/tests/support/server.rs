@@ -96,6 +96,13 @@ impl Server {
             .collect()
     }
 
+    /// Everything that arrived.
+    pub(crate) fn received(&self) -> String {
+        let seen = self.seen();
+        let bodies = seen.iter().map(|seen| String::from_utf8_lossy(&seen.body));
+        bodies.collect::<Vec<_>>().join("\n")
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

@@ -6,7 +6,7 @@ use super::artifacts::{folder, root};
 use super::{MlflowExporter, Pass, Server, TryAgain};
 use crate::export::http::{Failure, Http, Request};
 use crate::export::{experiments, keep_inline, limit_attachments};
-use crate::mlflow::{attachment, keys};
+use crate::mlflow::{attachment, guard, keys};
 use crate::trace::Finished;
 
 /// Why content is not stored, whatever the server would say.
@@ -39,6 +39,10 @@ impl MlflowExporter {
                     trace.spans = spans;
                     trace.attachments.extend(found);
                 }
+            }
+            // Servers decode text since 3.7, as they do gzip; before that it harms nobody.
+            if server.gzip {
+                guard::protect(&mut trace.spans);
             }
             trace.progress.prepared = true;
         }

@@ -5,7 +5,7 @@
 //! asked is the business of [`shapes`]; `docs/attachments.md` tells users.
 
 mod shapes;
-mod spans;
+pub(super) mod spans;
 mod tree;
 
 use std::fmt::{self, Write};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use memchr::memmem::{self, Finder};
 
 use crate::id::{TraceId, random_u64};
-use spans::{Edit, rewrite};
+use spans::{Edit, rewrite_content};
 
 /// What every reference begins with.
 const SCHEME: &str = "mlflow-attachment://";
@@ -198,7 +198,7 @@ pub(crate) fn extract(
     limit: usize,
 ) -> Option<(Vec<u8>, Vec<Attachment>)> {
     let mut attachments = Vec::new();
-    let rewritten = rewrite(run, may_hold, |text| {
+    let rewritten = rewrite_content(run, may_hold, |text| {
         shapes::extract(text, trace_id, limit, &mut attachments)
     })?;
     Some((rewritten, attachments))
@@ -263,7 +263,7 @@ fn substitute(
         .collect();
     let scheme = Finder::new(SCHEME);
     let is_candidate = |span: &[u8]| scheme.find(span).is_some();
-    rewrite(run, is_candidate, |text| {
+    rewrite_content(run, is_candidate, |text| {
         let mut problems = Vec::new();
         let text = tree::map_strings(text, |value| {
             let mut changed = None;

@@ -1,4 +1,4 @@
-//! Rewrites inputs and outputs in spans that are already encoded; all other bytes stay as they are.
+//! Rewrites attributes of spans that are already encoded; all other bytes stay as they are.
 
 use serde_json::Value;
 
@@ -10,20 +10,69 @@ use crate::value::{self, any_value, encode_key_value};
 
 /// What becomes of an attribute.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Edit {
+pub(in crate::mlflow) struct Edit {
     /// Its new text, if it changes.
-    pub(super) text: Option<String>,
+    pub(in crate::mlflow) text: Option<String>,
     /// What went wrong with it; each is recorded on the span as an exception.
-    pub(super) problems: Vec<String>,
+    pub(in crate::mlflow) problems: Vec<String>,
 }
 
-/// The run with the inputs and outputs of its candidates edited; `None` when nothing changed.
-///
-/// `edit` sees an attribute's text: a string as it is, other values as JSON text.
-pub(super) fn rewrite(
+/// An attribute of an encoded span.
+pub(in crate::mlflow) struct Attribute<'a> {
+    pub(in crate::mlflow) key: &'a str,
+    /// The `KeyValue` message.
+    message: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    fn read(part: Field<'a>) -> Option<Self> {
+        let message = part.bytes().filter(|_| part.number == field::ATTRIBUTES)?;
+        let key = std::str::from_utf8(member(message, 1)?).ok()?;
+        Some(Attribute { key, message })
+    }
+
+    /// Its value, if that is a string.
+    pub(in crate::mlflow) fn string(&self) -> Option<&'a str> {
+        let value = member(self.message, 2)?;
+        std::str::from_utf8(member(value, any_value::STRING)?).ok()
+    }
+
+    /// The text of its value: a string as it is, other values as JSON text.
+    fn text(&self) -> Option<String> {
+        let (_, value) = reader::key_value(self.message, 0).ok()?;
+        Some(match value {
+            Value::String(text) => text,
+            // Servers decode JSON text, so that what was a native value stays one.
+            value => json::to_text(&value),
+        })
+    }
+}
+
+fn member(message: &[u8], number: u32) -> Option<&[u8]> {
+    Fields::new(message)
+        .map_while(Result::ok)
+        .find(|part| part.number == number)?
+        .bytes()
+}
+
+/// As [`rewrite`], of inputs and outputs alone; `edit` sees their text.
+pub(super) fn rewrite_content(
     run: &[u8],
     is_candidate: impl Fn(&[u8]) -> bool,
     mut edit: impl FnMut(&str) -> Edit,
+) -> Option<Vec<u8>> {
+    rewrite(run, is_candidate, |attribute| {
+        let is_content = [keys::SPAN_INPUTS, keys::SPAN_OUTPUTS].contains(&attribute.key);
+        let text = is_content.then(|| attribute.text()).flatten();
+        text.map_or_else(Edit::default, |text| edit(&text))
+    })
+}
+
+/// The run with the attributes of its candidates edited; `None` when nothing changed.
+pub(in crate::mlflow) fn rewrite(
+    run: &[u8],
+    is_candidate: impl Fn(&[u8]) -> bool,
+    mut edit: impl FnMut(&Attribute<'_>) -> Edit,
 ) -> Option<Vec<u8>> {
     if !is_candidate(run) {
         return None;
@@ -48,7 +97,7 @@ pub(super) fn rewrite(
     changed.then_some(out)
 }
 
-fn rewrite_span(span: &[u8], edit: &mut impl FnMut(&str) -> Edit) -> Option<Vec<u8>> {
+fn rewrite_span(span: &[u8], edit: &mut impl FnMut(&Attribute<'_>) -> Edit) -> Option<Vec<u8>> {
     let fields: Vec<(Field<'_>, &[u8])> = reader::raw_fields(span).collect();
     if fields.iter().map(|(_, raw)| raw.len()).sum::<usize>() != span.len() {
         return None;
@@ -81,37 +130,21 @@ fn rewrite_span(span: &[u8], edit: &mut impl FnMut(&str) -> Edit) -> Option<Vec<
 /// The field of an attribute whose text was edited.
 fn edit_attribute(
     part: Field<'_>,
-    edit: &mut impl FnMut(&str) -> Edit,
+    edit: &mut impl FnMut(&Attribute<'_>) -> Edit,
     problems: &mut Vec<String>,
 ) -> Option<Vec<u8>> {
-    let key = attribute_key(part)?;
-    if ![keys::SPAN_INPUTS, keys::SPAN_OUTPUTS].contains(&key) {
-        return None;
-    }
-    let (_, value) = reader::key_value(part.bytes()?, 0).ok()?;
-    let edited = match value {
-        Value::String(text) => edit(&text),
-        // Servers decode JSON text, so that what was a native value stays one.
-        value => edit(&json::to_text(&value)),
-    };
+    let attribute = Attribute::read(part)?;
+    let edited = edit(&attribute);
     problems.extend(edited.problems);
     let text = edited.text?;
     let mut out = Vec::new();
     wire::message_field(&mut out, field::ATTRIBUTES, |out| {
-        wire::bytes_field(out, 1, key.as_bytes());
+        wire::bytes_field(out, 1, attribute.key.as_bytes());
         wire::message_field(out, 2, |out| {
             wire::bytes_field(out, any_value::STRING, text.as_bytes());
         });
     });
     Some(out)
-}
-
-fn attribute_key(part: Field<'_>) -> Option<&str> {
-    let message = part.bytes().filter(|_| part.number == field::ATTRIBUTES)?;
-    let key = Fields::new(message)
-        .map_while(Result::ok)
-        .find(|part| part.number == 1)?;
-    std::str::from_utf8(key.bytes()?).ok()
 }
 
 /// The status or the log level of a span that failed by `problem`; one that had failed before keeps its own.
@@ -129,7 +162,7 @@ fn fail(part: Field<'_>, problem: &str) -> Option<Vec<u8>> {
         });
         return Some(out);
     }
-    if attribute_key(part)? != keys::SPAN_LOG_LEVEL {
+    if Attribute::read(part)?.key != keys::SPAN_LOG_LEVEL {
         return None;
     }
     let (key, level) = reader::key_value(part.bytes()?, 0).ok()?;

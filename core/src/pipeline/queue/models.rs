@@ -75,8 +75,12 @@ impl Host {
     /// Starts and ends a trace; whether the queue took it.
     fn record(&self) -> Result<(), stats::Drop> {
         self.outbox.create();
-        let size = trace().size();
-        self.outbox.push(&self.queue, size, 1, trace)
+        self.put(trace())
+    }
+
+    fn put(&self, trace: Finished) -> Result<(), stats::Drop> {
+        let (size, spans) = (trace.size(), u64::from(trace.span_count));
+        self.outbox.push(&self.queue, size, spans, || trace)
     }
 }
 
@@ -126,7 +130,7 @@ fn work(queue: &Queue, spans: u64) -> u64 {
 
 /// Nothing is left in the queue, and nothing of its limit is taken.
 fn check_empty(queue: &Queue) {
-    // The worker may have had the traces before the outbox's last reservation was of use.
+    // What an outbox reserved and did not use goes back at the next visit.
     queue.collect(&mut queue.inner.lock(), false, false);
     assert_eq!(queue.spans(), 0);
     assert_eq!(queue.held.load(Relaxed), 0);
@@ -162,6 +166,38 @@ fn batches_wake_the_worker_before_its_time() {
         let host = spawn_host(&queue, 5);
         assert_eq!(work(&queue, 4), 4);
         assert_eq!(host.join().unwrap(), 5);
+    });
+}
+
+/// Different threads may hand over a part of a trace and what follows it.
+#[test]
+fn a_part_comes_before_the_rest_of_its_trace() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let hosts = {
+            let hosts = [Host::new(&queue), Host::new(&queue)];
+            thread::spawn(move || {
+                let (mut part, mut rest) = (trace(), trace());
+                part.goes_on = true;
+                rest.earlier = 1;
+                hosts[0].put(part).unwrap();
+                hosts[1].put(rest).unwrap();
+            })
+        };
+        let mut delivered = Vec::new();
+        while delivered.len() < 2 {
+            match queue.next() {
+                Next::Send(batch) => {
+                    delivered.extend(batch.iter().map(|trace| trace.earlier));
+                    queue.settle(batch.len(), 0, 0);
+                }
+                Next::Sleep(_) => block_on(queue.woken()),
+                Next::Stop => break,
+            }
+        }
+        assert_eq!(delivered, [0, 1]);
+        hosts.join().unwrap();
+        check_empty(&queue);
     });
 }
 
@@ -345,7 +381,7 @@ fn open_traces_do_not_stay_unattended() {
         queue.attend();
         let early = begin();
         let mut late = None;
-        // As `sweep::attend`, with a pause for each of its sleeps.
+        // As `sweep::attend`, with a pause for each of its sleeps, in which others get on.
         loop {
             thread::yield_now();
             match open.load(Relaxed) {
@@ -365,5 +401,25 @@ fn open_traces_do_not_stay_unattended() {
         }
         early.join().unwrap();
         late.unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn who_has_left_is_called_or_will_be() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        queue.leave();
+        let begins = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                if queue.is_unattended() {
+                    queue.attend();
+                }
+            })
+        };
+        block_on(queue.trace_begun());
+        queue.leave();
+        begins.join().unwrap();
+        assert!(queue.is_unattended() || queue.begun.forget());
     });
 }
