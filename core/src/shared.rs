@@ -81,8 +81,12 @@ impl Shared {
 
     /// The same of what the host set of a trace.
     pub(crate) fn protect_update(&self, update: &mut TraceUpdate) {
-        if let Some(redactor) = &self.redactor {
-            redactor.update(update);
+        let outcome = self
+            .redactor
+            .as_ref()
+            .map(|redactor| redactor.update(update));
+        if outcome.is_some_and(|outcome| outcome.failed) {
+            self.counters.fail_closed();
         }
     }
 

@@ -123,3 +123,16 @@ fn spans_of_hosts_that_cannot_be_read_are_withheld() {
     }
     assert_conserved(&tracer);
 }
+
+#[test]
+fn what_rules_cannot_be_applied_to_in_a_preview_is_replaced_and_counted() {
+    let tracer = tracer(&[&MEMORY[..], &[("redact.paths", "inputs.secret")]].concat());
+    let root = tracer.start(SpanStart::new("root"));
+    let cut = json!({"request_preview": format!(r#"{{"secret": "{CANARY}..."#)}).to_string();
+    let update = TraceUpdate::from_json(&cut).unwrap();
+    root.update_trace(&update).unwrap();
+    root.end().unwrap();
+    let traces = traces(&tracer);
+    assert_eq!(traces[0]["info"]["request_preview"], "[redaction failed]");
+    assert_eq!(tracer.stats().redaction_failed, 1);
+}

@@ -81,7 +81,8 @@ impl Counters {
         self.abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a span whose content was replaced because taking something out of it failed.
+    /// Counts a span, or what a host set of a trace, in which content was replaced because taking something out
+    /// of it failed.
     pub(crate) fn fail_closed(&self) {
         self.redaction_failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -123,7 +124,7 @@ pub struct Stats {
     /// Spans that were ended for their host, as failed: their trace ran too long (`trace.timeout_s`) or nothing
     /// happened in it any more (`trace.ttl_s`, `trace.max_open`).
     pub abandoned: u64,
-    /// Spans whose content was replaced by `[redaction failed]`.
+    /// Spans, and traces by what their host set of them, in which content was replaced by `[redaction failed]`.
     pub redaction_failed: u64,
 }
 

@@ -48,6 +48,8 @@ struct Trace {
     key: u64,
     open: u32,
     ended: u32,
+    /// The sum of what its spans recorded.
+    attributes: u32,
     root_ended: bool,
 }
 
@@ -59,6 +61,7 @@ struct Slots {
     joining: Mutex<()>,
     created: Tally,
     handed_over: Tally,
+    attributes: Tally,
     unfinished: Tally,
 }
 
@@ -71,6 +74,7 @@ impl Slots {
             joining: Mutex::default(),
             created: Tally::default(),
             handed_over: Tally::default(),
+            attributes: Tally::default(),
             unfinished: Tally::default(),
         })
     }
@@ -124,6 +128,7 @@ impl Slots {
             key,
             open: 1,
             ended: 0,
+            attributes: 0,
             root_ended: false,
         });
         self.keys[at].store(key, Ordering::Release);
@@ -214,9 +219,9 @@ impl Slots {
             (span.home, span.trace, span.attribute)
         };
         if home.at == span.at {
-            self.end_in(home.at, true, &mut own);
+            self.end_in(home.at, true, attribute, &mut own);
         } else if let Some(mut place) = self.lock_trace(home, key)
-            && self.end_in(home.at, false, &mut place)
+            && self.end_in(home.at, false, attribute, &mut place)
         {
             self.release(home.at, place);
         }
@@ -227,20 +232,35 @@ impl Slots {
     }
 
     /// True when the trace is complete with it.
-    fn end_in(&self, at: usize, is_root: bool, place: &mut Guard<'_, Content>) -> bool {
+    fn end_in(
+        &self,
+        at: usize,
+        is_root: bool,
+        attribute: u32,
+        place: &mut Guard<'_, Content>,
+    ) -> bool {
         let Some(trace) = &mut place.trace else {
             return false;
         };
         trace.open -= 1;
         trace.ended += 1;
+        trace.attributes += attribute;
         trace.root_ended |= is_root;
         if trace.open > 0 {
             return false;
         }
-        self.handed_over.fetch_add(trace.ended, Ordering::Relaxed);
+        self.hand_over(trace);
         place.trace = None;
         self.keys[at].store(0, Ordering::Release);
         true
+    }
+
+    fn hand_over(&self, trace: &mut Trace) {
+        let (ended, attributes) = (&mut trace.ended, &mut trace.attributes);
+        self.handed_over
+            .fetch_add(std::mem::take(ended), Ordering::Relaxed);
+        self.attributes
+            .fetch_add(std::mem::take(attributes), Ordering::Relaxed);
     }
 
     fn for_each_trace(&self, mut visit: impl FnMut(usize, Guard<'_, Content>)) {
@@ -254,9 +274,9 @@ impl Slots {
     /// A shutdown closes what is open.
     fn close(&self) {
         self.for_each_trace(|at, mut place| {
-            if let Some(trace) = place.trace.take() {
+            if let Some(mut trace) = place.trace.take() {
                 self.unfinished.fetch_add(trace.open, Ordering::Relaxed);
-                self.handed_over.fetch_add(trace.ended, Ordering::Relaxed);
+                self.hand_over(&mut trace);
                 self.keys[at].store(0, Ordering::Release);
                 self.release(at, place);
             }
@@ -267,8 +287,7 @@ impl Slots {
     fn sweep(&self) {
         self.for_each_trace(|_, mut place| {
             if let Some(trace) = place.trace.as_mut().filter(|trace| trace.root_ended) {
-                let ended = std::mem::take(&mut trace.ended);
-                self.handed_over.fetch_add(ended, Ordering::Relaxed);
+                self.hand_over(trace);
             }
         });
     }
@@ -501,8 +520,10 @@ fn a_child_of_a_closed_trace_does_not_end_in_what_follows_it() {
         let late = spawn(&slots, move |slots| slots.end(child).is_some());
         // Under the same id, in the same slot.
         let next = slots.join(TRACE);
-        assert_eq!(slots.end(next), Some(0));
+        assert!(slots.set(next, 9));
+        assert_eq!(slots.end(next), Some(9));
         assert!(late.join().unwrap());
+        assert_eq!(slots.attributes.load(Ordering::Relaxed), 9);
         slots.check();
     });
 }
