@@ -167,7 +167,7 @@ pub(crate) fn targets(figures: &Figures) -> Vec<Target> {
                 Subject::Unsampled.label(work, Mode::Together)
             ),
             Unit::Nanos,
-            Bound::AtMost(200.0),
+            Bound::AtMost(25.0),
             figures.spread(one(Subject::Unsampled, work, Mode::Together)),
         );
     }
