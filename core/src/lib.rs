@@ -38,6 +38,7 @@ mod slot;
 mod start;
 mod state;
 mod sync;
+mod update;
 
 pub mod client;
 pub mod config;
