@@ -24,6 +24,8 @@ pub(crate) struct Finished {
     pub(crate) update: Option<Box<TraceUpdate>>,
     /// A run of `ScopeSpans.spans` fields.
     pub(crate) spans: Vec<u8>,
+    /// In an outbox: how many bytes of spans lie there, packed with those of other traces.
+    pub(crate) packed_bytes: u32,
     pub(crate) span_count: u32,
     pub(crate) progress: Progress,
 }
@@ -83,6 +85,16 @@ impl Progress {
 }
 
 impl Finished {
+    /// Takes its spans out of what is packed, and returns the rest.
+    pub(crate) fn unpack<'a>(&mut self, packed: &'a [u8]) -> &'a [u8] {
+        let length = std::mem::take(&mut self.packed_bytes) as usize;
+        let (own, rest) = packed.split_at(length.min(packed.len()));
+        if !own.is_empty() {
+            self.spans = own.to_vec();
+        }
+        rest
+    }
+
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
         let attachments = self.attachments.iter().map(Attachment::size);

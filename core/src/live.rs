@@ -13,7 +13,7 @@ use crate::otlp::reader::Fields;
 use crate::otlp::{span as field, wire};
 use crate::slot::Site;
 use crate::span::StatusCode;
-use crate::value::{Value, encode_key_value};
+use crate::value::{self, Value, encode_key_value};
 
 /// A buffer that grew beyond this is given back when its span ends.
 const KEEP_CAPACITY: usize = 4 * 1024;
@@ -43,7 +43,7 @@ pub(crate) struct Rules {
 }
 
 /// What limits left out.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Dropped {
     attributes: u32,
     events: u32,
@@ -68,10 +68,24 @@ impl Attribute {
 /// status OK.
 const UNKNOWN_TYPE: &[u8] = b"\x4a\x1c\x0a\x0fmlflow.spanType\x12\x09\x0a\x07UNKNOWN";
 const DEBUG_LEVEL: &[u8] = b"\x4a\x19\x0a\x13mlflow.spanLogLevel\x12\x02\x18\x0a";
+const END: &[u8] = b"\x41........";
 const STATUS_OK: &[u8] = b"\x7a\x02\x18\x01";
 
-/// Trace id, span id and start: what the buffer of every span begins with.
-const HEAD: usize = 37;
+/// What the buffer of a span begins with: trace id, span id and start, with their places to fill in; and the
+/// type, where none is set.
+const HEAD: [u8; PLAIN_HEAD + UNKNOWN_TYPE.len()] =
+    *b"\x0a\x10................\x12\x08........\x39........\x4a\x1c\x0a\x0fmlflow.spanType\x12\x09\x0a\x07UNKNOWN";
+const PLAIN_HEAD: usize = 37;
+
+/// What it ends with where nothing is set: log level, end and status.
+const TAIL: [u8; DEBUG_LEVEL.len() + END.len() + STATUS_OK.len()] =
+    *b"\x4a\x19\x0a\x13mlflow.spanLogLevel\x12\x02\x18\x0a\x41........\x7a\x02\x18\x01";
+
+/// A span's bytes beside its name and attributes.
+const EXPECTED: usize = HEAD.len() + TAIL.len() + 16;
+
+/// The buffer of a span that is shorter has room for any short attribute.
+const ROOMY: usize = 32 << 20;
 
 /// The span in a slot. Its buffers outlive it, so that the next span in the slot allocates nothing.
 #[derive(Default)]
@@ -120,27 +134,32 @@ impl LiveSpan {
         }
         let name = limits::clip(start.name, self.rules.limits.value_bytes);
         let out = &mut self.buffer;
-        let expected = HEAD + UNKNOWN_TYPE.len() + name.len() + 64;
-        out.reserve(expected + 32 * start.attributes.len());
-        let mut head = *b"\x0a\x10................\x12\x08........\x39........";
+        out.reserve(EXPECTED + name.len() + 48 * start.attributes.len());
+        let mut head = HEAD;
         head[2..18].copy_from_slice(start.trace_id.bytes());
         head[20..28].copy_from_slice(start.span_id.bytes());
-        head[29..].copy_from_slice(&self.start.unix.to_le_bytes());
-        out.extend_from_slice(&head);
-        if let Some(parent) = start.parent {
-            wire::bytes_field(out, field::PARENT_SPAN_ID, parent.bytes());
-        }
-        let name_start = out.len() as u32;
-        wire::bytes_field(out, field::NAME, name.as_bytes());
-        self.name = name_start..out.len() as u32;
+        head[29..37].copy_from_slice(&self.start.unix.to_le_bytes());
         match start.span_type {
-            None => self.append_ready(TYPE_HASH, UNKNOWN_TYPE),
+            None => {
+                out.extend_from_slice(&head);
+                self.note_attribute(TYPE_HASH, PLAIN_HEAD as u32);
+            }
             Some(name) => {
+                out.extend_from_slice(&head[..PLAIN_HEAD]);
                 self.type_level = Some(span_type::default_level(name));
                 let most = self.rules.limits.value_bytes;
                 self.append_attribute(keys::SPAN_TYPE, TYPE_HASH, Value::Str(name), most);
             }
         }
+        let out = &mut self.buffer;
+        if let Some(parent) = start.parent {
+            let mut field = *b"\x22\x08........";
+            field[2..].copy_from_slice(parent.bytes());
+            out.extend_from_slice(&field);
+        }
+        let name_start = out.len() as u32;
+        wire::bytes_field(out, field::NAME, name.as_bytes());
+        self.name = name_start..out.len() as u32;
         if let Some(time) = start.start_time_ns {
             let key = keys::SPAN_START_TIME_NS;
             self.append_attribute(key, hash(key), Value::Int(time as i64), u32::MAX);
@@ -281,6 +300,28 @@ impl LiveSpan {
     /// trace's own id, which servers recompute.
     #[inline]
     pub(crate) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
+        let hash = hash(key);
+        let start = self.buffer.len();
+        let Limits {
+            value_bytes,
+            attributes,
+            ..
+        } = self.rules.limits;
+        let is_plain = self.seen & bit(hash) == 0
+            && self.attributes.len() < attributes as usize
+            && value_bytes as usize >= value::SHORT
+            && start < ROOMY
+            && !key.is_empty()
+            && !key.starts_with(keys::RESERVED);
+        if is_plain && value::encode_short(&mut self.buffer, field::ATTRIBUTES, key, value) {
+            self.note_attribute(hash, start as u32);
+        } else {
+            self.set_any(key, hash, value);
+        }
+    }
+
+    /// As [`Self::set_attribute`], whatever the key and the value are.
+    fn set_any(&mut self, key: &str, hash: u32, value: Value<'_>) {
         match (key, value) {
             ("" | keys::TRACE_REQUEST_ID, _) => return,
             (keys::SPAN_TYPE, Value::Str(name)) => {
@@ -290,7 +331,6 @@ impl LiveSpan {
             (keys::SPAN_LOG_LEVEL, Value::Int(level)) => self.level = Some(level),
             _ => {}
         }
-        let hash = hash(key);
         let replaces = self.remove_attribute(key, hash);
         let limits = self.rules.limits;
         let is_over = self.attributes.len() >= limits.attributes as usize
@@ -310,14 +350,6 @@ impl LiveSpan {
         let start = self.buffer.len() as u32;
         let out = &mut self.buffer;
         limits::encode_key_value(out, field::ATTRIBUTES, key, value, most, encode_key_value);
-        self.note_attribute(hash, start);
-    }
-
-    /// Appends an attribute that is encoded already.
-    #[inline]
-    fn append_ready(&mut self, hash: u32, field: &[u8]) {
-        let start = self.buffer.len() as u32;
-        self.buffer.extend_from_slice(field);
         self.note_attribute(hash, start);
     }
 
@@ -418,15 +450,32 @@ impl LiveSpan {
     /// Writes what is only known at the end; the buffer is the whole `Span` message then.
     #[inline]
     pub(crate) fn finish(&mut self, end_time_ns: Option<u64>, monotonic: u64) {
-        self.settle_status();
-        self.finish_level();
         let end = end_time_ns
             .unwrap_or_else(|| self.start.plus_elapsed(monotonic))
             .max(self.start.unix);
+        if self.is_plain() {
+            let mut tail = TAIL;
+            let time = DEBUG_LEVEL.len() + 1;
+            tail[time..time + 8].copy_from_slice(&end.to_le_bytes());
+            self.buffer.extend_from_slice(&tail);
+            return;
+        }
+        self.settle();
         let mut out = std::mem::take(&mut self.buffer);
         wire::fixed64_field(&mut out, field::END, end);
         self.write_tail(&mut out);
         self.buffer = out;
+    }
+
+    /// Whether nothing was set that its end depends on.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.status != StatusCode::Error
+            && !self.failed
+            && self.type_level.is_none()
+            && self.seen & bit(LEVEL_HASH) == 0
+            && self.trace_state.is_none()
+            && self.dropped == Dropped::default()
     }
 
     /// As [`Self::bytes`], to be rewritten as a whole.
@@ -438,16 +487,6 @@ impl LiveSpan {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer
-    }
-
-    /// Writes the log level: what was set, or what follows from the type; an exception raises it.
-    fn finish_level(&mut self) {
-        let plain = self.type_level.is_none() && !self.failed;
-        let key = keys::SPAN_LOG_LEVEL;
-        if plain && self.find_attribute(key, LEVEL_HASH).is_none() {
-            return self.buffer.extend_from_slice(DEBUG_LEVEL);
-        }
-        self.settle_level();
     }
 
     /// Sets the status and the log level that the end would set.
@@ -565,5 +604,7 @@ mod tests {
             wire::varint_field(out, 3, 1)
         });
         assert_eq!(STATUS_OK, status);
+        assert_eq!(HEAD[PLAIN_HEAD..], *UNKNOWN_TYPE);
+        assert_eq!(TAIL[..], [DEBUG_LEVEL, END, STATUS_OK].concat());
     }
 }

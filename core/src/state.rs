@@ -111,7 +111,8 @@ impl State {
         Some(locked.site())
     }
 
-    /// Queues what `make` makes: so many bytes, so many spans. It is made only if there is room for it;
+    /// Queues what `make` makes: so many bytes, so many spans, short ones packed into the buffer that it is
+    /// given. It is made only if there is room for it;
     /// otherwise the spans are counted, and the answer is false.
     #[inline]
     pub(crate) fn hand_over(
@@ -119,7 +120,7 @@ impl State {
         local: &mut Local,
         size: usize,
         spans: u64,
-        make: impl FnOnce() -> Finished,
+        make: impl FnOnce(&mut Vec<u8>) -> Finished,
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;

@@ -81,6 +81,9 @@ pub(crate) struct Ended<'a> {
 /// Spans of an open trace that need no room in the queue's limit: a few short ones.
 const FREE_BYTES: usize = 4 * 1024;
 
+/// Spans of a trace that are copied rather than handed over with their buffer.
+const PACKED_BYTES: usize = 1024;
+
 impl Trace {
     /// Begins a trace with its first span open, in the place of one that is over if there is one.
     #[inline]
@@ -104,7 +107,9 @@ impl Trace {
         run.failed = false;
         run.overfull = false;
         run.root_ended = false;
-        run.spans = local.buffers.take();
+        if run.spans.capacity() == 0 {
+            run.spans = local.buffers.take();
+        }
         run.ended = 0;
         run.earlier = 0;
         run.opened_at = opening.now;
@@ -246,7 +251,9 @@ impl Trace {
         let matters = spans > 0 || has_info || was_parted;
         // First, or its bytes would be counted twice in the queue's limit.
         run.release(shared);
-        if !matters || !state.hand_over(local, run.size(), spans, || run.take(*id, has_info)) {
+        let size = run.size();
+        let make = |packed: &mut Vec<u8>| run.take(*id, has_info, packed);
+        if !matters || !state.hand_over(local, size, spans, make) {
             run.forget(local);
         }
     }
@@ -258,7 +265,7 @@ impl Trace {
         let size = size_of::<Finished>() + run.spans.capacity();
         attachment::mark_referenced(&run.spans, &mut run.attachments);
         run.release(&state.shared);
-        if !state.hand_over(local, size, spans, || run.take_ended(*id)) {
+        if !state.hand_over(local, size, spans, |_| run.take_ended(*id)) {
             run.ended = 0;
             run.spans.clear();
         }
@@ -358,8 +365,16 @@ impl Run {
             + self.update.as_ref().map_or(0, |update| update.size())
     }
 
+    /// Everything that ended, as the whole trace. A few short spans are `packed` with those of other traces, so
+    /// that their buffer stays here and is used again while it is warm.
     #[inline]
-    fn take(&mut self, id: TraceId, has_info: bool) -> Finished {
+    fn take(&mut self, id: TraceId, has_info: bool, packed: &mut Vec<u8>) -> Finished {
+        let mut packed_bytes = 0;
+        if self.spans.len() <= PACKED_BYTES {
+            packed.extend_from_slice(&self.spans);
+            packed_bytes = self.spans.len() as u32;
+            self.spans.clear();
+        }
         Finished {
             id,
             destination: self.destination,
@@ -368,7 +383,11 @@ impl Run {
             goes_on: false,
             update: self.update.take(),
             attachments: std::mem::take(&mut self.attachments),
-            spans: std::mem::take(&mut self.spans),
+            spans: match packed_bytes {
+                0 => std::mem::take(&mut self.spans),
+                _ => Vec::new(),
+            },
+            packed_bytes,
             span_count: self.count(),
             progress: Progress::default(),
         }
@@ -384,6 +403,7 @@ impl Run {
             update: None,
             attachments: Vec::new(),
             spans: std::mem::take(&mut self.spans),
+            packed_bytes: 0,
             span_count: self.count(),
             progress: Progress::default(),
         }
@@ -442,7 +462,7 @@ mod tests {
     /// What the next hand-over would be.
     fn closed(trace: &mut Trace) -> Finished {
         let has_info = !trace.run.spans_only && trace.run.root_ended;
-        trace.run.take(trace.id, has_info)
+        trace.run.take(trace.id, has_info, &mut Vec::new())
     }
 
     #[test]

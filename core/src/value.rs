@@ -44,9 +44,12 @@ enum Json<'a> {
 }
 
 fn classify(text: &str) -> Json<'_> {
+    // Containers travel as they are; whether they parse is the reader's business.
+    if let Some(b'{' | b'[') = text.as_bytes().first() {
+        return Json::Text(depth::limit(text));
+    }
     let trimmed = text.trim();
     let scalar = match trimmed.as_bytes().first() {
-        // Containers travel as they are; whether they parse is the reader's business.
         Some(b'{' | b'[') => return Json::Text(depth::limit(text)),
         Some(b'"') => {
             return match serde_json::from_str::<String>(trimmed) {
@@ -121,7 +124,7 @@ pub(crate) fn encode_array(
 }
 
 /// Keys and texts that together stay below this leave every length of a `KeyValue` in one byte.
-const SHORT: usize = 110;
+pub(crate) const SHORT: usize = 110;
 
 const fn tag(number: u32, wire_type: u32) -> u8 {
     (number << 3 | wire_type) as u8
@@ -173,6 +176,22 @@ fn encode_short_int(out: &mut Vec<u8>, number: u32, key: &str, int: u64) {
     wire::varint(out, int);
 }
 
+/// Appends a `KeyValue` message if it is one of the common ones.
+#[inline]
+pub(crate) fn encode_short(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) -> bool {
+    match value {
+        Value::Str(text) if key.len() + text.len() < SHORT => {
+            encode_short_text(out, number, key, text);
+            true
+        }
+        Value::Int(int) if key.len() < SHORT => {
+            encode_short_int(out, number, key, int as u64);
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Text of any length: the lengths are known before it is written, so that nothing is moved.
 fn encode_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     let any_length = wire::field_len(text.len());
@@ -186,14 +205,11 @@ fn encode_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
 
 /// Appends a `KeyValue` message (field `number` of its parent). Keys are never empty on the wire.
 pub(crate) fn encode_key_value(out: &mut Vec<u8>, number: u32, key: &str, value: Value<'_>) {
+    if encode_short(out, number, key, value) {
+        return;
+    }
     match value {
-        Value::Str(text) if key.len() + text.len() < SHORT => {
-            return encode_short_text(out, number, key, text);
-        }
         Value::Str(text) => return encode_text(out, number, key, text),
-        Value::Int(int) if key.len() < SHORT => {
-            return encode_short_int(out, number, key, int as u64);
-        }
         Value::Json(text) => match classify(text) {
             Json::Scalar(scalar) => return encode_key_value(out, number, key, scalar),
             Json::Text(text) => return encode_text(out, number, key, &text),

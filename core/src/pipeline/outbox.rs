@@ -24,6 +24,8 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) traces: Vec<Finished>,
+    /// The short ones among their spans.
+    pub(super) packed: Vec<u8>,
     pub(super) bytes: usize,
     pub(super) spans: u64,
     /// Bytes of the queue's limit that this outbox may use.
@@ -60,7 +62,7 @@ impl Outbox {
         queue: &Queue,
         size: usize,
         spans: u64,
-        make: impl FnOnce() -> Finished,
+        make: impl FnOnce(&mut Vec<u8>) -> Finished,
     ) -> Result<(), Drop> {
         let mut chunk = self.chunk.lock();
         if chunk.refusing {
@@ -74,7 +76,8 @@ impl Outbox {
         }
         chunk.bytes = bytes;
         chunk.spans += spans;
-        chunk.traces.push(make());
+        let Chunk { traces, packed, .. } = &mut *chunk;
+        traces.push(make(packed));
         let ready = !chunk.signalled && queue.is_batch(chunk.bytes, chunk.spans);
         if ready || chunk.wake {
             chunk.wake = false;

@@ -44,6 +44,30 @@ struct Outboxes {
     /// Spans that threads started which have ended since.
     created: u64,
     refusing: bool,
+    /// Empty, for the next outbox that is emptied: its thread need not grow them again.
+    spare: Spare,
+}
+
+#[derive(Default)]
+struct Spare {
+    traces: Vec<Finished>,
+    packed: Vec<u8>,
+}
+
+impl Spare {
+    /// Empties it, and keeps no more than what usual batches need.
+    fn clear(&mut self) {
+        const TRACES: usize = 4096;
+        const BYTES: usize = 1 << 20;
+        self.traces.clear();
+        self.packed.clear();
+        if self.traces.capacity() > TRACES {
+            self.traces = Vec::new();
+        }
+        if self.packed.capacity() > BYTES {
+            self.packed = Vec::new();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -166,30 +190,43 @@ impl Queue {
 
     /// Moves what is in the outboxes to what waits.
     fn empty(&self, outboxes: &mut Outboxes, inner: &mut Inner, watch: bool, refuse: bool) {
-        let mut taken: Vec<Finished> = Vec::new();
-        let mut over = 0;
-        outboxes.list.retain(|outbox| {
+        let Outboxes {
+            list,
+            created,
+            spare,
+            ..
+        } = outboxes;
+        list.retain(|outbox| {
             // Read first: whatever its thread did before it ended is here then.
             let orphaned = outbox.orphaned.load(Ordering::Acquire);
-            outbox.visit(|chunk| {
+            // Its thread may be waiting: no more than a swap.
+            let (reserved, spans) = outbox.visit(|chunk| {
                 chunk.wake = watch;
                 chunk.signalled = false;
                 chunk.refusing |= refuse;
-                std::mem::swap(&mut chunk.traces, &mut taken);
-                inner.waiting_bytes += std::mem::take(&mut chunk.bytes);
-                inner.waiting_spans += std::mem::take(&mut chunk.spans);
-                let bytes: usize = taken.iter().map(Finished::size).sum();
-                let unused = std::mem::take(&mut chunk.reserved) - bytes;
-                self.held.fetch_sub(unused, Ordering::Relaxed);
+                chunk.bytes = 0;
+                std::mem::swap(&mut chunk.traces, &mut spare.traces);
+                std::mem::swap(&mut chunk.packed, &mut spare.packed);
+                let reserved = std::mem::take(&mut chunk.reserved);
+                (reserved, std::mem::take(&mut chunk.spans))
             });
-            inner.taken += taken.len() as u64;
-            inner.waiting.extend(taken.drain(..));
+            let mut packed = spare.packed.as_slice();
+            for trace in &mut spare.traces {
+                packed = trace.unpack(packed);
+            }
+            let bytes = spare.traces.iter().map(Finished::size).sum();
+            self.held.fetch_add(bytes, Ordering::Relaxed);
+            self.held.fetch_sub(reserved, Ordering::Relaxed);
+            inner.waiting_bytes += bytes;
+            inner.waiting_spans += spans;
+            inner.taken += spare.traces.len() as u64;
+            inner.waiting.extend(spare.traces.drain(..));
+            spare.clear();
             if orphaned {
-                over += outbox.created();
+                *created += outbox.created();
             }
             !orphaned
         });
-        outboxes.created += over;
     }
 
     /// Decides what the worker does; what it is told to send is in flight from now on.
