@@ -311,8 +311,8 @@ impl LiveSpan {
             && self.attributes.len() < attributes as usize
             && value_bytes as usize >= value::SHORT
             && start < ROOMY
-            && !key.is_empty()
-            && !key.starts_with(keys::RESERVED);
+            && !matches!(hash, TYPE_HASH | LEVEL_HASH | REQUEST_ID_HASH)
+            && !key.is_empty();
         if is_plain && value::encode_short(&mut self.buffer, field::ATTRIBUTES, key, value) {
             self.note_attribute(hash, start as u32);
         } else {
@@ -572,6 +572,7 @@ const fn short(mut bytes: &[u8]) -> u64 {
 
 const TYPE_HASH: u32 = hash(keys::SPAN_TYPE);
 const LEVEL_HASH: u32 = hash(keys::SPAN_LOG_LEVEL);
+const REQUEST_ID_HASH: u32 = hash(keys::TRACE_REQUEST_ID);
 
 fn bit(hash: u32) -> u128 {
     1 << (hash % 128)
