@@ -1,5 +1,6 @@
 //! A span while it is recorded. It writes its own OTLP bytes as its fields are set.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::hooks::Hooks;
 use crate::id::{SpanId, TraceId};
 use crate::limits::{self, Limits};
 use crate::mlflow::{keys, span_type};
-use crate::otlp::reader::Fields;
+use crate::otlp::reader::{self, Fields};
 use crate::otlp::{span as field, wire};
 use crate::slot::Site;
 use crate::span::StatusCode;
@@ -42,26 +43,29 @@ pub(crate) struct Rules {
     pub(crate) hooked: bool,
 }
 
+/// What most spans do not have. Apart, so that a live span stays small.
+#[derive(Default)]
+struct Extras {
+    events: u32,
+    links: u32,
+    dropped: Dropped,
+    /// Of an error.
+    status_message: String,
+}
+
 /// What limits left out.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 struct Dropped {
     attributes: u32,
     events: u32,
     links: u32,
 }
 
-/// Where an attribute lies in the buffer, to replace it when it is set again.
+/// Where an attribute begins in the buffer, to replace it when it is set again.
 #[derive(Clone, Copy)]
 struct Attribute {
     hash: u32,
     start: u32,
-    end: u32,
-}
-
-impl Attribute {
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
 }
 
 /// What most spans begin and end with, ready-made: `mlflow.spanType` UNKNOWN, `mlflow.spanLogLevel` DEBUG,
@@ -101,9 +105,9 @@ pub(crate) struct LiveSpan {
     pub(crate) hooks: Hooks,
     tainted: bool,
     pub(crate) rules: Rules,
-    events: u32,
-    links: u32,
-    dropped: Dropped,
+    /// The log level that follows from the type; absent for a type that was not set.
+    type_level: Option<u8>,
+    extras: Option<Box<Extras>>,
     trace_state: Option<Arc<str>>,
     start: Moment,
     /// OTLP `Span` fields written so far.
@@ -112,10 +116,7 @@ pub(crate) struct LiveSpan {
     name: Range<u32>,
     attributes: Vec<Attribute>,
     /// A bit for the hash of every attribute that was set: most keys are new, and then nothing is searched.
-    seen: u128,
-    status_message: String,
-    /// The log level that follows from the type; absent for a type that was not set.
-    type_level: Option<i64>,
+    seen: Seen,
     level: Option<i64>,
 }
 
@@ -134,7 +135,11 @@ impl LiveSpan {
         }
         let name = limits::clip(start.name, self.rules.limits.value_bytes);
         let out = &mut self.buffer;
-        out.reserve(EXPECTED + name.len() + 48 * start.attributes.len());
+        out.reserve(EXPECTED + name.len() + 40 * start.attributes.len());
+        if !start.attributes.is_empty() {
+            // The type as well, the level, and one to spare.
+            self.attributes.reserve(start.attributes.len() + 3);
+        }
         let mut head = HEAD;
         head[2..18].copy_from_slice(start.trace_id.bytes());
         head[20..28].copy_from_slice(start.span_id.bytes());
@@ -176,7 +181,7 @@ impl LiveSpan {
         self.trace_state = None;
         self.buffer.clear();
         self.attributes.clear();
-        self.seen = 0;
+        self.seen = Seen::default();
         self.status = StatusCode::Unset;
         self.type_level = None;
         self.level = None;
@@ -184,12 +189,8 @@ impl LiveSpan {
         self.silent = false;
         self.hooks = Hooks::default();
         self.tainted = false;
-        self.events = 0;
-        self.links = 0;
-        self.dropped = Dropped::default();
-        self.status_message.clear();
+        self.extras = None;
         if self.buffer.capacity() > KEEP_CAPACITY
-            || self.status_message.capacity() > KEEP_CAPACITY
             || self.attributes.capacity() > KEEP_CAPACITY / size_of::<Attribute>()
         {
             self.shrink();
@@ -199,7 +200,6 @@ impl LiveSpan {
     #[cold]
     fn shrink(&mut self) {
         self.buffer = Vec::new();
-        self.status_message = String::new();
         self.attributes = Vec::new();
     }
 
@@ -267,6 +267,12 @@ impl LiveSpan {
         self.name = start..self.buffer.len() as u32;
     }
 
+    /// What few spans have, from now on.
+    #[cold]
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
     /// Takes a field out of the buffer.
     fn cut(&mut self, field: Range<usize>) {
         let (start, length) = (field.start as u32, field.len() as u32);
@@ -277,7 +283,6 @@ impl LiveSpan {
         for attribute in &mut self.attributes {
             if attribute.start > start {
                 attribute.start -= length;
-                attribute.end -= length;
             }
         }
     }
@@ -288,11 +293,13 @@ impl LiveSpan {
             return;
         }
         self.status = status;
-        self.status_message.clear();
         // OpenTelemetry keeps a description for errors only.
-        if status == StatusCode::Error {
-            let message = limits::clip(message, self.rules.limits.value_bytes);
-            self.status_message.push_str(&message);
+        let message = match status {
+            StatusCode::Error => limits::clip(message, self.rules.limits.value_bytes),
+            _ => Cow::default(),
+        };
+        if !message.is_empty() || self.extras.is_some() {
+            self.extras().status_message = message.into_owned();
         }
     }
 
@@ -307,7 +314,7 @@ impl LiveSpan {
             attributes,
             ..
         } = self.rules.limits;
-        let is_plain = self.seen & bit(hash) == 0
+        let is_plain = !self.seen.may_hold(hash)
             && self.attributes.len() < attributes as usize
             && value_bytes as usize >= value::SHORT
             && start < ROOMY
@@ -339,7 +346,7 @@ impl LiveSpan {
         let room = limits::room(&self.buffer);
         let most = limits.value_bytes.min(room);
         if is_over || !limits::fits(key, value, most, room) {
-            self.dropped.attributes += 1;
+            self.extras().dropped.attributes += 1;
             return;
         }
         self.append_attribute(key, hash, value, most);
@@ -355,12 +362,8 @@ impl LiveSpan {
 
     #[inline]
     fn note_attribute(&mut self, hash: u32, start: u32) {
-        self.seen |= bit(hash);
-        self.attributes.push(Attribute {
-            hash,
-            start,
-            end: self.buffer.len() as u32,
-        });
+        self.seen.insert(hash);
+        self.attributes.push(Attribute { hash, start });
     }
 
     /// Whether an attribute was set to anything but null.
@@ -371,7 +374,7 @@ impl LiveSpan {
     }
 
     fn find_attribute(&self, key: &str, hash: u32) -> Option<usize> {
-        if self.seen & bit(hash) == 0 {
+        if !self.seen.may_hold(hash) {
             return None;
         }
         self.attributes.iter().position(|attribute| {
@@ -381,8 +384,8 @@ impl LiveSpan {
 
     /// The key and the encoded `AnyValue` of an attribute, as they were written.
     fn key_value(&self, attribute: Attribute) -> impl Iterator<Item = &[u8]> {
-        let field = &self.buffer[attribute.range()];
-        let message = Fields::new(field).find_map(|field| field.ok()?.bytes());
+        let mut fields = Fields::new(&self.buffer[attribute.start as usize..]);
+        let message = fields.next().and_then(|field| field.ok()?.bytes());
         Fields::new(message.unwrap_or_default()).filter_map(|part| part.ok()?.bytes())
     }
 
@@ -391,8 +394,10 @@ impl LiveSpan {
         let Some(index) = self.find_attribute(key, hash) else {
             return false;
         };
-        let attribute = self.attributes.remove(index);
-        self.cut(attribute.range());
+        let start = self.attributes.remove(index).start as usize;
+        let field = reader::raw_fields(&self.buffer[start..]).next();
+        let length = field.map_or(0, |(_, bytes)| bytes.len());
+        self.cut(start..start + length);
         true
     }
 
@@ -404,11 +409,13 @@ impl LiveSpan {
     ) {
         self.failed |= name == keys::EVENT_EXCEPTION;
         let Rules { limits, .. } = self.rules;
-        if self.events >= limits.events || limits::room(&self.buffer) == 0 {
-            self.dropped.events += 1;
+        let is_full = limits::room(&self.buffer) == 0;
+        let extras = self.extras();
+        if is_full || extras.events >= limits.events {
+            extras.dropped.events += 1;
             return;
         }
-        self.events += 1;
+        extras.events += 1;
         let name = limits::clip(name, limits.value_bytes);
         let time = time.unwrap_or_else(|| self.start.plus_elapsed(crate::clock::monotonic_nanos()));
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
@@ -435,11 +442,13 @@ impl LiveSpan {
         attributes: &[(&str, Value<'_>)],
     ) {
         let Rules { limits, .. } = self.rules;
-        if self.links >= limits.links || limits::room(&self.buffer) == 0 {
-            self.dropped.links += 1;
+        let is_full = limits::room(&self.buffer) == 0;
+        let extras = self.extras();
+        if is_full || extras.links >= limits.links {
+            extras.dropped.links += 1;
             return;
         }
-        self.links += 1;
+        extras.links += 1;
         wire::message_field(&mut self.buffer, field::LINKS, |out| {
             wire::bytes_field(out, 1, trace_id.bytes());
             wire::bytes_field(out, 2, span_id.bytes());
@@ -473,9 +482,9 @@ impl LiveSpan {
         self.status != StatusCode::Error
             && !self.failed
             && self.type_level.is_none()
-            && self.seen & bit(LEVEL_HASH) == 0
+            && !self.seen.may_hold(LEVEL_HASH)
             && self.trace_state.is_none()
-            && self.dropped == Dropped::default()
+            && self.extras.is_none()
     }
 
     /// As [`Self::bytes`], to be rewritten as a whole.
@@ -502,9 +511,10 @@ impl LiveSpan {
     }
 
     fn settle_level(&mut self) {
-        let level = self.level.or(self.type_level).unwrap_or(span_type::DEBUG);
+        let implied = self.type_level.unwrap_or(span_type::DEBUG);
+        let level = self.level.unwrap_or(implied.into());
         let raised = if self.failed {
-            level.max(span_type::ERROR)
+            level.max(span_type::ERROR.into())
         } else {
             level
         };
@@ -522,13 +532,15 @@ impl LiveSpan {
 
     #[inline]
     fn write_tail(&self, out: &mut Vec<u8>) {
-        for (number, count) in [
-            (field::DROPPED_ATTRIBUTES, self.dropped.attributes),
-            (field::DROPPED_EVENTS, self.dropped.events),
-            (field::DROPPED_LINKS, self.dropped.links),
-        ] {
-            if count > 0 {
-                wire::varint_field(out, number, u64::from(count));
+        if let Some(Extras { dropped, .. }) = self.extras.as_deref() {
+            for (number, count) in [
+                (field::DROPPED_ATTRIBUTES, dropped.attributes),
+                (field::DROPPED_EVENTS, dropped.events),
+                (field::DROPPED_LINKS, dropped.links),
+            ] {
+                if count > 0 {
+                    wire::varint_field(out, number, u64::from(count));
+                }
             }
         }
         if let Some(state) = &self.trace_state {
@@ -538,8 +550,9 @@ impl LiveSpan {
             StatusCode::Unset => {}
             StatusCode::Ok => out.extend_from_slice(STATUS_OK),
             StatusCode::Error => wire::message_field(out, field::STATUS, |out| {
-                if !self.status_message.is_empty() {
-                    wire::bytes_field(out, 2, self.status_message.as_bytes());
+                let message = self.extras.as_ref().map(|extras| &extras.status_message);
+                if let Some(message) = message.filter(|message| !message.is_empty()) {
+                    wire::bytes_field(out, 2, message.as_bytes());
                 }
                 wire::varint_field(out, 3, StatusCode::Error as u64);
             }),
@@ -574,8 +587,26 @@ const TYPE_HASH: u32 = hash(keys::SPAN_TYPE);
 const LEVEL_HASH: u32 = hash(keys::SPAN_LOG_LEVEL);
 const REQUEST_ID_HASH: u32 = hash(keys::TRACE_REQUEST_ID);
 
-fn bit(hash: u32) -> u128 {
-    1 << (hash % 128)
+/// A bit for each hash; a few of them fall together. Two halves, whose alignment leaves no gap in a span.
+#[derive(Clone, Copy, Default)]
+struct Seen([u64; 2]);
+
+impl Seen {
+    #[inline]
+    fn bits(self) -> u128 {
+        u128::from(self.0[1]) << 64 | u128::from(self.0[0])
+    }
+
+    #[inline]
+    fn insert(&mut self, hash: u32) {
+        let bits = self.bits() | 1 << (hash % 128);
+        self.0 = [bits as u64, (bits >> 64) as u64];
+    }
+
+    #[inline]
+    fn may_hold(self, hash: u32) -> bool {
+        self.bits() >> (hash % 128) & 1 != 0
+    }
 }
 
 #[cfg(test)]
@@ -593,7 +624,7 @@ mod tests {
             (
                 DEBUG_LEVEL,
                 keys::SPAN_LOG_LEVEL,
-                Value::Int(span_type::DEBUG),
+                Value::Int(span_type::DEBUG.into()),
             ),
         ] {
             let mut encoded = Vec::new();

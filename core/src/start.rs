@@ -106,7 +106,7 @@ impl Starting<'_> {
             state,
             now: now.monotonic,
         };
-        let trace = Trace::open(&mut locked.trace, opening, local);
+        let trace = Trace::open(&mut locked.trace, opening);
         if let Some(update) = start.update {
             trace.update(update);
         }

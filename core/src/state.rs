@@ -106,7 +106,7 @@ impl State {
             state: self,
             now,
         };
-        Trace::open(&mut locked.trace, opening, local);
+        Trace::open(&mut locked.trace, opening);
         locked.publish_trace(id);
         Some(locked.site())
     }

@@ -90,7 +90,6 @@ impl Trace {
     pub(crate) fn open<'a>(
         place: &'a mut Option<Box<Trace>>,
         opening: Opening<'_>,
-        local: &mut Local,
     ) -> &'a mut Trace {
         let trace = place.get_or_insert_with(|| Box::new(Trace::blank(&opening)));
         trace.id = opening.id;
@@ -107,9 +106,6 @@ impl Trace {
         run.failed = false;
         run.overfull = false;
         run.root_ended = false;
-        if run.spans.capacity() == 0 {
-            run.spans = local.buffers.take();
-        }
         run.ended = 0;
         run.earlier = 0;
         run.opened_at = opening.now;
@@ -436,17 +432,15 @@ mod tests {
         let (config, plugins) = crate::TracerBuilder::new(crate::Config::new()).into_parts();
         let state = State::new(config, Arc::new(plugins));
         let mut place = None;
-        local::with(|local| {
-            let opening = Opening {
-                id: TraceId::generate(),
-                remote,
-                only_errors: false,
-                destination: crate::destination::by_number(0),
-                state: &state,
-                now: 1,
-            };
-            Trace::open(&mut place, opening, local);
-        });
+        let opening = Opening {
+            id: TraceId::generate(),
+            remote,
+            only_errors: false,
+            destination: crate::destination::by_number(0),
+            state: &state,
+            now: 1,
+        };
+        Trace::open(&mut place, opening);
         place.unwrap()
     }
 

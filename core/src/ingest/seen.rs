@@ -92,9 +92,9 @@ impl Seen {
         }
         let level = self
             .level
-            .unwrap_or_else(|| span_type::default_level(span_type));
+            .unwrap_or_else(|| span_type::default_level(span_type).into());
         let raised = if self.exception {
-            level.max(span_type::ERROR)
+            level.max(span_type::ERROR.into())
         } else {
             level
         };

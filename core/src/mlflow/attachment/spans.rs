@@ -166,10 +166,10 @@ fn fail(part: Field<'_>, problem: &str) -> Option<Vec<u8>> {
         return None;
     }
     let (key, level) = reader::key_value(part.bytes()?, 0).ok()?;
-    if level.as_i64()? >= span_type::ERROR {
+    if level.as_i64()? >= span_type::ERROR.into() {
         return None;
     }
-    let level = value::Value::Int(span_type::ERROR);
+    let level = value::Value::Int(span_type::ERROR.into());
     encode_key_value(&mut out, field::ATTRIBUTES, &key, level);
     Some(out)
 }
