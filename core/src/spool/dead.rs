@@ -11,7 +11,8 @@ use super::run::RunName;
 use super::store::Spool;
 use super::usage::{DEAD, DEAD_PERCENT};
 use super::vfs::{ListedKind, Vfs, append_all};
-use super::{Entry, Fingerprint, Kind, REASON, Ticket};
+use super::{Entry, Fingerprint, Kind, REASON, SpoolOptions, Ticket};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::TraceId;
 
 /// A record that was refused for good.
@@ -44,8 +45,18 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Those of a directory; needs no spool.
-    pub fn new(vfs: Arc<dyn Vfs>) -> Self {
+    /// Those of a directory, without a spool. Fails as [`Spool::open`] does, and where the directory cannot be read.
+    #[cfg(unix)]
+    pub fn open(options: SpoolOptions) -> Result<Self> {
+        let disk = super::Disk::new(&options.directory, options.force_network)?;
+        disk.prepare().map_err(|unfit| {
+            let message = format!("option 'spool.directory': {unfit}");
+            Error::new(ErrorKind::InvalidConfig, message)
+        })?;
+        Ok(Self::new(Arc::new(disk)))
+    }
+
+    pub(super) fn new(vfs: Arc<dyn Vfs>) -> Self {
         DeadLetters { vfs }
     }
 

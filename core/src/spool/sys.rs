@@ -324,3 +324,18 @@ fn is_network(statfs: &fs::StatFs) -> bool {
 fn is_network(_: &fs::StatFs) -> bool {
     false
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known() {
+        let mut statfs = fs::statfs("/proc").unwrap();
+        assert!(!is_network(&statfs));
+        for magic in [0x6969u32, 0xff53_4d42] {
+            statfs.f_type = magic as _;
+            assert!(is_network(&statfs));
+        }
+    }
+}
