@@ -51,6 +51,8 @@ pub mod otel;
 pub mod process;
 pub mod propagation;
 pub mod span;
+#[doc(hidden)]
+pub mod spool;
 pub mod trace;
 pub mod tracer;
 pub mod value;

@@ -1,11 +1,13 @@
 //! Fork without the host's help.
 //!
 //! The child of a fork inherits memory whose locks may be held by threads that do not exist there.
-//! So the child handler only bumps a number, and whatever holds shared state asks for it through a
-//! [`ForkCell`], which makes fresh state in a new generation and leaks the old one.
+//! So the child handler only bumps a number and closes the parent's spool files, and whatever holds shared state asks
+//! for it through a [`ForkCell`], which makes fresh state in a new generation and leaks the old one.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use crate::spool;
 
 static GENERATION: AtomicU32 = AtomicU32::new(1);
 
@@ -17,6 +19,7 @@ pub(crate) fn generation() -> u32 {
 
 extern "C" fn child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    spool::close_inherited();
 }
 
 /// Registers the child handler, once per process image.
@@ -24,8 +27,8 @@ pub(crate) fn install() {
     // No `Once`: a fork in the middle of one would leave it locked in the child.
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     if !INSTALLED.swap(true, Ordering::AcqRel) {
-        // SAFETY: `child` only increments an atomic, which is async-signal-safe, and stays mapped:
-        // the library is linked so that it is never unloaded.
+        // SAFETY: `child` only increments an atomic and closes files, which is async-signal-safe, and stays
+        // mapped: the library is linked so that it is never unloaded.
         unsafe { libc::pthread_atfork(None, None, Some(child)) };
     }
 }
