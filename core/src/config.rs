@@ -213,7 +213,8 @@ impl Config {
 
     /// Who records: the Basic user name, else the account of the process.
     pub(crate) fn user(&self) -> &str {
-        self.text("tracking_username")
+        self.username()
+            .or_else(|| environment::login())
             .unwrap_or_else(|| environment::user())
     }
 

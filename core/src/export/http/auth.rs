@@ -62,7 +62,7 @@ impl Auth {
         let login = Auth::Login {
             user: config.username().map(str::to_owned),
             password: config.password(),
-            file: credentials::at_home(".mlflow/credentials"),
+            file: credentials::mlflow_file(),
         };
         if matches!(login.read(), Ok(Auth::Basic { .. })) {
             return login;

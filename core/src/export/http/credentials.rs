@@ -92,6 +92,17 @@ pub(super) fn mlflow(path: &Path) -> (Option<Secret>, Option<Secret>) {
     )
 }
 
+/// Where MLflow's client keeps credentials.
+pub(super) fn mlflow_file() -> PathBuf {
+    at_home(".mlflow/credentials")
+}
+
+/// The user name of `~/.mlflow/credentials`.
+pub(crate) fn login() -> Option<String> {
+    let (user, _) = mlflow(&mlflow_file());
+    user.map(|user| user.expose().to_owned())
+}
+
 /// A path in the home directory of the process's user.
 pub(super) fn at_home(path: &str) -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(path)

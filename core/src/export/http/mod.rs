@@ -8,7 +8,7 @@
 //! TLS files that changed, are tried again at once; everything else is for the caller to try again.
 
 mod auth;
-mod credentials;
+pub(crate) mod credentials;
 mod databricks;
 mod fault;
 pub(crate) mod headers;
