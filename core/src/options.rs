@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::export::http::{headers, proxy};
 use crate::redact;
 
 /// What an option accepts.
@@ -12,8 +13,16 @@ pub enum Accepts {
     Text,
     /// As [`Accepts::Text`]; never printed.
     Secret,
-    /// An `http://` or `https://` URI.
+    /// An `http://` or `https://` URI, `databricks` or `databricks://` with a profile.
     Uri,
+    /// A file that is read when it is needed.
+    File,
+    /// The URI of a proxy, or `direct`; never printed.
+    Proxy,
+    /// Headers as `name=value` separated by commas, values percent-encoded; never printed.
+    Headers,
+    /// Visible ASCII characters, which stay one word in an HTTP header.
+    Word,
     /// Decimal digits, at most 19.
     ExperimentId,
     /// A directory; made when first written to.
@@ -72,13 +81,14 @@ const MIB: u64 = 1 << 20;
 /// The table of options. Its order is the order of the documentation.
 #[rustfmt::skip]
 pub const OPTIONS: &[OptionSpec] = &[
-    option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server; userinfo in it becomes the credentials"),
+    option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server, or databricks; userinfo in it becomes the credentials"),
     option("experiment_id", "MLFLOW_EXPERIMENT_ID", "", Accepts::ExperimentId, "experiment of new traces; wins over the name"),
     option("experiment_name", "MLFLOW_EXPERIMENT_NAME", "", Accepts::Text, "experiment of new traces by name; created when missing"),
     option("tracking_username", "MLFLOW_TRACKING_USERNAME", "", Accepts::Text, "user name of Basic authentication"),
     option("tracking_password", "MLFLOW_TRACKING_PASSWORD", "", Accepts::Secret, "password of Basic authentication"),
     option("tracking_token", "MLFLOW_TRACKING_TOKEN", "", Accepts::Secret, "Bearer token; user name and password win over it"),
-    option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Text, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
+    option("tracking_token_file", "MLFLOW_TRACKING_TOKEN_FILE", "", Accepts::File, "file with a Bearer token, read again when the server refuses it; tracking_token wins over it"),
+    option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Word, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
     option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is mlflow with a tracking URI and file without"),
     option("file.directory", "MLFLOW_TRACE_FILE_DIRECTORY", "./mlflow-traces", Accepts::Directory, "where the file exporter writes OTLP/JSON lines"),
     option("service.name", "OTEL_SERVICE_NAME", "", Accepts::Text, "resource attribute service.name"),
@@ -88,6 +98,18 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("batch.max_bytes", "MLFLOW_TRACE_BATCH_MAX_BYTES", "1048576", Accepts::Integer(1024, 60 * MIB), "bytes of spans in one request"),
     option("batch.delay_ms", "MLFLOW_TRACE_BATCH_DELAY_MS", "1000", Accepts::Integer(0, 10 * MINUTE_MS), "longest wait of a finished trace before it is sent"),
     option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included; each MiB of its body allows as much again"),
+    option("http.headers", "MLFLOW_TRACE_HTTP_HEADERS", "", Accepts::Headers, "headers of every request to the tracking server"),
+    option("http.proxy", "MLFLOW_TRACE_HTTP_PROXY", "", Accepts::Proxy, "proxy, instead of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; direct takes none. NO_PROXY holds in any case"),
+    option("tls.certificate", "MLFLOW_TRACKING_SERVER_CERT_PATH", "", Accepts::File, "PEM file with authorities to trust besides the system's; read again when it changes"),
+    option("tls.client_certificate", "MLFLOW_TRACKING_CLIENT_CERT_PATH", "", Accepts::File, "PEM file with the client's certificate, and its key unless that has a file of its own"),
+    option("tls.client_key", "MLFLOW_TRACE_CLIENT_KEY_PATH", "", Accepts::File, "PEM file with the key of that certificate"),
+    option("tls.insecure", "MLFLOW_TRACKING_INSECURE_TLS", "false", Accepts::Flag, "true takes any certificate, so that anybody on the way can read and change what is sent"),
+    option("databricks.host", "DATABRICKS_HOST", "", Accepts::Word, "Databricks workspace, for the tracking URI databricks"),
+    option("databricks.token", "DATABRICKS_TOKEN", "", Accepts::Secret, "personal access token for it"),
+    option("databricks.client_id", "DATABRICKS_CLIENT_ID", "", Accepts::Text, "service principal, for OAuth"),
+    option("databricks.client_secret", "DATABRICKS_CLIENT_SECRET", "", Accepts::Secret, "secret of the service principal"),
+    option("databricks.profile", "DATABRICKS_CONFIG_PROFILE", "", Accepts::Text, "profile of the file, where neither the tracking URI names one nor databricks.host is set; DEFAULT by default"),
+    option("databricks.config_file", "DATABRICKS_CONFIG_FILE", "", Accepts::File, "file with profiles; ~/.databrickscfg by default"),
     option("shutdown.timeout_ms", "MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS", "2000", Accepts::Integer(0, 10 * MINUTE_MS), "limit of the flush that bindings do at exit"),
     option("sdk.disabled", "OTEL_SDK_DISABLED", "false", Accepts::Flag, "true records nothing"),
     option("sampling.ratio", "MLFLOW_TRACE_SAMPLING_RATIO", "1", Accepts::Ratio, "share of the traces begun here that is recorded"),
@@ -114,7 +136,13 @@ pub const OPTIONS: &[OptionSpec] = &[
 pub(crate) fn check(option: &OptionSpec, value: &str) -> Result<()> {
     let problem = match option.accepts {
         Accepts::Text | Accepts::Secret => control(value),
-        Accepts::Directory => value.contains('\0').then(|| "contains a NUL".to_owned()),
+        Accepts::Word => (!value.bytes().all(|byte| byte.is_ascii_graphic()))
+            .then(|| "has a character that is not visible ASCII".to_owned()),
+        Accepts::Headers => headers::parse(value).err(),
+        Accepts::Proxy => proxy::check(value),
+        Accepts::Directory | Accepts::File => {
+            value.contains('\0').then(|| "contains a NUL".to_owned())
+        }
         Accepts::ExperimentId => {
             let digits = value.len() <= 19 && value.bytes().all(|byte| byte.is_ascii_digit());
             (!digits).then(|| format!("'{value}' is not a decimal number of at most 19 digits"))
@@ -156,6 +184,14 @@ pub(crate) fn flag(value: &str) -> Option<bool> {
     }
 }
 
+/// Whether a tracking URI stands for Databricks, and the profile that it names.
+pub(crate) fn databricks(uri: &str) -> Option<Option<&str>> {
+    match uri {
+        "databricks" => Some(None),
+        uri => uri.strip_prefix("databricks://").map(Some),
+    }
+}
+
 /// From 0 to 1.
 pub(crate) fn ratio(value: &str) -> Option<f64> {
     let ratio: f64 = value.trim().parse().ok()?;
@@ -172,10 +208,18 @@ fn control(value: &str) -> Option<String> {
 
 /// Never repeats the URI in its message: it may hold a password.
 fn uri(value: &str) -> Option<String> {
+    if let Some(profile) = databricks(value) {
+        // A colon is for secrets that only Databricks' own runtime can read.
+        let is_name = profile.is_none_or(|name| !name.is_empty() && !name.contains([':', '/']));
+        return match is_name {
+            true => control(value),
+            false => Some("the name of the Databricks profile is malformed".to_owned()),
+        };
+    }
     match Url::parse(value) {
         Err(error) => Some(format!("not a URI: {error}")),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => Some(format!(
-            "scheme '{}' is not supported, only http and https",
+            "scheme '{}' is not supported, only http, https and databricks",
             url.scheme()
         )),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),

@@ -37,7 +37,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(id: u64, config: Config, plugins: &Plugins) -> Arc<Self> {
+    pub(crate) fn new(id: u64, mut config: Config, plugins: &Plugins) -> Arc<Self> {
+        // Of this tracer in this process, as its other counters.
+        config.attached.odd_replies = Arc::default();
+        let diagnostics = Diagnostics::default();
+        if config.is_insecure() && config.exporter() == "mlflow" {
+            diagnostics.report("insecure_tls", || {
+                "option 'tls.insecure': no certificate is checked; anybody on the way to the server can read and change what is sent".into()
+            });
+        }
         Arc::new(Shared {
             id,
             // Most servers do; one that does not shows when it is asked for its version.
@@ -51,7 +59,7 @@ impl Shared {
                 config.batch_delay(),
             ),
             counters: Counters::default(),
-            diagnostics: Diagnostics::default(),
+            diagnostics,
             resource: resource::message(&plugins.resource),
             sink: plugins.exporter.as_ref().map(Sink::new),
             memory: Mutex::default(),

@@ -201,6 +201,8 @@ impl State {
         let created = || self.shared.queue.created();
         let mut stats = self.shared.counters.read(created);
         stats.ignored += crate::span::ignored_calls();
+        let odd = &self.shared.config.attached.odd_replies;
+        stats.odd_2xx = odd.load(Ordering::Relaxed);
         stats
     }
 

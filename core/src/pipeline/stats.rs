@@ -104,6 +104,7 @@ impl Counters {
             ignored: self.ignored.load(Ordering::Relaxed),
             abandoned: self.abandoned.load(Ordering::Relaxed),
             redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
+            odd_2xx: 0,
         }
     }
 }
@@ -126,6 +127,9 @@ pub struct Stats {
     pub abandoned: u64,
     /// Spans, and traces by what their host set of them, in which content was replaced by `[redaction failed]`.
     pub redaction_failed: u64,
+    /// Replies by which the server took what it was sent, in a form that makes no sense: cut off, too long, not JSON, a
+    /// page for people. A proxy that answers in the server's place shows here.
+    pub odd_2xx: u64,
 }
 
 impl Stats {
@@ -136,6 +140,7 @@ impl Stats {
         self.pending += other.pending;
         self.abandoned += other.abandoned;
         self.redaction_failed += other.redaction_failed;
+        self.odd_2xx += other.odd_2xx;
         self.ignored = self.ignored.max(other.ignored);
         for (reason, spans) in &other.dropped {
             match self.dropped.iter_mut().find(|(name, _)| name == reason) {
@@ -146,7 +151,7 @@ impl Stats {
     }
 
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
-    /// "abandoned": n, "redaction_failed": n}`.
+    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`.
     pub fn to_json(&self) -> String {
         let dropped: serde_json::Map<String, serde_json::Value> = self
             .dropped
@@ -161,6 +166,7 @@ impl Stats {
             "ignored": self.ignored,
             "abandoned": self.abandoned,
             "redaction_failed": self.redaction_failed,
+            "odd_2xx": self.odd_2xx,
         })
         .to_string()
     }
