@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::context::SpanContext;
 use crate::hooks::Hooks;
 use crate::id::{SpanId, TraceId};
@@ -115,7 +115,8 @@ impl LiveSpan {
         self.flags = start.flags;
         self.trace_state = start.trace_state;
         self.start = start.now;
-        if let Some(time) = start.start_time_ns {
+        let start_time_ns = start.start_time_ns.map(|time| time.min(clock::LATEST));
+        if let Some(time) = start_time_ns {
             self.start.unix = time;
         }
         let name = limits::clip(start.name, self.rules.limits.value_bytes);
@@ -141,7 +142,7 @@ impl LiveSpan {
                 self.append_attribute(keys::SPAN_TYPE, TYPE_HASH, Value::Str(name), most);
             }
         }
-        if let Some(time) = start.start_time_ns {
+        if let Some(time) = start_time_ns {
             let key = keys::SPAN_START_TIME_NS;
             self.append_attribute(key, hash(key), Value::Int(time as i64), u32::MAX);
         }
@@ -378,7 +379,9 @@ impl LiveSpan {
         }
         self.events += 1;
         let name = limits::clip(name, limits.value_bytes);
-        let time = time.unwrap_or_else(|| self.start.plus_elapsed(crate::clock::monotonic_nanos()));
+        let time = time
+            .unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()))
+            .min(clock::LATEST);
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
@@ -422,7 +425,8 @@ impl LiveSpan {
         self.finish_level();
         let end = end_time_ns
             .unwrap_or_else(|| self.start.plus_elapsed(monotonic))
-            .max(self.start.unix);
+            .max(self.start.unix)
+            .min(clock::LATEST);
         let mut out = std::mem::take(&mut self.buffer);
         wire::fixed64_field(&mut out, field::END, end);
         self.write_tail(&mut out);
