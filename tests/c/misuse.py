@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from header import Function, Parameter, read
+
 # What a row expects: OK or BAD (INVALID_ARGUMENT) or SHORT (BUFFER_TOO_SMALL), STALE (INVALID_STATE, where the
 # documentation has it), or any status that the documentation has.
 OK, BAD, SHORT, STALE, ANY = "OK", "BAD", "SHORT", "STALE", "ANY"
@@ -160,42 +162,27 @@ PARTICULAR: dict[tuple[str, str], str] = {
 }
 
 
-@dataclass
-class Parameter:
-    type: str
-    name: str
+def good(function: Function, parameter: Parameter) -> str:
+    particular = PARTICULAR.get((function.name, parameter.name))
+    return particular or kind(function, parameter).good
 
 
-@dataclass
-class Function:
-    result: str
-    name: str
-    parameters: list[Parameter]
-    statuses: list[str]
+def reports(function: Function) -> int:
+    """Whether it fills an error."""
+    return int(any(parameter.type == "mlflow_error_t **" for parameter in function.parameters))
 
-    def prototype(self, callee: str) -> str:
-        types = ", ".join(parameter.type for parameter in self.parameters) or "void"
-        return f"{self.result} (*{callee})({types})"
 
-    def good(self, parameter: Parameter) -> str:
-        particular = PARTICULAR.get((self.name, parameter.name))
-        return particular or kind(self, parameter).good
-
-    def reports(self) -> int:
-        """Whether it fills an error."""
-        return int(any(parameter.type == "mlflow_error_t **" for parameter in self.parameters))
-
-    def call(self, *replaced: tuple[str, str]) -> str:
-        """The body that calls it with good arguments but for these, and answers a status."""
-        values = {parameter.name: self.good(parameter) for parameter in self.parameters}
-        values.update(replaced)
-        call = f"{self.name}({', '.join(values.values())})"
-        unused = [name for name in ("w", "error") if not re.search(rf"(?<!->)\b{name}\b", call)]
-        ignored = "".join(f"(void){name}; " for name in unused)
-        if self.result == "mlflow_status_t" and self.statuses:
-            return f"{ignored}return {call};"
-        discard = "" if self.result == "void" else "(void)"
-        return f"{ignored}{discard}{call}; return MLFLOW_OK;"
+def body(function: Function, *replaced: tuple[str, str]) -> str:
+    """Calls it with good arguments but for these, and answers a status."""
+    values = {parameter.name: good(function, parameter) for parameter in function.parameters}
+    values.update(replaced)
+    call = f"{function.name}({', '.join(values.values())})"
+    unused = [name for name in ("w", "error") if not re.search(rf"(?<!->)\b{name}\b", call)]
+    ignored = "".join(f"(void){name}; " for name in unused)
+    if function.result == "mlflow_status_t" and function.statuses:
+        return f"{ignored}return {call};"
+    discard = "" if function.result == "void" else "(void)"
+    return f"{ignored}{discard}{call}; return MLFLOW_OK;"
 
 
 def kind(function: Function, parameter: Parameter) -> Kind:
@@ -205,29 +192,6 @@ def kind(function: Function, parameter: Parameter) -> Kind:
             f"misuse.py does not know how to misuse `{parameter.type} {parameter.name}` of {function.name}"
         )
     return found
-
-
-def read_parameter(declaration: str) -> Parameter:
-    found = re.fullmatch(r"(.*?)(\w+)", " ".join(declaration.split()))
-    assert found, declaration
-    return Parameter(found[1].strip(), found[2])
-
-
-def read(header: str) -> list[Function]:
-    names = re.findall(r"#define MLFLOW_ERROR_(\w+) ", header)
-    pattern = r"/\*\*((?:(?!\*/).)*)\*/\n((?:const )?\w+ \**)(mlflow_\w+)\(([^{};]*)\);"
-    functions = []
-    for doc, result, name, parameters in re.findall(pattern, header, re.S):
-        errors = doc[doc.index("Errors:") : doc.index("Since:")]
-        functions.append(
-            Function(
-                result.strip(),
-                name,
-                [] if parameters == "void" else [read_parameter(p) for p in parameters.split(",")],
-                [status for status in names if re.search(rf"\b{status}\b", errors)],
-            )
-        )
-    return functions
 
 
 def rows(function: Function) -> Rows:
@@ -240,7 +204,7 @@ def rows(function: Function) -> Rows:
                 replaced.append(("buffer", "NULL"))
             if expected == STALE and "INVALID_STATE" not in function.statuses:
                 expected = ANY
-            found.append((f"{parameter.name}: {what}", function.call(*replaced), expected))
+            found.append((f"{parameter.name}: {what}", body(function, *replaced), expected))
     return found
 
 
@@ -248,7 +212,7 @@ def write(functions: list[Function]) -> None:
     print("/* Written by tests/c/misuse.py. */")
     print("#ifdef MISUSE_DLOPEN\nstatic struct {")
     for function in functions:
-        print(f"    {function.prototype(function.name)};")
+        print(f"    {function.result} (*{function.name})({function.types()});")
     print("} api;\nstatic const char *misuse_load(void *library)\n{")
     for function in functions:
         print(f'    if (!LOAD(library, api.{function.name}, "{function.name}"))')
@@ -262,31 +226,25 @@ def write(functions: list[Function]) -> None:
     cases = []
     for function in functions:
         head = "(struct world *w, mlflow_error_t **error)"
-        print(f"static mlflow_status_t use_{function.name}{head}\n{{\n    {function.call()}\n}}")
+        print(f"static mlflow_status_t use_{function.name}{head}\n{{\n    {body(function)}\n}}")
         documented = " | ".join(f"BIT({status})" for status in function.statuses) or "0"
         table.append(
-            f'    {{"{function.name}", use_{function.name}, {documented}, {function.reports()}}},'
+            f'    {{"{function.name}", use_{function.name}, {documented}, {reports(function)}}},'
         )
-        for index, (what, body, expected) in enumerate(rows(function)):
+        for index, (what, code, expected) in enumerate(rows(function)):
             row = f"row_{function.name}_{index}"
-            print(f"static mlflow_status_t {row}{head}\n{{\n    {body}\n}}")
+            print(f"static mlflow_status_t {row}{head}\n{{\n    {code}\n}}")
             escaped = what.replace('"', '\\"')
             cases.append(
                 f'    {{"{function.name}", "{escaped}", {row}, EXPECT_{expected}, {documented}, '
-                f"{function.reports() if 'error:' not in what else 0}}},"
+                f"{reports(function) if 'error:' not in what else 0}}},"
             )
     print("static const struct use uses[] = {", *table, "};", sep="\n")
     print("static const struct misuse misuses[] = {", *cases, "};", sep="\n")
 
 
 def main() -> None:
-    header, symbols = (Path(argument).read_text() for argument in sys.argv[1:])
-    functions = read(header)
-    exported = {line.split()[0] for line in symbols.splitlines() if not line.startswith("#")}
-    escaped = exported ^ {function.name for function in functions}
-    if escaped:
-        sys.exit(f"misuse.py finds these in only one of header and list of exports: {escaped}")
-    write(functions)
+    write(read(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 if __name__ == "__main__":
