@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,11 +82,11 @@ $(NODE)/node_modules/.complete: $(NODE)/package.json $(NODE)/package-lock.json |
 build: $(STAMPS)/library $(STAMPS)/python $(STAMPS)/node $(STAMPS)/demo/retrieval ## Build the C library, the bindings and the demo
 
 # Programs look for the library by its soname, which carries the version of the ABI.
-$(STAMPS)/library: $(CORE_SOURCES) $(FFI_SOURCES) | $(STAMPS)/system
+$(STAMPS)/library: $(CORE_SOURCES) $(FFI_SOURCES)
 	cargo build --locked --release -p mlflow-trace-ffi
 	@soname=$$(readelf -d $(RELEASE)/libmlflow_trace.so | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'); \
 	ln -sfn libmlflow_trace.so $(RELEASE)/$$soname
-	@touch $@
+	@mkdir -p $(@D); touch $@
 
 # Installed in place: changes of Python files need no build.
 $(STAMPS)/python: $(CORE_SOURCES) $(PYTHON_SOURCES) $(VENV)/.complete
@@ -133,12 +133,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c python node e2e parity; do \
+	for suite in lint rust c abi python node e2e parity; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c test-python test-node test-e2e parity
+suites: lint test-rust test-c abi test-python test-node test-e2e parity
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -152,6 +152,23 @@ NATIVE := $(MAKE) --no-print-directory -C tests/c LIBDIR=$(RELEASE) BUILD=$(CURD
 test-c: setup $(STAMPS)/library ## Test the C ABI and the C++ header; run the C and C++ quick starts
 	@mkdir -p $(LOGS)
 	@$(WITH_SERVER) $(NATIVE) test 2>&1 | tee $(LOGS)/c.log
+
+$(STAMPS)/abi-tools:
+	@missing=; \
+	command -v abidiff > /dev/null || missing+=" abigail-tools"; \
+	command -v cmake > /dev/null || missing+=" cmake"; \
+	command -v pkg-config > /dev/null || missing+=" pkg-config"; \
+	$(install_packages)
+
+# The sources' side of the promises first, then what is installed.
+abi: setup $(STAMPS)/abi-tools $(STAMPS)/library ## Check what the C ABI promises, one line each: header, exports, layouts, abidiff, size, packages
+	@mkdir -p $(LOGS)
+	@rm -rf $(STAMPS)/stage; $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAMPS)/stage > $(LOGS)/install.log
+	@$(MAKE) --no-print-directory tarball > $(LOGS)/tarball.log
+	@code=0; cargo test --locked --no-fail-fast -p mlflow-trace-abi-tests > $(LOGS)/abi-sources.log 2>&1 || code=1; \
+	if [ $$code = 0 ]; then sed -n 's/^test \(.*\) \.\.\. ok$$/ok \1/p' $(LOGS)/abi-sources.log | tr _ ' '; else cat $(LOGS)/abi-sources.log; fi; \
+	$(PYTHON3) tests/abi/check.py --prefix $(STAMPS)/stage$(PREFIX) --tarball $$(tail -n 1 $(LOGS)/tarball.log) 2>&1 | tee $(LOGS)/abi.log || code=1; \
+	exit $$code
 
 test-python: setup $(STAMPS)/python ## Test the Python binding
 	@mkdir -p $(LOGS)
@@ -176,7 +193,7 @@ w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkou
 	cargo build --locked -p mlflow-trace-core --example w3c
 	$(PYTHON) tests/w3c/run.py "$(SUITE)" --rust $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/examples/w3c
 
-CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
+CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/abi/package/*.c tests/abi/package/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
 RUFF := --line-length 100 --target-version py311 tests examples
 MYPY := $(VENV)/bin/mypy
 
@@ -201,6 +218,7 @@ lint-python: setup $(STAMPS)/python
 	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
 	$(MYPY) --strict tests/parity/*.py
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
+	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
@@ -254,6 +272,8 @@ valgrind: setup $(STAMPS)/valgrind ## Run Rust tests that share memory, and the 
 	cargo test --locked --no-fail-fast --config "target.'cfg(unix)'.runner='$(MEMCHECK)'" -p mlflow-trace-core --lib $(VALGRIND_TESTS:%=--test %) -- $(UNTIMED)
 	cargo build --locked -p mlflow-trace-ffi
 	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug valgrind
+
+include packaging/package.mk
 
 clean: ## Remove everything that make made
 	rm -rf .build target .venv $(NODE)/node_modules $(NODE)/dist $(NODE)/*.node examples/demo/frontend/node_modules

@@ -276,6 +276,9 @@ mlflow_status_t mlflow_config_set_env(const mlflow_config_t *config, mlflow_erro
 /**
  * Sets one option; the empty value restores its default. Tracers made before do not change.
  *
+ * After a failure with a key that begins with "redact" or "capture", tracers made from the configuration withhold
+ * content (docs/redaction.md) until such an option is accepted: a slip there must not send what was to stay.
+ *
  * Ownership: `key` and `value` are copied.
  * Threads: any thread, at any time; in a forked child as said above.
  * Errors: INVALID_ARGUMENT when `config` is NULL, for a bad length, an empty key, or text that is not UTF-8;
@@ -570,8 +573,8 @@ static inline mlflow_attribute_t mlflow_attribute_json(mlflow_str_t key, mlflow_
  * issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
  * nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
  *
- * The library keeps no current span: the caller says which span is the parent. A span without one is the root
- * of a new trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
+ * The caller says which span is the parent (Current span below helps); one without a parent is the root of a new
+ * trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
  */
 
 /** A span, from mlflow_span_start until mlflow_span_end. {0} is no span. */
@@ -594,12 +597,13 @@ typedef struct mlflow_span_options_t {
     mlflow_span_t parent;
     /**
      * The `traceparent` header of an incoming request, used when `parent` is {0}: the span becomes a child of
-     * the other process's. A malformed one is ignored, as W3C Trace Context asks: the span becomes a root.
+     * the other process's. A malformed one, or one with an id of zeros, is ignored, as W3C Trace Context
+     * asks: the span becomes a root.
      */
     mlflow_str_t traceparent;
     /** The `tracestate` header that came with it; a malformed one is ignored. */
     mlflow_str_t tracestate;
-    /** When the span started, in nanoseconds since the Unix epoch; 0 is now. */
+    /** When the span started, in nanoseconds since the Unix epoch; 0 is now, and beyond INT64_MAX is INT64_MAX. */
     uint64_t start_time_ns;
     /** Attributes to begin with, which processors see at the start; may be NULL when there is none. */
     const mlflow_attribute_t *attributes;
@@ -654,8 +658,8 @@ mlflow_status_t mlflow_span_start(const mlflow_tracer_t *tracer,
 mlflow_status_t mlflow_span_end(mlflow_span_t span, mlflow_error_t **error);
 
 /**
- * As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, and a time before the span's
- * start counts as that start.
+ * As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, a time before the span's
+ * start counts as that start, and one beyond INT64_MAX as INT64_MAX.
  *
  * Ownership: takes the span; nothing is left to release.
  * Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one
@@ -678,6 +682,17 @@ mlflow_status_t mlflow_span_end_at(mlflow_span_t span,
 #define MLFLOW_SPAN_STATUS_OK 1
 /** The span failed. */
 #define MLFLOW_SPAN_STATUS_ERROR 2
+
+/**
+ * Tells whether the span is live and recorded: 1 or 0. Where it is not, because its trace is not sampled for instance,
+ * a program may save itself the work of describing it.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+int32_t mlflow_span_get_recording(mlflow_span_t span);
 
 /**
  * Renames the span.
@@ -882,6 +897,24 @@ mlflow_status_t mlflow_span_add_event(mlflow_span_t span,
                                       mlflow_error_t **error);
 
 /**
+ * Links the span to another one, of this trace or any other, by its ids as mlflow_span_get_trace_id and
+ * mlflow_span_get_span_id give them; the trace id may lack its "tr-", as in a `traceparent`. `count` attributes describe
+ * the link.
+ *
+ * Ownership: the ids, `attributes` and their texts are copied.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad id, NULL with a `count`, or an attribute with a bad length, key or kind;
+ * INVALID_STATE when the span is not live.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_add_link(mlflow_span_t span,
+                                     mlflow_str_t trace_id,
+                                     mlflow_str_t span_id,
+                                     const mlflow_attribute_t *attributes,
+                                     size_t count,
+                                     mlflow_error_t **error);
+
+/**
  * Records an exception: adds an event called "exception" and sets the status to ERROR, with the message
  * "<exception_type>: <message>". `stacktrace` may be empty.
  *
@@ -908,6 +941,55 @@ mlflow_status_t mlflow_span_set_status(mlflow_span_t span,
                                        int32_t status,
                                        mlflow_str_t message,
                                        mlflow_error_t **error);
+
+/* Current span
+ *
+ * Each thread keeps a stack of the spans that were entered on it, for code that is not handed its parent. A span
+ * becomes nobody's parent by itself: the caller says so.
+ *
+ *     mlflow_span_enter(request, NULL);
+ *     ...
+ *     mlflow_span_options_t options = MLFLOW_SPAN_OPTIONS_INIT;
+ *     options.parent = mlflow_span_get_current();
+ *     mlflow_span_start(tracer, MLFLOW_STR("query"), &options, &query, NULL);
+ *     ...
+ *     mlflow_span_exit(request, NULL);
+ *
+ * A span may be entered on several threads, and several times on one. What ended without an exit is passed over.
+ */
+
+/**
+ * Makes a span the current one of this thread until mlflow_span_exit.
+ *
+ * Ownership: none; it does not keep the span from ending.
+ * Threads: any thread, for that thread alone; also in a forked child, which has the stack of the thread that
+ * forked, without its parent's spans.
+ * Errors: INVALID_STATE when the span is not live, or its thread is about to end; CAPACITY when 65536 live spans are
+ * entered on this thread.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_enter(mlflow_span_t span,
+                                  mlflow_error_t **error);
+
+/**
+ * Takes a span off this thread's stack: the innermost of its entries, also when others were entered after it.
+ *
+ * Ownership: none.
+ * Threads: any thread, for that thread alone; also in a forked child.
+ * Errors: INVALID_STATE when the span is not entered on this thread.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_span_exit(mlflow_span_t span, mlflow_error_t **error);
+
+/**
+ * Tells the innermost live span that was entered on this thread; {0}, no span, when there is none.
+ *
+ * Ownership: none; the span is still its starter's to end.
+ * Threads: any thread, at any time, also in a forked child.
+ * Errors: none.
+ * Since: 1.0.
+ */
+mlflow_span_t mlflow_span_get_current(void);
 
 /* Attachments
  *
@@ -1051,6 +1133,36 @@ mlflow_status_t mlflow_span_get_span_id(mlflow_span_t span,
                                         mlflow_error_t **error);
 
 /**
+ * Copies the id of the trace of this thread's current span into `buffer` (see Text and Current span above), as
+ * mlflow_span_get_trace_id does for any span.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time, also in a forked child for its own spans.
+ * Errors: INVALID_ARGUMENT for a bad buffer; NOT_FOUND when this thread has no current span, or its trace began here and
+ * is not sampled; BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_trace_get_active_id(char *buffer,
+                                           size_t capacity,
+                                           size_t *length,
+                                           mlflow_error_t **error);
+
+/**
+ * Copies the id of the trace that this thread ended last into `buffer` (see Text above): the one whose root it ended,
+ * or the last open span of one that began in another process.
+ *
+ * Ownership: none.
+ * Threads: any thread, at any time; a forked child has ended none at first.
+ * Errors: INVALID_ARGUMENT for a bad buffer; NOT_FOUND when this thread has ended no recorded trace;
+ * BUFFER_TOO_SMALL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_trace_get_last_id(char *buffer,
+                                         size_t capacity,
+                                         size_t *length,
+                                         mlflow_error_t **error);
+
+/**
  * Copies the value of the outgoing header that `header` names into `buffer` (see Text above). "traceparent"
  * always exists, "tracestate" only where the trace came with one. Upper and lower case are the same.
  *
@@ -1117,7 +1229,7 @@ typedef void (*mlflow_user_data_free_t)(void *user_data);
  * configuration and all tracers made from it are freed and no call is under way, on the thread for which that
  * comes true. In a forked child it may be left out.
  * Threads: any thread, at any time; in a forked child as said of configurations.
- * Errors: INVALID_ARGUMENT when `config` or `processor` is NULL.
+ * Errors: INVALID_ARGUMENT when `config` or `processor` is NULL; in the latter case it counts as one that always fails.
  * Since: 1.0.
  */
 mlflow_status_t mlflow_config_add_processor(const mlflow_config_t *config,
@@ -1125,6 +1237,36 @@ mlflow_status_t mlflow_config_add_processor(const mlflow_config_t *config,
                                             void *user_data,
                                             mlflow_user_data_free_t free_user_data,
                                             mlflow_error_t **error);
+
+/* Spans from elsewhere
+ *
+ * For a host that records by other means, such as an OpenTelemetry SDK of any language: it hands over the batches that
+ * it would send to a collector.
+ */
+
+/**
+ * Takes the spans of an OTLP ExportTraceServiceRequest (version 1) in protobuf, `size` bytes, not compressed, and
+ * treats them as its own: redaction by options, limits, attachments, statistics. Span processors and sampling are not
+ * asked. Nothing blocks.
+ *
+ * The spans of a trace wait for its root, at most five minutes, and are sent as one trace; they do not wait where
+ * one's flags say that its parent is in another process (OTLP 1.1). mlflow_tracer_flush and mlflow_tracer_shutdown send
+ * what waits as it is. The tracer's resource is used, not the request's.
+ *
+ * `*accepted` (optional) receives the number of spans in the request.
+ *
+ * Ownership: `request` is copied.
+ * Threads: any thread, at any time, also in a forked child, which has nothing of what its parent took.
+ * Errors: INVALID_ARGUMENT when `tracer` is NULL, for a bad `size` (above PTRDIFF_MAX, or any but 0 with NULL) and for
+ * bytes that are no such request, of which nothing is taken; REJECTED when spans were left out because their ids are
+ * zero or in use, and the others taken; INVALID_STATE after mlflow_tracer_shutdown.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_submit_otlp(const mlflow_tracer_t *tracer,
+                                          const void *request,
+                                          size_t size,
+                                          uint64_t *accepted,
+                                          mlflow_error_t **error);
 
 /* Testing
  *

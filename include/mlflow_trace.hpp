@@ -6,7 +6,9 @@
 //     }
 //     mlflow::Span span = tracer.start_span("answer", "AGENT");
 //     span.set_inputs({{"question", question}, {"limit", 5}});
-//     std::string answer = mlflow::traced(span, "search", [&](mlflow::Span &child) { ... });
+//     std::string answer = mlflow::traced(span, "search", [&](mlflow::Span &child) {
+//         return mlflow::traced("rank", [&] { ... }); // a child of "search"
+//     });
 //     span.set_outputs(answer);
 //
 // Nothing here throws but std::bad_alloc, and that only where a std::string or a list of more than
@@ -257,10 +259,12 @@ using EnableIfText = std::enable_if_t<std::is_convertible_v<const Text &, std::s
 
 } // namespace detail
 
+class Scope;
 class Span;
 
 namespace detail {
 
+struct Here;
 struct Processing;
 
 } // namespace detail
@@ -444,6 +448,12 @@ public:
         return span_.id != 0;
     }
 
+    // Whether it is live and its trace is recorded; else describing it is lost work.
+    bool is_recording() const noexcept
+    {
+        return mlflow_span_get_recording(span_) != 0;
+    }
+
     // The first failure of a call on this span.
     Status status() const noexcept
     {
@@ -534,6 +544,15 @@ public:
         detail::AttributeList list(attributes);
         return keep(mlflow_span_add_event(span_, detail::view(name), detail::nanoseconds(time),
                                           list.data(), list.size(), nullptr));
+    }
+
+    // Links it to another span, by ids as trace_id() and span_id() give them.
+    Span &add_link(std::string_view trace_id, std::string_view span_id,
+                   std::initializer_list<Attribute> attributes = {})
+    {
+        detail::AttributeList list(attributes);
+        return keep(mlflow_span_add_link(span_, detail::view(trace_id), detail::view(span_id),
+                                         list.data(), list.size(), nullptr));
     }
 
     Span &record_exception(std::string_view type, std::string_view message,
@@ -635,7 +654,9 @@ public:
     }
 
 private:
+    friend class Scope;
     friend class Tracer;
+    friend struct detail::Here;
     friend struct detail::Processing;
 
     // A span of somebody else.
@@ -685,7 +706,82 @@ private:
     bool failed_ = false;
 };
 
+#if defined(__GNUC__)
+// One for the whole program, also where code is compiled with hidden visibility.
+#define MLFLOW_TRACE_SHARED __attribute__((visibility("default")))
+#else
+#define MLFLOW_TRACE_SHARED
+#endif
+
 namespace detail {
+
+MLFLOW_TRACE_SHARED inline thread_local const Scope *innermost = nullptr;
+
+} // namespace detail
+
+// Makes a span the current one of this thread as long as it exists: traced(name, ...) and
+// Tracer::start_child start their spans under it, and so does C code that asks
+// mlflow_span_get_current. Destroy scopes on the thread that made them, the newest first.
+class Scope {
+public:
+    explicit Scope(const Span &span)
+        : tracer_(span.tracer_), span_(span.get()), outer_(detail::innermost),
+          entered_(mlflow_span_enter(span_, nullptr) == MLFLOW_OK)
+    {
+        if (entered_) {
+            detail::innermost = this;
+        }
+    }
+
+    ~Scope()
+    {
+        if (entered_) {
+            detail::innermost = outer_;
+            mlflow_span_exit(span_, nullptr);
+        }
+    }
+
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+
+private:
+    friend struct detail::Here;
+
+    std::shared_ptr<mlflow_tracer_t> tracer_;
+    mlflow_span_t span_;
+    const Scope *outer_;
+    bool entered_;
+};
+
+// The id of the trace of this thread's current span; empty where there is none, or it is not
+// sampled.
+inline std::string active_trace_id()
+{
+    return detail::read_text([](char *buffer, std::size_t capacity, std::size_t *length) {
+        return mlflow_trace_get_active_id(buffer, capacity, length, nullptr);
+    });
+}
+
+// The id of the trace that this thread ended last; empty before the first.
+inline std::string last_trace_id()
+{
+    return detail::read_text([](char *buffer, std::size_t capacity, std::size_t *length) {
+        return mlflow_trace_get_last_id(buffer, capacity, length, nullptr);
+    });
+}
+
+namespace detail {
+
+struct Here {
+    // A child of this thread's current span, by that one's tracer; an empty span outside of any.
+    static Span start(std::string_view name)
+    {
+        if (innermost == nullptr) {
+            return Span();
+        }
+        return Span(innermost->tracer_, name, {}, {}, mlflow_span_get_current());
+    }
+};
 
 // A processor behind the callback that the library calls.
 struct Processing {
@@ -806,6 +902,20 @@ public:
         return Span(tracer_, name, SpanOptions{type}, attributes, mlflow_span_t{0});
     }
 
+    // Starts a child of this thread's current span (see Scope), or what start_span() does where
+    // there is none.
+    Span start_child(std::string_view name, const SpanOptions &options = {},
+                     std::initializer_list<Attribute> attributes = {}) const
+    {
+        return Span(tracer_, name, options, attributes, mlflow_span_get_current());
+    }
+
+    // Takes an OTLP ExportTraceServiceRequest in protobuf, for hosts that record by other means.
+    Status submit_otlp(std::string_view request, std::uint64_t *accepted = nullptr) const noexcept
+    {
+        return mlflow_tracer_submit_otlp(get(), request.data(), request.size(), accepted, nullptr);
+    }
+
     // Waits until complete traces are delivered; returns how many ended spans are still pending.
     std::uint64_t flush(std::chrono::milliseconds timeout) const noexcept
     {
@@ -886,6 +996,7 @@ template <typename Body> decltype(auto) invoke(Body &&body, Span &span)
 
 template <typename Body> decltype(auto) run(Span span, Body &&body)
 {
+    const Scope scope(span);
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
     try {
         return invoke(std::forward<Body>(body), span);
@@ -908,12 +1019,15 @@ template <typename Body> decltype(auto) run(Span span, Body &&body)
 
 } // namespace detail
 
-// Runs body() or body(Span &) inside a span of its own and returns what it returns. An exception is
-// recorded with its type and message, and goes on.
+// Runs body() or body(Span &) inside a span of its own, which is the thread's current one
+// meanwhile, and returns what it returns. An exception is recorded with its type and message, and
+// goes on.
+//
+// The span is a child of the thread's current one, and a root where there is none.
 template <typename Body>
 decltype(auto) traced(const Tracer &tracer, std::string_view name, Body &&body)
 {
-    return detail::run(tracer.start_span(name), std::forward<Body>(body));
+    return detail::run(tracer.start_child(name), std::forward<Body>(body));
 }
 
 // The same as a child of a span.
@@ -921,6 +1035,13 @@ template <typename Body>
 decltype(auto) traced(const Span &parent, std::string_view name, Body &&body)
 {
     return detail::run(parent.start_child(name), std::forward<Body>(body));
+}
+
+// The same without a tracer at hand: a child of the thread's current span, by that one's tracer.
+// Where there is none the body runs with an empty span, which records nothing.
+template <typename Body> decltype(auto) traced(std::string_view name, Body &&body)
+{
+    return detail::run(detail::Here::start(name), std::forward<Body>(body));
 }
 
 } // namespace mlflow

@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+/// The latest time that a server can store, in nanoseconds since the Unix epoch.
+pub(crate) const LATEST: u64 = i64::MAX as u64;
+
 const ANCHOR_AGE: u64 = Duration::from_secs(1).as_nanos() as u64;
 
 /// A moment on both clocks.

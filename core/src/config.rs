@@ -60,8 +60,11 @@ pub(crate) enum Target<'a> {
     Databricks(Option<&'a str>),
 }
 
-// A bit for every option.
-const _: () = assert!(OPTIONS.len() <= u64::BITS as usize);
+/// The bit of an option about content that does not exist: a slip in its name.
+const UNKNOWN: u64 = 1 << 63;
+
+// A bit for every option, apart from that.
+const _: () = assert!(OPTIONS.len() < u64::BITS as usize);
 
 impl Default for Config {
     fn default() -> Self {
@@ -117,9 +120,17 @@ impl Config {
     ///
     /// Fails with `InvalidConfig` for an unknown key or a value that the option does not accept. After
     /// such a value for `capture_content` or `redact.*`, no content is captured until the option is set
-    /// to one that it accepts.
+    /// to one that it accepts; after an unknown key that begins with `capture` or `redact`, until any option
+    /// about content is.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let index = index(key)?;
+        let index = index(key).inspect_err(|_| {
+            if ["capture", "redact"]
+                .iter()
+                .any(|start| key.starts_with(start))
+            {
+                self.refused |= UNKNOWN;
+            }
+        })?;
         let checked = match value {
             "" => Ok(()),
             value => check(&OPTIONS[index], value),
@@ -127,6 +138,9 @@ impl Config {
         let refused = checked.is_err() && is_about_content(&OPTIONS[index]);
         self.refused = self.refused & !(1 << index) | u64::from(refused) << index;
         checked?;
+        if is_about_content(&OPTIONS[index]) {
+            self.refused &= !UNKNOWN;
+        }
         self.values[index] = (!value.is_empty()).then(|| value.to_owned());
         Ok(())
     }
@@ -481,6 +495,11 @@ mod tests {
         }
         let mut config = Config::new();
         config.set("batch.max_spans", "many").unwrap_err();
+        assert!(config.captures_content());
+        config.set("redact.pattern", "secret").unwrap_err();
+        config.set("batch.max_spans", "1").unwrap();
+        assert!(!config.captures_content());
+        config.set("redact.patterns", "secret").unwrap();
         assert!(config.captures_content());
     }
 

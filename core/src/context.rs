@@ -18,3 +18,10 @@ pub struct SpanContext {
     /// Whether it came from another process.
     pub remote: bool,
 }
+
+impl SpanContext {
+    /// Whether both ids name something: W3C Trace Context gives no meaning to one that is all zero.
+    pub fn is_valid(&self) -> bool {
+        self.trace_id.is_valid() && self.span_id.is_valid()
+    }
+}

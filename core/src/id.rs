@@ -113,6 +113,12 @@ impl TraceId {
         local::with(|local| Self::random(&mut local.rng))
     }
 
+    /// The trace whose root the calling thread ended last, or whose last open span where the trace began in
+    /// another process. `None` before the first, and for a trace that is not recorded.
+    pub fn last_of_thread() -> Option<Self> {
+        local::with(|local| local.last_trace)
+    }
+
     #[inline]
     pub(crate) fn random(rng: &mut SmallRng) -> Self {
         let mut bytes = [0u8; 16];

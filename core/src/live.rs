@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::context::SpanContext;
 use crate::hooks::Hooks;
 use crate::id::{SpanId, TraceId};
@@ -130,7 +130,8 @@ impl LiveSpan {
         self.flags = start.flags;
         self.trace_state = start.trace_state;
         self.start = start.now;
-        if let Some(time) = start.start_time_ns {
+        let start_time_ns = start.start_time_ns.map(|time| time.min(clock::LATEST));
+        if let Some(time) = start_time_ns {
             self.start.unix = time;
         }
         let name = limits::clip(start.name, self.rules.limits.value_bytes);
@@ -165,7 +166,7 @@ impl LiveSpan {
         let name_start = out.len() as u32;
         wire::bytes_field(out, field::NAME, name.as_bytes());
         self.name = name_start..out.len() as u32;
-        if let Some(time) = start.start_time_ns {
+        if let Some(time) = start_time_ns {
             let key = keys::SPAN_START_TIME_NS;
             self.append_attribute(key, hash(key), Value::Int(time as i64), u32::MAX);
         }
@@ -417,7 +418,9 @@ impl LiveSpan {
         }
         extras.events += 1;
         let name = limits::clip(name, limits.value_bytes);
-        let time = time.unwrap_or_else(|| self.start.plus_elapsed(crate::clock::monotonic_nanos()));
+        let time = time
+            .unwrap_or_else(|| self.start.plus_elapsed(clock::monotonic_nanos()))
+            .min(clock::LATEST);
         wire::message_field(&mut self.buffer, field::EVENTS, |out| {
             wire::fixed64_field(out, 1, time);
             wire::bytes_field(out, 2, name.as_bytes());
@@ -461,7 +464,8 @@ impl LiveSpan {
     pub(crate) fn finish(&mut self, end_time_ns: Option<u64>, monotonic: u64) {
         let end = end_time_ns
             .unwrap_or_else(|| self.start.plus_elapsed(monotonic))
-            .max(self.start.unix);
+            .max(self.start.unix)
+            .min(clock::LATEST);
         if self.is_plain() {
             let mut tail = TAIL;
             let time = DEBUG_LEVEL.len() + 1;

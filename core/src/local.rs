@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use crate::buffers::Buffers;
 use crate::clock::Anchor;
 use crate::destination::{self, Destination};
-use crate::id;
+use crate::id::{self, TraceId};
 use crate::pipeline::fork;
 use crate::pipeline::outbox::Outbox;
 use crate::slot::FreeSlots;
@@ -28,6 +28,8 @@ pub(crate) struct Local {
     outboxes: Vec<(u64, Arc<Outbox>)>,
     /// The destination last asked for, by its number.
     destination: Option<(u32, &'static Destination)>,
+    /// The trace that this thread ended last.
+    pub(crate) last_trace: Option<TraceId>,
 }
 
 thread_local! {
@@ -71,6 +73,7 @@ impl Local {
             buffers: Buffers::default(),
             outboxes: Vec::new(),
             destination: None,
+            last_trace: None,
         }
     }
 

@@ -257,13 +257,10 @@ impl Span {
     }
 
     /// What to pass to another process: [`Self::context`], or for [`Span::UNSAMPLED`] new ids in each call,
-    /// with no flag set.
+    /// with the flag "random" alone.
     pub fn propagation_context(self) -> Option<SpanContext> {
         match self {
-            Span::UNSAMPLED => Some(SpanContext {
-                flags: 0,
-                ..local::with(Answer::unsampled)
-            }),
+            Span::UNSAMPLED => Some(local::with(Answer::unsampled)),
             live => live.context(),
         }
     }

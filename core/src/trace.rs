@@ -173,12 +173,15 @@ impl Trace {
     /// Takes a span that ended; hands the whole trace over, and answers true, when nothing of it is open.
     #[inline]
     pub(crate) fn end_span(&mut self, span: Ended<'_>, local: &mut Local) -> bool {
-        let Trace { state, run, .. } = self;
+        let Trace { id, state, run, .. } = self;
         let length = wire::field_len(span.bytes.len());
         run.open = run.open.saturating_sub(1);
         if span.is_root {
             run.root_ended = true;
             run.root_ended_at = span.now;
+        }
+        if span.is_root || run.spans_only && run.open == 0 {
+            local.last_trace = Some(*id);
         }
         run.failed |= span.failed;
         run.active_at = span.now;

@@ -34,7 +34,7 @@ pub enum Parent {
     None,
     /// A live span of this process. If it has ended already, the new span becomes a root.
     Span(Span),
-    /// A span known by its context: of another process, or ended.
+    /// A span known by its context: of another process, or ended. One with an id that is all zero is none.
     Remote(SpanContext),
 }
 
@@ -47,7 +47,8 @@ pub struct SpanStart<'a> {
     pub span_type: Option<&'a str>,
     /// The parent.
     pub parent: Parent,
-    /// The start in nanoseconds since the Unix epoch, now when absent.
+    /// The start in nanoseconds since the Unix epoch, now when absent; at most `i64::MAX`, as everywhere: a
+    /// server cannot store later ones.
     pub start_time_ns: Option<u64>,
     /// Overrides `sampling.ratio` for the new trace; ignored for spans that are not roots.
     pub sampling_ratio: Option<f64>,
@@ -164,7 +165,10 @@ impl Tracer {
                 Parent::None => starting.root(local),
                 Parent::Span(Span::UNSAMPLED) => Some((Span::UNSAMPLED, R::unsampled(local))),
                 Parent::Span(parent) => starting.child(*parent, local),
-                Parent::Remote(context) => starting.remote(context.clone(), local),
+                Parent::Remote(context) if context.is_valid() => {
+                    starting.remote(context.clone(), local)
+                }
+                Parent::Remote(_) => starting.root(local),
             }
         });
         match &begun {

@@ -79,7 +79,8 @@ fn number(text: &str) -> Option<Value<'_>> {
     }
 }
 
-fn special(double: f64) -> Option<&'static str> {
+/// The name of a number that JSON has no form for.
+pub(crate) fn special(double: f64) -> Option<&'static str> {
     if double.is_finite() {
         None
     } else if double.is_nan() {

@@ -217,7 +217,10 @@ fn an_unsampled_root_tells_others_so() {
     let tracer = sampling(&[("sampling.ratio", "0")]);
     let (span, context) = tracer.start_with_context(SpanStart::new("root")).unwrap();
     assert!(context.trace_id.is_valid() && context.span_id.is_valid());
-    assert!(inject(&context)[0].1.ends_with("-02"));
+    let by_handle = span.propagation_context().unwrap();
+    for told in [&context, &by_handle] {
+        assert!(inject(told)[0].1.ends_with("-02"));
+    }
     // By context, as a host does that keeps contexts and no handles.
     let below = tracer.start(remote(&context, "below"));
     is_inert(below);

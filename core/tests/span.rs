@@ -3,7 +3,10 @@
 
 mod support;
 
-use mlflow_trace_core::{ErrorKind, Parent, Span, SpanStart, StatusCode, TraceUpdate, Value};
+use mlflow_trace_core::{
+    ErrorKind, Parent, Span, SpanContext, SpanId, SpanStart, StatusCode, TraceId, TraceUpdate,
+    Value,
+};
 use serde_json::json;
 use support::{assert_conserved, child, memory_tracer, span, traces};
 
@@ -281,4 +284,81 @@ fn the_same_span_from_many_threads() {
     assert_eq!(traces[0]["spans"].as_array().unwrap().len(), 1601);
     assert_eq!(span(&traces[0], "root")["attributes"]["k3"], "199");
     assert_conserved(&tracer);
+}
+
+#[test]
+fn times_that_no_server_can_store_are_the_latest_that_one_can() {
+    let tracer = memory_tracer();
+    for (start, end) in [
+        (u64::MAX, None),
+        (1 << 63, Some(u64::MAX)),
+        (1, Some(1 << 63)),
+    ] {
+        let span = tracer.start(SpanStart {
+            start_time_ns: Some(start),
+            ..SpanStart::new("late")
+        });
+        span.add_event("event", Some(u64::MAX), &[]).unwrap();
+        span.end_with_record(end).unwrap();
+    }
+    for (trace, start) in traces(&tracer).iter().zip([i64::MAX, i64::MAX, 1]) {
+        let late = span(trace, "late");
+        assert_eq!(late["start_time_unix_nano"], json!(start));
+        assert_eq!(late["end_time_unix_nano"], json!(i64::MAX));
+        assert_eq!(late["events"][0]["time_unix_nano"], json!(i64::MAX));
+    }
+}
+
+#[test]
+fn a_parent_without_ids_is_none() {
+    let tracer = memory_tracer();
+    let (trace_id, span_id) = (TraceId::generate(), SpanId::generate());
+    let none = (TraceId::from_bytes([0; 16]), SpanId::from_bytes([0; 8]));
+    for (trace_id, span_id) in [(none.0, span_id), (trace_id, none.1), none] {
+        let context = SpanContext {
+            trace_id,
+            span_id,
+            flags: 1,
+            trace_state: None,
+            remote: true,
+        };
+        let root = tracer.start(SpanStart {
+            parent: Parent::Remote(context.clone()),
+            ..SpanStart::new("root")
+        });
+        let own = root.context().unwrap();
+        assert!(own.is_valid() && own.trace_id != trace_id);
+        assert_eq!(root.parent_id(), None);
+        root.end().unwrap();
+        assert!(traces(&tracer)[0]["info"].is_object());
+    }
+    assert_conserved(&tracer);
+}
+
+#[test]
+fn a_thread_knows_the_trace_that_it_ended_last() {
+    let tracer = memory_tracer();
+    assert_eq!(TraceId::last_of_thread(), None);
+    let root = tracer.start(SpanStart::new("root"));
+    let own = root.context().unwrap();
+    let inner = tracer.start(child(root, "child"));
+    inner.end().unwrap();
+    assert_eq!(TraceId::last_of_thread(), None);
+    root.end().unwrap();
+    assert_eq!(TraceId::last_of_thread(), Some(own.trace_id));
+    let remote = TraceId::generate();
+    let entry = tracer.start(SpanStart {
+        parent: Parent::Remote(SpanContext {
+            trace_id: remote,
+            ..own
+        }),
+        ..SpanStart::new("entry")
+    });
+    let inner = tracer.start(child(entry, "inner"));
+    entry.end().unwrap();
+    assert_ne!(TraceId::last_of_thread(), Some(remote));
+    inner.end().unwrap();
+    assert_eq!(TraceId::last_of_thread(), Some(remote));
+    let elsewhere = std::thread::spawn(TraceId::last_of_thread);
+    assert_eq!(elsewhere.join().unwrap(), None);
 }

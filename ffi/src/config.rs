@@ -10,6 +10,7 @@
 use std::ffi::c_char;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mlflow_trace_core::otel::MlflowSpanExporter;
 use mlflow_trace_core::{Config, Error, TracerBuilder};
 
 use crate::buffer::Buffer;
@@ -49,6 +50,7 @@ impl mlflow_config_t {
         let hooks = callbacks.iter().map(Hook::new);
         let tracer = hooks.fold(builder, TracerBuilder::processor).build()?;
         Ok(mlflow_tracer_t {
+            elsewhere: MlflowSpanExporter::new(tracer.clone()),
             tracer,
             _callbacks: callbacks,
         })
@@ -103,6 +105,9 @@ pub unsafe extern "C" fn mlflow_config_set_env(
 
 /// Sets one option; the empty value restores its default. Tracers made before do not change.
 ///
+/// After a failure with a key that begins with "redact" or "capture", tracers made from the configuration withhold
+/// content (docs/redaction.md) until such an option is accepted: a slip there must not send what was to stay.
+///
 /// Ownership: `key` and `value` are copied.
 /// Threads: any thread, at any time; in a forked child as said above.
 /// Errors: INVALID_ARGUMENT when `config` is NULL, for a bad length, an empty key, or text that is not UTF-8;
@@ -120,8 +125,12 @@ pub unsafe extern "C" fn mlflow_config_set(
     unsafe {
         guard(error, || {
             let config = handle::borrow(config, "config")?;
-            let (key, value) = (key.key("key")?, value.option("value")?);
-            Ok(config.with(|config| config.set(key, value))?)
+            let key = key.key("key")?;
+            let value = value.option("value");
+            // No option about content accepts a NUL, so that one whose value cannot be read is refused as well.
+            let outcome = config.with(|config| config.set(key, value.as_ref().unwrap_or(&"\0")));
+            value?;
+            Ok(outcome?)
         })
     }
 }

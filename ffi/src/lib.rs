@@ -22,6 +22,7 @@
 
 mod buffer;
 mod counters;
+mod entered;
 mod fields;
 mod guard;
 mod handle;
@@ -49,6 +50,8 @@ pub mod span;
 
 pub mod record;
 
+pub mod current;
+
 pub mod attachment;
 
 pub mod trace;
@@ -56,5 +59,7 @@ pub mod trace;
 pub mod propagation;
 
 pub mod processor;
+
+pub mod otlp;
 
 pub mod panic;

@@ -42,7 +42,7 @@ pub type mlflow_user_data_free_t = Option<unsafe extern "C-unwind" fn(user_data:
 
 /// A callback and what it is called with. Configurations and tracers own it together.
 pub(crate) struct Callback {
-    see: unsafe extern "C-unwind" fn(*mut c_void, mlflow_span_t, i32) -> i32,
+    see: mlflow_processor_t,
     user_data: *mut c_void,
     free: mlflow_user_data_free_t,
 }
@@ -74,9 +74,12 @@ impl Hook {
         let callback = self.0.upgrade().ok_or_else(|| ProcessorError {
             message: "its tracer was released".to_owned(),
         })?;
+        let see = callback.see.ok_or_else(|| ProcessorError {
+            message: "it is NULL".to_owned(),
+        })?;
         let span = mlflow_span_t { id: span.to_raw() };
         // SAFETY: the function that came with this user data, which is not released while `callback` is held.
-        match unsafe { (callback.see)(callback.user_data, span, moment) } {
+        match unsafe { see(callback.user_data, span, moment) } {
             0 => Ok(()),
             code => Err(ProcessorError {
                 message: format!("a callback returned {code}"),
@@ -110,7 +113,7 @@ impl SpanProcessor for Hook {
 /// configuration and all tracers made from it are freed and no call is under way, on the thread for which that
 /// comes true. In a forked child it may be left out.
 /// Threads: any thread, at any time; in a forked child as said of configurations.
-/// Errors: INVALID_ARGUMENT when `config` or `processor` is NULL.
+/// Errors: INVALID_ARGUMENT when `config` or `processor` is NULL; in the latter case it counts as one that always fails.
 /// Since: 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlflow_config_add_processor(
@@ -125,13 +128,17 @@ pub unsafe extern "C" fn mlflow_config_add_processor(
     unsafe {
         guard(error, || {
             let config = handle::borrow(config, "config")?;
-            let see = processor.ok_or(Failure::Argument("processor", "must not be NULL"))?;
+            let is_callable = processor.is_some();
+            // One that is missing fails for every span: what it should have taken out must not be sent.
             config.add(Arc::new(Callback {
-                see,
+                see: processor,
                 user_data,
-                free: free_user_data,
+                free: free_user_data.filter(|_| is_callable),
             }));
-            Ok(())
+            match is_callable {
+                true => Ok(()),
+                false => Err(Failure::Argument("processor", "must not be NULL")),
+            }
         })
     }
 }

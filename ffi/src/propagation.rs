@@ -8,9 +8,10 @@
 
 use std::ffi::c_char;
 
-use mlflow_trace_core::{Error, ErrorKind, Span, SpanContext, propagation};
+use mlflow_trace_core::{Error, ErrorKind, Span, SpanContext, TraceId, propagation};
 
 use crate::buffer::Buffer;
+use crate::entered;
 use crate::error::mlflow_error_t;
 use crate::guard::{Failure, guard};
 use crate::span::mlflow_span_t;
@@ -71,6 +72,58 @@ pub unsafe extern "C" fn mlflow_span_get_span_id(
         guard(error, || {
             let buffer = Buffer::new(buffer, capacity, length)?;
             buffer.write(&context(span)?.span_id.to_string())
+        })
+    }
+}
+
+/// Copies the id of the trace of this thread's current span into `buffer` (see Text and Current span above), as
+/// mlflow_span_get_trace_id does for any span.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad buffer; NOT_FOUND when this thread has no current span, or its trace began here and
+/// is not sampled; BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_trace_get_active_id(
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `length` are NULL or writable and the buffer has
+    // `capacity` bytes. The id is our own text, apart from that buffer.
+    unsafe {
+        guard(error, || {
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            let context = entered::current().and_then(Span::context);
+            buffer.write(&context.ok_or(ErrorKind::NotFound)?.trace_id.to_mlflow())
+        })
+    }
+}
+
+/// Copies the id of the trace that this thread ended last into `buffer` (see Text above): the one whose root it ended,
+/// or the last open span of one that began in another process.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time; a forked child has ended none at first.
+/// Errors: INVALID_ARGUMENT for a bad buffer; NOT_FOUND when this thread has ended no recorded trace;
+/// BUFFER_TOO_SMALL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_trace_get_last_id(
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` and `length` are NULL or writable and the buffer has
+    // `capacity` bytes. The id is our own text, apart from that buffer.
+    unsafe {
+        guard(error, || {
+            let buffer = Buffer::new(buffer, capacity, length)?;
+            let last = TraceId::last_of_thread().ok_or(ErrorKind::NotFound)?;
+            buffer.write(&last.to_mlflow())
         })
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! What a live span can be told. Setting the same thing again replaces it; events and exceptions add up.
 
-use mlflow_trace_core::{StatusCode, Value};
+use mlflow_trace_core::{SpanId, StatusCode, TraceId, Value};
 
 use crate::attribute::mlflow_attribute_t;
 use crate::error::mlflow_error_t;
 use crate::fields::Fields;
-use crate::guard::{Failure, guard};
+use crate::guard::{Failure, guard, guard_or};
 use crate::span::mlflow_span_t;
 use crate::status::mlflow_status_t;
 use crate::text::mlflow_str_t;
@@ -18,6 +18,18 @@ pub const MLFLOW_SPAN_STATUS_UNSET: i32 = 0;
 pub const MLFLOW_SPAN_STATUS_OK: i32 = 1;
 /// The span failed.
 pub const MLFLOW_SPAN_STATUS_ERROR: i32 = 2;
+
+/// Tells whether the span is live and recorded: 1 or 0. Where it is not, because its trace is not sampled for instance,
+/// a program may save itself the work of describing it.
+///
+/// Ownership: none.
+/// Threads: any thread, at any time, also in a forked child.
+/// Errors: none.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn mlflow_span_get_recording(span: mlflow_span_t) -> i32 {
+    guard_or(0, || i32::from(span.handle().is_recording()))
+}
 
 /// Renames the span.
 ///
@@ -367,6 +379,41 @@ pub unsafe extern "C" fn mlflow_span_add_event(
             Fields::new(attributes, count)?.with(|attributes, outcome| {
                 outcome?;
                 Ok(span.handle().add_event(&name, time, attributes)?)
+            })
+        })
+    }
+}
+
+/// Links the span to another one, of this trace or any other, by its ids as mlflow_span_get_trace_id and
+/// mlflow_span_get_span_id give them; the trace id may lack its "tr-", as in a `traceparent`. `count` attributes describe
+/// the link.
+///
+/// Ownership: the ids, `attributes` and their texts are copied.
+/// Threads: any thread, at any time, also in a forked child for its own spans.
+/// Errors: INVALID_ARGUMENT for a bad id, NULL with a `count`, or an attribute with a bad length, key or kind;
+/// INVALID_STATE when the span is not live.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_span_add_link(
+    span: mlflow_span_t,
+    trace_id: mlflow_str_t,
+    span_id: mlflow_str_t,
+    attributes: *const mlflow_attribute_t,
+    count: usize,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, both ids are readable and `attributes` leads to
+    // `count` of them with readable texts; core keeps copies.
+    unsafe {
+        guard(error, || {
+            let (trace, other) = (trace_id.key("trace_id")?, span_id.key("span_id")?);
+            let trace = TraceId::from_mlflow(trace)
+                .ok_or(Failure::Argument("trace_id", "is not a trace id"))?;
+            let other =
+                SpanId::from_hex(other).ok_or(Failure::Argument("span_id", "is not a span id"))?;
+            Fields::new(attributes, count)?.with(|attributes, outcome| {
+                outcome?;
+                Ok(span.handle().add_link(trace, other, attributes)?)
             })
         })
     }

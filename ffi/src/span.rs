@@ -4,8 +4,8 @@
 //! issued, has ended, or belongs to the parent of a forked process gives MLFLOW_ERROR_INVALID_STATE and does
 //! nothing else. Recording calls never block and never do I/O; a program may ignore what they return.
 //!
-//! The library keeps no current span: the caller says which span is the parent. A span without one is the root
-//! of a new trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
+//! The caller says which span is the parent (Current span below helps); one without a parent is the root of a new
+//! trace. A trace is complete, and ready to be sent, when its root and all its other spans have ended.
 
 use mlflow_trace_core::{Parent, Span, SpanStart, propagation};
 
@@ -39,11 +39,12 @@ pub struct mlflow_span_options_t {
     /// The parent. Without one, {0}, the span becomes a root; so it does under a parent that is no longer live.
     pub parent: mlflow_span_t,
     /// The `traceparent` header of an incoming request, used when `parent` is {0}: the span becomes a child of
-    /// the other process's. A malformed one is ignored, as W3C Trace Context asks: the span becomes a root.
+    /// the other process's. A malformed one, or one with an id of zeros, is ignored, as W3C Trace Context
+    /// asks: the span becomes a root.
     pub traceparent: mlflow_str_t,
     /// The `tracestate` header that came with it; a malformed one is ignored.
     pub tracestate: mlflow_str_t,
-    /// When the span started, in nanoseconds since the Unix epoch; 0 is now.
+    /// When the span started, in nanoseconds since the Unix epoch; 0 is now, and beyond INT64_MAX is INT64_MAX.
     pub start_time_ns: u64,
     /// Attributes to begin with, which processors see at the start; may be NULL when there is none.
     pub attributes: *const mlflow_attribute_t,
@@ -218,8 +219,8 @@ pub unsafe extern "C" fn mlflow_span_end(
     unsafe { guard(error, || Ok(span.handle().end()?)) }
 }
 
-/// As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, and a time before the span's
-/// start counts as that start.
+/// As mlflow_span_end, at `end_time_ns` nanoseconds since the Unix epoch; 0 is now, a time before the span's
+/// start counts as that start, and one beyond INT64_MAX as INT64_MAX.
 ///
 /// Ownership: takes the span; nothing is left to release.
 /// Threads: any thread, at any time, also in a forked child for its own spans; of several threads that end one

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mlflow_trace_core::otel::MlflowSpanExporter;
 use mlflow_trace_core::{ErrorKind, Tracer};
 
 use crate::config::mlflow_config_t;
@@ -26,6 +27,8 @@ pub const MLFLOW_TIMEOUT_DEFAULT: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 /// Records spans and sends finished traces.
 pub struct mlflow_tracer_t {
     pub(crate) tracer: Tracer,
+    /// What hosts that record by other means hand over.
+    pub(crate) elsewhere: MlflowSpanExporter,
     /// Keeps them alive for the tracer's processors.
     pub(crate) _callbacks: Vec<Arc<Callback>>,
 }
@@ -86,7 +89,10 @@ pub unsafe extern "C" fn mlflow_tracer_flush(
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;
             let timeout = tracer.timeout(timeout_ms);
-            settle(pending, || tracer.tracer.flush(timeout))
+            settle(pending, || {
+                tracer.elsewhere.release();
+                tracer.tracer.flush(timeout)
+            })
         })
     }
 }
@@ -114,7 +120,10 @@ pub unsafe extern "C" fn mlflow_tracer_shutdown(
         guard(error, || {
             let tracer = handle::borrow(tracer, "tracer")?;
             let timeout = tracer.timeout(timeout_ms);
-            settle(pending, || tracer.tracer.shutdown(timeout))
+            settle(pending, || {
+                tracer.elsewhere.release();
+                tracer.tracer.shutdown(timeout)
+            })
         })
     }
 }

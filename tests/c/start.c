@@ -326,8 +326,8 @@ CASE(an_unsampled_trace_tells_other_processes)
 
     inject(span, first);
     inject(child, second);
-    check_traceparent(first, "00");
-    check_traceparent(second, "00");
+    check_traceparent(first, "02");
+    check_traceparent(second, "02");
     CHECK(strcmp(first, second) != 0);
     CHECK_STATUS(mlflow_span_inject(span, MLFLOW_STR("tracestate"), tracestate, sizeof tracestate,
                                     NULL, NULL),
@@ -336,7 +336,7 @@ CASE(an_unsampled_trace_tells_other_processes)
     options.traceparent = mlflow_str(first);
     CHECK_OK(mlflow_span_start(server, MLFLOW_STR("handler"), &options, &handler, NULL));
     inject(handler, beyond);
-    check_traceparent(beyond, "00");
+    check_traceparent(beyond, "02");
     CHECK(strncmp(first, beyond, 36) == 0);
     CHECK_OK(mlflow_span_end(handler, NULL));
     CHECK_OK(mlflow_span_end(child, NULL));

@@ -2,6 +2,7 @@
 
 use super::limits::Counts;
 use super::{take_span_id, take_trace_id};
+use crate::clock;
 use crate::id::{SpanId, TraceId};
 use crate::mlflow::{keys, span_type};
 use crate::otlp::reader::{Fields, Malformed};
@@ -17,6 +18,8 @@ pub(super) struct Seen {
     span_type: Option<String>,
     level: Option<i64>,
     exception: bool,
+    /// Start or end, with times that no server can store.
+    late: Vec<u32>,
     pub(super) error: bool,
     ok: bool,
 }
@@ -30,6 +33,9 @@ impl Seen {
             match found.number {
                 field::TRACE_ID => seen.trace_id = take_trace_id(bytes).map(|(id, _)| id),
                 field::SPAN_ID => seen.span_id = take_span_id(bytes).map(|(id, _)| id),
+                field::START | field::END if found.integer() > Some(clock::LATEST) => {
+                    seen.late.push(found.number);
+                }
                 field::ATTRIBUTES => {
                     seen.counts.attributes += 1;
                     seen.attribute(bytes)?;
@@ -100,6 +106,9 @@ impl Seen {
         };
         if self.level != Some(raised) {
             put(keys::SPAN_LOG_LEVEL, Value::Int(raised));
+        }
+        for number in &self.late {
+            wire::fixed64_field(span, *number, clock::LATEST);
         }
         if !self.error && !self.ok {
             wire::message_field(span, field::STATUS, |out| wire::varint_field(out, 3, 1));

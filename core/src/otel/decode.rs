@@ -44,7 +44,8 @@ fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     Fields::new(message).map_while(Result::ok)
 }
 
-fn span(message: &[u8], scope: &InstrumentationScope) -> SpanData {
+/// One span.
+pub(super) fn span(message: &[u8], scope: &InstrumentationScope) -> SpanData {
     let mut context = Context::default();
     let mut events = SpanEvents::default();
     let mut links = SpanLinks::default();
@@ -81,6 +82,7 @@ fn span(message: &[u8], scope: &InstrumentationScope) -> SpanData {
             field::LINKS => links.links.push(link(bytes)),
             field::DROPPED_LINKS => links.dropped_count = count(part),
             field::STATUS => data.status = status(bytes),
+            field::FLAGS => data.parent_span_is_remote = is_remote(part),
             _ => {}
         }
     }
@@ -88,6 +90,12 @@ fn span(message: &[u8], scope: &InstrumentationScope) -> SpanData {
     data.events = events;
     data.links = links;
     data
+}
+
+/// Whether the flags say that they know where the parent lives, and that it is elsewhere (`SpanFlags` of OTLP 1.1).
+fn is_remote(flags: Field<'_>) -> bool {
+    const KNOWN_AND_REMOTE: u64 = 0x300;
+    flags.integer().unwrap_or(0) & KNOWN_AND_REMOTE == KNOWN_AND_REMOTE
 }
 
 /// A `SpanContext` while it is read.

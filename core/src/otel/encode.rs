@@ -7,6 +7,7 @@ use opentelemetry::{Array, KeyValue, SpanId, Value as OtelValue};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::{SCOPE_NAME, span_type};
+use crate::clock;
 use crate::json;
 use crate::mlflow::keys;
 use crate::otlp::{span as field, wire};
@@ -59,10 +60,12 @@ fn kind(kind: &SpanKind) -> u64 {
     }
 }
 
-/// Nanoseconds since the Unix epoch; times before it are 0.
+/// Nanoseconds since the Unix epoch; times before it are 0, those that no server can store the latest that one can.
 pub(super) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(clock::LATEST)
 }
 
 fn trace_state(out: &mut Vec<u8>, number: u32, state: &TraceState) {
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!(nanoseconds(UNIX_EPOCH - Duration::from_secs(1)), 0);
         assert_eq!(nanoseconds(UNIX_EPOCH + Duration::from_nanos(7)), 7);
         let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
-        assert_eq!(nanoseconds(far), u64::MAX);
+        assert_eq!(nanoseconds(far), clock::LATEST);
     }
 
     #[test]

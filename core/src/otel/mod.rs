@@ -43,6 +43,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 mod ended;
 mod span_type;
+mod submit;
 mod waiting;
 
 use std::fmt;
@@ -53,6 +54,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{Mutex, MutexGuard};
 use crate::pipeline::fork::ForkCell;
 use crate::tracer::Tracer;
@@ -100,6 +102,31 @@ impl MlflowSpanExporter {
             root_wait: wait,
             waiting: ForkCell::new(),
         }))
+    }
+
+    /// Takes a batch that another program, or another language's SDK, encoded: an `ExportTraceServiceRequest` of OTLP
+    /// in protobuf, not compressed. Its spans are treated as those of [`SpanExporter::export`]; a parent is remote
+    /// where the span's flags say so (OTLP 1.1). The request's resource is not used. Returns how many spans there
+    /// were; they are copied, and nothing blocks.
+    ///
+    /// Fails with `InvalidArgument` for anything else, of which nothing is taken, with `InvalidState` once the
+    /// tracer is shut down, and with `Rejected` if spans were left out because their ids are zero or not unique.
+    pub fn submit_otlp(&self, request: &[u8]) -> Result<usize> {
+        let spans = submit::spans(request)?;
+        self.0.take(&spans).map_err(|error| {
+            let kind = match error {
+                OTelSdkError::AlreadyShutdown => ErrorKind::InvalidState,
+                _ => ErrorKind::Rejected,
+            };
+            Error::new(kind, error.to_string())
+        })?;
+        Ok(spans.len())
+    }
+
+    /// Hands over the spans that wait for their root: they go without it.
+    pub fn release(&self) {
+        // The tracer counts what it refuses.
+        let _ = self.0.release();
     }
 }
 

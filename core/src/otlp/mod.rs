@@ -21,6 +21,7 @@ pub(crate) mod span {
     pub(crate) const LINKS: u32 = 13;
     pub(crate) const DROPPED_LINKS: u32 = 14;
     pub(crate) const STATUS: u32 = 15;
+    pub(crate) const FLAGS: u32 = 16;
 }
 
 /// Field number of `spans` in `ScopeSpans`, with which every finished span is prefixed.

@@ -6,7 +6,7 @@ use super::json::hex;
 use super::wire::{FIXED32, FIXED64, LENGTH, VARINT};
 use super::{SCOPE_SPANS_SPANS, span};
 use crate::mlflow::keys;
-use crate::value::any_value;
+use crate::value::{any_value, special};
 
 /// Nesting that a reader follows; deeper values read as null.
 const MAX_DEPTH: usize = 64;
@@ -297,8 +297,12 @@ fn any(message: &[u8], depth: usize) -> Result<Value, Malformed> {
             any_value::STRING => Value::String(field.text()),
             any_value::BOOL => Value::Bool(field.integer().unwrap_or(0) != 0),
             any_value::INT => Value::from(field.integer().unwrap_or(0) as i64),
-            any_value::DOUBLE => Number::from_f64(f64::from_bits(field.integer().unwrap_or(0)))
-                .map_or(Value::Null, Value::Number),
+            any_value::DOUBLE => {
+                let double = f64::from_bits(field.integer().unwrap_or(0));
+                Number::from_f64(double)
+                    .map(Value::Number)
+                    .unwrap_or_else(|| special(double).into())
+            }
             any_value::ARRAY => {
                 let mut items = Vec::new();
                 for item in Fields::new(bytes) {

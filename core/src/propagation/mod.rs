@@ -29,7 +29,7 @@ const BAGGAGE: &str = "baggage";
 /// The headers that make `context` the parent of whoever reads them: `traceparent` and, where there is a valid
 /// one, `tracestate`. None for a context without valid ids.
 pub fn inject(context: &SpanContext) -> Vec<(&'static str, String)> {
-    if !context.trace_id.is_valid() || !context.span_id.is_valid() {
+    if !context.is_valid() {
         return Vec::new();
     }
     let mut headers = vec![(TRACEPARENT, traceparent::write(context))];
