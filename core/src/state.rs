@@ -224,8 +224,9 @@ impl State {
             self.close_open_traces();
             self.shared.queue.close(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
-                // Nothing was ever queued.
-                self.shared.queue.give_up(0, |_| ());
+                // Nobody will send what is queued: nothing was, or no thread was to be had for it.
+                let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
+                self.shared.queue.give_up(0, count);
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);

@@ -402,3 +402,30 @@ fn nothing_wakes_the_exporter_while_there_is_nothing_to_do() {
     assert!(begin.elapsed() < PATIENCE);
     conserved_and_idle(&tracers[0]);
 }
+
+/// In a process of its own, whose threads ask for more stack than there is memory.
+#[test]
+fn what_no_thread_was_there_to_send_is_counted_by_the_shutdown() {
+    const CHILD: &str = "MLFLOW_TRACE_TEST_THREADLESS_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let own = std::env::current_exe().unwrap();
+        let name = "what_no_thread_was_there_to_send_is_counted_by_the_shutdown";
+        let status = std::process::Command::new(own)
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .env("RUST_MIN_STACK", (1u64 << 60).to_string())
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let tracer = watched(&[]);
+    tracer.start(SpanStart::new("root")).end().unwrap();
+    let told = std::iter::from_fn(|| tracer.next_diagnostic());
+    let reasons: Vec<_> = told.map(|message| message.reason).collect();
+    assert_eq!(reasons, ["thread"]);
+    assert_eq!(tracer.flush(Duration::ZERO), 1);
+    assert_eq!(tracer.stats().pending, 1);
+    assert_eq!(tracer.shutdown(PATIENCE), 1);
+    assert_eq!(dropped(&tracer, "shutdown"), 1);
+    conserved_and_idle(&tracer);
+}

@@ -175,12 +175,19 @@ impl Queue {
         let mut outboxes = self.outboxes.lock();
         outboxes.refusing |= refuse;
         let first = inner.waiting.len();
-        self.empty(&mut outboxes, inner, watch, refuse);
-        let is_rest = |trace: &Finished| trace.earlier > 0 && !trace.goes_on;
-        if inner.waiting.iter().skip(first).any(is_rest) {
-            // Earlier parts of it were put in before it was, and perhaps by other threads: where the
-            // rest was found, they are found now, and they go first.
+        let mut looked = first;
+        loop {
             self.empty(&mut outboxes, inner, watch, refuse);
+            let is_rest = |trace: &Finished| trace.earlier > 0 && !trace.goes_on;
+            if !inner.waiting.iter().skip(looked).any(is_rest) {
+                break;
+            }
+            // Earlier parts of it were put in before it was, and perhaps by other threads: where the
+            // rest was found, they are found now. So may be the rest of another trace; there is an end
+            // to it, because what is taken still counts towards the queue's limit.
+            looked = inner.waiting.len();
+        }
+        if looked > first {
             inner.waiting.make_contiguous()[first..].sort_by_key(|trace| !trace.goes_on);
         }
         if inner.oldest.is_none() && !inner.waiting.is_empty() {

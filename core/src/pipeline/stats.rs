@@ -1,6 +1,8 @@
 //! Counters. At every quiet moment `created = delivered + dropped{reason} + pending`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::AtomicU64;
 
 /// Why spans were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

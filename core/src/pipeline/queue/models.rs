@@ -3,6 +3,7 @@
 //! There is no time in them: who waits, waits for a step of another thread. A wake-up that is lost is a deadlock,
 //! which loom reports.
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64 as Tally, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,7 @@ use super::*;
 use crate::destination;
 use crate::finished::Progress;
 use crate::id::TraceId;
-use crate::pipeline::stats;
+use crate::pipeline::stats::{self, Counters};
 
 const LONG: Duration = Duration::from_secs(3600);
 const AMPLE: usize = 1 << 20;
@@ -106,16 +107,14 @@ fn block_on(future: impl Future<Output = ()>) {
     assert_eq!(polled, Poll::Ready(()));
 }
 
-/// The worker, until it has delivered so many spans or stops; how many it has delivered.
-fn work(queue: &Queue, spans: u64) -> u64 {
-    let mut delivered = 0;
-    while delivered < spans {
+/// The worker: hands batches to `send` until that wants no more, or the queue is closed and empty.
+fn drive(queue: &Queue, mut send: impl FnMut(Vec<Finished>) -> ControlFlow<()>) {
+    loop {
         match queue.next() {
             Next::Send(batch) => {
-                // Whoever sends is not asleep and may miss a wake-up.
-                queue.work.forget();
-                delivered += batch.iter().map(|it| u64::from(it.span_count)).sum::<u64>();
-                queue.settle(batch.len(), 0, 0);
+                if send(batch).is_break() {
+                    break;
+                }
             }
             Next::Sleep(_) => block_on(queue.woken()),
             Next::Stop => break,
@@ -125,7 +124,28 @@ fn work(queue: &Queue, spans: u64) -> u64 {
             "more given back than taken"
         );
     }
+}
+
+/// The worker, until it has delivered so many spans or stops; how many it has delivered.
+fn work(queue: &Queue, spans: u64) -> u64 {
+    let mut delivered = 0;
+    if spans > 0 {
+        drive(queue, |batch| {
+            // Whoever sends is not asleep and may miss a wake-up.
+            queue.work.forget();
+            delivered += batch.len() as u64;
+            queue.settle(batch.len(), 0, 0);
+            going_on(delivered < spans)
+        });
+    }
     delivered
+}
+
+fn going_on(on: bool) -> ControlFlow<()> {
+    match on {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    }
 }
 
 /// Nothing is left in the queue, and nothing of its limit is taken.
@@ -171,32 +191,36 @@ fn batches_wake_the_worker_before_its_time() {
 
 /// Different threads may hand over a part of a trace and what follows it.
 #[test]
-fn a_part_comes_before_the_rest_of_its_trace() {
+fn parts_come_before_the_rest_of_their_trace() {
     model(|| {
         let queue = prompt(AMPLE);
-        let hosts = {
-            let hosts = [Host::new(&queue), Host::new(&queue)];
+        let hosts = Arc::new([Host::new(&queue), Host::new(&queue)]);
+        let threads = [1, 2].map(|id| {
+            let hosts = hosts.clone();
             thread::spawn(move || {
                 let (mut part, mut rest) = (trace(), trace());
+                part.id = TraceId::from_bytes([id; 16]);
+                rest.id = part.id;
                 part.goes_on = true;
                 rest.earlier = 1;
                 hosts[0].put(part).unwrap();
                 hosts[1].put(rest).unwrap();
             })
-        };
+        });
+        drop(hosts);
         let mut delivered = Vec::new();
-        while delivered.len() < 2 {
-            match queue.next() {
-                Next::Send(batch) => {
-                    delivered.extend(batch.iter().map(|trace| trace.earlier));
-                    queue.settle(batch.len(), 0, 0);
-                }
-                Next::Sleep(_) => block_on(queue.woken()),
-                Next::Stop => break,
-            }
+        drive(&queue, |batch| {
+            delivered.extend(batch.iter().map(|trace| (trace.id, trace.goes_on)));
+            queue.settle(batch.len(), 0, 0);
+            going_on(delivered.len() < 4)
+        });
+        let place = |of| delivered.iter().position(|trace| *trace == of).unwrap();
+        for (id, _) in &delivered {
+            assert!(place((*id, true)) < place((*id, false)));
         }
-        assert_eq!(delivered, [0, 1]);
-        hosts.join().unwrap();
+        for thread in threads {
+            thread.join().unwrap();
+        }
         check_empty(&queue);
     });
 }
@@ -211,6 +235,27 @@ fn reservations_are_exact() {
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert!((2..=3).contains(&taken));
         assert_eq!(early + work(&queue, taken - early), taken);
+        check_empty(&queue);
+    });
+}
+
+/// A batch is settled in steps, and what is left of it may be more than it was.
+#[test]
+fn batches_settled_in_steps_give_back_what_they_hold() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 2);
+        let mut delivered = 0;
+        drive(&queue, |mut batch| {
+            while batch.pop().is_some() {
+                let left = batch.len();
+                queue.settle(1, left * (trace().size() + 50), left as u64);
+                assert_eq!(queue.in_flight(), left as u64);
+                delivered += 1;
+            }
+            going_on(delivered < 2)
+        });
+        assert_eq!(host.join().unwrap(), 2);
         check_empty(&queue);
     });
 }
@@ -265,6 +310,53 @@ fn what_a_worker_gives_up_is_counted() {
     });
 }
 
+/// At every moment no more spans are settled than were started, and in the end every one is, once.
+#[test]
+fn every_span_is_counted_once() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let counters = Arc::new(Counters::default());
+        let host = {
+            let (queue, counters) = (queue.clone(), counters.clone());
+            thread::spawn(move || {
+                let host = Host::new(&queue);
+                for _ in 0..2 {
+                    if let Err(reason) = host.record() {
+                        Counters::drop(&counters, reason, 1);
+                    }
+                }
+            })
+        };
+        let worker = {
+            let (queue, counters) = (queue.clone(), counters.clone());
+            thread::spawn(move || {
+                drive(&queue, |batch| {
+                    // As a worker whose time is up.
+                    let late = queue.closing().is_some();
+                    if late {
+                        let count = |spans| Counters::drop(&counters, stats::Drop::Shutdown, spans);
+                        queue.give_up(batch.len() as u64, count);
+                    } else {
+                        counters.deliver(batch.len() as u64);
+                        queue.settle(batch.len(), 0, 0);
+                    }
+                    going_on(!late)
+                });
+            })
+        };
+        let settled = |stats: &stats::Stats| stats.delivered + stats.dropped_total();
+        let stats = counters.read(|| queue.created());
+        assert!(settled(&stats) <= stats.created);
+        queue.close(later());
+        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
+        host.join().unwrap();
+        worker.join().unwrap();
+        let stats = counters.read(|| queue.created());
+        assert_eq!((stats.created, settled(&stats)), (2, 2));
+        check_empty(&queue);
+    });
+}
+
 #[test]
 fn a_shutdown_is_seen_by_who_waits_for_it() {
     model(|| {
@@ -313,16 +405,11 @@ fn a_flush_waits_for_what_came_before_it() {
         let worker = {
             let (queue, delivered) = (queue.clone(), delivered.clone());
             thread::spawn(move || {
-                loop {
-                    match queue.next() {
-                        Next::Send(batch) => {
-                            delivered.fetch_add(batch.len() as u64, Relaxed);
-                            queue.settle(batch.len(), 0, 0);
-                        }
-                        Next::Sleep(_) => block_on(queue.woken()),
-                        Next::Stop => break,
-                    }
-                }
+                drive(&queue, |batch| {
+                    delivered.fetch_add(batch.len() as u64, Relaxed);
+                    queue.settle(batch.len(), 0, 0);
+                    going_on(true)
+                });
             })
         };
         let host = Host::new(&queue);
@@ -331,6 +418,73 @@ fn a_flush_waits_for_what_came_before_it() {
         assert_eq!(delivered.load(Relaxed), 1);
         queue.close(later());
         worker.join().unwrap();
+    });
+}
+
+/// As `worker::send`: one attempt, which takes every wake-up as `worker::attempt` does, and a pause like
+/// `worker::pause`, without its end, until one came after a flush.
+fn try_until_flushed(queue: &Queue) -> bool {
+    while queue.closing().is_none() {
+        let flushes = queue.flushes();
+        queue.work.forget();
+        if flushes > 0 {
+            return true;
+        }
+        while queue.closing().is_none() && queue.flushes() == flushes {
+            block_on(queue.woken());
+        }
+    }
+    false
+}
+
+#[test]
+fn a_flush_ends_the_pause_between_attempts() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = Host::new(&queue);
+        host.record().unwrap();
+        let worker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                drive(&queue, |batch| {
+                    assert!(try_until_flushed(&queue));
+                    queue.settle(batch.len(), 0, 0);
+                    going_on(true)
+                });
+            })
+        };
+        assert_eq!(queue.flush(later()), 0);
+        queue.close(later());
+        worker.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+#[test]
+fn a_shutdown_ends_the_pause_between_attempts() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = Host::new(&queue);
+        host.record().unwrap();
+        let worker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                drive(&queue, |batch| {
+                    assert!(!try_until_flushed(&queue));
+                    queue.give_up(batch.len() as u64, |spans| assert_eq!(spans, 2));
+                    going_on(false)
+                });
+            })
+        };
+        let late = {
+            let host = Host::new(&queue);
+            thread::spawn(move || assert_eq!(host.record(), Ok(())))
+        };
+        late.join().unwrap();
+        queue.close(later());
+        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
+        worker.join().unwrap();
+        check_empty(&queue);
     });
 }
 
