@@ -213,7 +213,7 @@ fn read(
                     hash: hashes.hash_one(message),
                     request,
                     seal: seal::check(message, &span),
-                    backward: span.end < span.start,
+                    length: span.end.wrapping_sub(span.start) as i64,
                 });
             }
             Err(otlp::Malformed) => whole = false,

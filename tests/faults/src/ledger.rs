@@ -29,8 +29,8 @@ pub struct Entry {
     pub request: u32,
     /// Whether it is what its program sealed.
     pub seal: Verdict,
-    /// Whether it ended before it started.
-    pub backward: bool,
+    /// From its start to its end in nanoseconds; negative when it ended before it started.
+    pub length: i64,
 }
 
 /// Trace information that was stored.
@@ -117,6 +117,8 @@ pub struct Summary {
     pub broken: usize,
     /// Spans that ended before they started.
     pub backward: usize,
+    /// How long the longest span took, in milliseconds.
+    pub longest_ms: i64,
     /// Traces with information.
     pub infos: usize,
     /// Further copies of information.
@@ -210,6 +212,7 @@ impl Ledger {
         let mut infos: Vec<TraceKey> = self.infos.iter().map(|info| info.trace).collect();
         infos.sort_unstable();
         infos.dedup();
+        let lengths = self.entries.iter().map(|entry| entry.length);
         Summary {
             spans: spans.len(),
             duplicates: self.entries.len() - spans.len(),
@@ -219,7 +222,8 @@ impl Ledger {
                 .iter()
                 .filter(|entry| entry.seal == Verdict::Broken)
                 .count(),
-            backward: self.entries.iter().filter(|entry| entry.backward).count(),
+            backward: self.entries.iter().filter(|entry| entry.length < 0).count(),
+            longest_ms: lengths.max().unwrap_or(0) / 1_000_000,
             infos: infos.len(),
             info_duplicates: self.infos.len() - infos.len(),
             artifacts: self.artifacts.len(),
@@ -291,7 +295,7 @@ mod tests {
             hash,
             request: 0,
             seal: Verdict::None,
-            backward: false,
+            length: 0,
         }
     }
 

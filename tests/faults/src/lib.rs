@@ -6,6 +6,8 @@
 //! | [`sink`] | the server; `oracle-sink` is the same as a process, for every language |
 //! | `script.rs` | what it can be told to do wrong |
 //! | [`ledger`] | what it took on |
+//! | [`runner`] | the faults, and a table of what they did |
+//! | [`crash`] | processes that are killed at any moment |
 //! | [`seal`] | how it knows that a span is what its program recorded |
 #![allow(
     clippy::unwrap_used,
@@ -15,11 +17,15 @@
 mod answer;
 pub mod client;
 mod control;
+pub mod crash;
+pub mod histogram;
 mod http;
 pub mod ledger;
 mod misbehave;
 mod mlflow;
 pub mod otlp;
+pub mod report;
+pub mod runner;
 pub mod script;
 pub mod seal;
 pub mod sink;
