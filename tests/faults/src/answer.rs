@@ -123,11 +123,12 @@ pub(crate) fn answer(
                     if !shared.count_only {
                         lock(&shared.ledger).store_spans(&entries[rejected..]);
                     }
-                    let message = match &action {
-                        Some(Action::PartialSuccess { message, .. }) => message.as_str(),
-                        _ => "",
-                    };
-                    mlflow::exported(rejected, message)
+                    match &action {
+                        Some(Action::PartialSuccess {
+                            message, silent, ..
+                        }) if !silent => mlflow::exported(rejected, message),
+                        _ => mlflow::exported(0, ""),
+                    }
                 })
             }
             Endpoint::Info => {

@@ -77,6 +77,8 @@ fn write(
             return Ok(After::Closed);
         }
         Some(Action::Endless { megabytes, .. }) => {
+            // What our own system holds has not gone out.
+            SockRef::from(out.wire.tcp()).set_send_buffer_size(64 << 10)?;
             out.send(&chunked(reply, ""))?;
             let mut chunk = b"100000\r\n".to_vec();
             chunk.resize(chunk.len() + MIB as usize, b' ');

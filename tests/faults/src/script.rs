@@ -114,6 +114,9 @@ pub(crate) enum Action {
         rejected: usize,
         #[serde(default)]
         message: String,
+        /// Forgets them without saying so.
+        #[serde(default)]
+        silent: bool,
     },
     /// Resets the connection, before the request is read or after.
     Reset {

@@ -33,7 +33,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--scale" => parsed.scale = arguments.next()?.parse().ok()?,
             "--producer" => parsed.producer = Some(arguments.next()?.into()),
             "--only" => {
-                parsed.only = arguments.next()?.split(',').map(str::to_owned).collect();
+                let faults = format!("F0,{}", arguments.next()?);
+                parsed.only = faults.split(',').map(str::to_owned).collect();
             }
             _ => return None,
         }

@@ -17,13 +17,23 @@ fn ms(time: Duration) -> u64 {
 
 /// F0.
 pub(super) fn nothing(settings: &Settings, row: &mut Row) -> Outcome {
-    let mut scene = Scene::start(settings, &["--rate", "1000"])?;
-    std::thread::sleep(Duration::from_secs(2));
+    let mut scene = Scene::start(settings, &["--rate", "2000"])?;
+    std::thread::sleep(Duration::from_secs(4));
     scene.producer.ask("stop")?;
     let (reading, _) = scene.producer.settle(AFTERWARDS)?;
     settings
         .usual_p999
         .store(reading.p999, std::sync::atomic::Ordering::Relaxed);
+    row.judge(settings, &mut scene, Counting::Exact)
+}
+
+/// Spans are acknowledged in part and kept in part, without a word.
+pub(super) fn forgetful(settings: &Settings, row: &mut Row) -> Outcome {
+    let script = json!({"rules": [{"on": "spans", "times": 1,
+        "do": {"partial_success": {"rejected": 1, "silent": true}}}]});
+    let mut scene = Scene::with(settings, &Default::default(), &script, &[])?;
+    scene.producer.ask("burst 3")?;
+    scene.producer.ask("flush 5000")?;
     row.judge(settings, &mut scene, Counting::Exact)
 }
 
@@ -146,22 +156,21 @@ pub(super) fn slow(settings: &Settings, row: &mut Row) -> Outcome {
 pub(super) fn names(settings: &Settings, row: &mut Row) -> Outcome {
     row.fact("simulated: only a name that does not exist; SERVFAIL, hangs and changing addresses are not");
     let url = "http://mlflow.nonexistent.invalid";
-    let mut producer = Producer::start(settings, url, &["--rate", "1000"], &[])?;
+    let mut producer = Producer::start(settings, url, &["--rate", "2000"], &[])?;
     std::thread::sleep(Duration::from_secs(2));
     producer.ask("stop")?;
     let reading = producer.read()?;
-    row.count(&reading);
     row.require(
         reading.pending == reading.created && reading.created == reading.started,
         "spans were given up before the exit",
     );
-    let limit = (2 * settings.usual_p999()).max(50_000);
-    row.require(reading.p999 <= limit, "callers were held up");
+    row.patience(settings, &reading);
     row.require(
         reading.messages("unreachable") == 1,
         format!("{} messages", reading.messages("unreachable")),
     );
     let last = row.exits(producer)?;
+    row.count(&last);
     row.require(
         last.dropped_for("shutdown") == last.created,
         "the exit did not count what it gave up",

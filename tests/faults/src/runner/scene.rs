@@ -14,7 +14,7 @@ use crate::report::{self, Ended};
 use crate::sink::{Options, Sink};
 
 /// What goes wrong with a row itself.
-pub(crate) type Outcome<T = ()> = Result<T, String>;
+pub type Outcome<T = ()> = Result<T, String>;
 
 pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -38,6 +38,8 @@ pub(crate) struct Reading {
     pub(crate) delivered: u64,
     pub(crate) pending: u64,
     pub(crate) dropped: u64,
+    /// Spans whose calls were timed.
+    pub(crate) calls: u64,
     /// In nanoseconds.
     pub(crate) p999: u64,
     pub(crate) stats: Value,
@@ -57,6 +59,7 @@ impl Reading {
             delivered: number("delivered"),
             pending: number("pending"),
             dropped: dropped.filter_map(|(_, spans)| spans.as_u64()).sum(),
+            calls: reply["latency"]["calls"].as_u64().unwrap_or(0),
             p999: reply["latency"]["p999"].as_u64().unwrap_or(0),
             stats: stats.clone(),
             diagnostics: diagnostics
@@ -67,6 +70,16 @@ impl Reading {
 
     pub(crate) fn dropped_for(&self, reason: &str) -> u64 {
         self.stats["dropped"][reason].as_u64().unwrap_or(0)
+    }
+
+    /// `reason: spans` of what was dropped.
+    pub(crate) fn reasons(&self) -> String {
+        let dropped = self.stats["dropped"].as_object().into_iter().flatten();
+        let some = dropped.filter(|(_, spans)| spans.as_u64() != Some(0));
+        let each: Vec<String> = some
+            .map(|(reason, spans)| format!("{reason} {spans}"))
+            .collect();
+        each.join(", ")
     }
 
     pub(crate) fn messages(&self, reason: &str) -> usize {

@@ -141,7 +141,7 @@ impl Host {
             }
         }
         recording.end(root, &context, "root", None);
-        recording.close();
+        recording.report();
     }
 
     /// A root, and a child with `/`; answers the ids.
@@ -160,7 +160,7 @@ impl Host {
             recording.end(span, &of_child, name, Some(&context));
         }
         recording.end(root, &context, name, None);
-        recording.close();
+        recording.report();
         json!({
             "trace": context.trace_id.to_mlflow(),
             "span": mlflow_trace_faults::ledger::hex(context.span_id.bytes()),
@@ -178,12 +178,11 @@ impl Host {
                 recording.end(child, &of_child, "child", Some(&context));
             }
             if number % 1000 == 0 {
-                recording.close();
-                recording = Recording::new(self);
+                recording.report();
             }
         }
         recording.end(root, &context, "root", None);
-        recording.close();
+        recording.report();
     }
 
     pub(crate) fn leave_open(&self, traces: u64) {
@@ -191,7 +190,7 @@ impl Host {
         for _ in 0..traces {
             let _ = recording.begin("left open", None);
         }
-        recording.close();
+        recording.report();
     }
 
     pub(crate) fn end_too_often(&self, calls: u64) {
@@ -200,7 +199,7 @@ impl Host {
             recording.end(span, &context, "ended", None);
             (0..calls).for_each(|_| assert!(span.end().is_err()));
         }
-        recording.close();
+        recording.report();
     }
 
     pub(crate) fn stats(&self) -> Json {
@@ -227,7 +226,7 @@ struct Recording<'a> {
     host: &'a Host,
     ended: Vec<(SpanKey, u64)>,
     latencies: Vec<u64>,
-    /// What the start of a span took, by its place in the order of what is open.
+    /// Spans that are open, what their start took, and the time that they were given.
     started: Vec<(Span, u64, u64)>,
 }
 
@@ -296,13 +295,15 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn close(self) {
+    /// Lists what has ended since the last time, and takes over what the calls took.
+    fn report(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
         if let Some((_, list)) = &self.host.list {
-            list.add(&self.ended).unwrap();
+            list.add(&ended).unwrap();
         }
         let mut latencies = self.host.latencies.lock().unwrap();
         self.latencies
-            .iter()
-            .for_each(|nanos| latencies.add(*nanos));
+            .drain(..)
+            .for_each(|nanos| latencies.add(nanos));
     }
 }
