@@ -49,20 +49,23 @@ pub fn control(url: &str, method: &str, path: &str, body: &Value) -> io::Result<
     }
 }
 
-/// Sends the same OTLP request so many times on one connection, one after the other, each after the answer to the
-/// one before; `headers` are header lines. Measures the sink rather than an exporter.
-pub fn repeat(url: &str, headers: &str, body: &[u8], times: usize) -> io::Result<()> {
+/// Sends so many OTLP requests on one connection, one after the other, each after the answer to the one before;
+/// `headers` are header lines, and the bodies take their turns. Measures the sink rather than an exporter.
+pub fn repeat(url: &str, headers: &str, bodies: &[Vec<u8>], times: usize) -> io::Result<()> {
     let address = url.strip_prefix("http://").unwrap_or(url);
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    let head = format!(
-        "POST /v1/traces HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    let whole = [head.as_bytes(), body].concat();
+    let whole = |body: &Vec<u8>| {
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    };
+    let requests: Vec<_> = bodies.iter().map(whole).collect();
     let mut reply = [0; 4096];
-    for _ in 0..times {
-        stream.write_all(&whole)?;
+    for request in requests.iter().cycle().take(times) {
+        stream.write_all(request)?;
         let read = stream.read(&mut reply)?;
         if !reply[..read].starts_with(b"HTTP/1.1 200 ") {
             return Err(io::Error::other("the sink refuses the request"));

@@ -226,7 +226,7 @@ fn spans_are_counted_without_a_ledger() {
         ..Options::default()
     };
     let sink = Sink::start(&options).unwrap();
-    client::repeat(&sink.url(), EXPERIMENT, &spans(&[1, 2, 3], "a"), 10).unwrap();
+    client::repeat(&sink.url(), EXPERIMENT, &[spans(&[1, 2, 3], "a")], 10).unwrap();
     assert_eq!(sink.stats()["spans"], 30);
     assert!(sink.ledger().entries.is_empty());
 }
@@ -236,8 +236,8 @@ fn the_ledger_shows_requests() {
     let sink = sink();
     sink.script(&json!({"rules": [{"on": "spans", "do": {"status": {"code": 500}}, "times": 1}]}))
         .unwrap();
-    client::repeat(&sink.url(), EXPERIMENT, &spans(&[1], "a"), 1).unwrap_err();
-    client::repeat(&sink.url(), EXPERIMENT, &spans(&[1], "a"), 2).unwrap();
+    client::repeat(&sink.url(), EXPERIMENT, &[spans(&[1], "a")], 1).unwrap_err();
+    client::repeat(&sink.url(), EXPERIMENT, &[spans(&[1], "a")], 2).unwrap();
     let ledger = sink.ledger();
     let requests: Vec<_> = ledger.requests_for(Endpoint::Spans).collect();
     let connections: Vec<u64> = requests.iter().map(|request| request.connection).collect();
