@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-export faults crash check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -178,9 +178,12 @@ test-node: setup $(STAMPS)/node ## Test the Node binding
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) npm test --prefix $(NODE) 2>&1 | tee $(LOGS)/node.log
 
-test-e2e: setup build ## Test the demo and the server fixture
+test-e2e: export MLFLOW_TRACE_ORACLE_SINK := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/oracle-sink
+test-e2e: setup build ## Test the demo, the server fixture and the oracle sink
 	@mkdir -p $(LOGS)
-	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/e2e 2>&1 | tee $(LOGS)/e2e.log
+	cargo build --locked -p mlflow-trace-faults --bin oracle-sink
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/e2e tests/faults 2>&1 | tee $(LOGS)/e2e.log
+	node --test tests/faults/oracle.test.mjs 2>&1 | tee -a $(LOGS)/e2e.log
 
 parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK and with ours, and compare what the server has
 	@mkdir -p $(LOGS)
@@ -193,7 +196,7 @@ w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkou
 	cargo build --locked -p mlflow-trace-core --example w3c
 	$(PYTHON) tests/w3c/run.py "$(SUITE)" --rust $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/examples/w3c
 
-CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/abi/package/*.c tests/abi/package/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
+CLANG_FORMAT_FILES := $(wildcard tests/faults/*.c include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/abi/package/*.c tests/abi/package/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
 RUFF := --line-length 100 --target-version py311 tests examples
 MYPY := $(VENV)/bin/mypy
 
@@ -220,11 +223,12 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/w3c/*.py
+	$(MYPY) --strict tests/faults/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans
@@ -233,6 +237,18 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
+
+bench-export: setup ## Measure what exporting costs beside OpenTelemetry's exporter, for docs/bench; BENCH=--quick to try it
+	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
+	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)
+
+FAULTS := cargo build --locked -p mlflow-trace-faults --bins && $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug
+
+faults: setup ## Inject faults and print what they did; FAULTS_ARGS="--only F3,F8", "--full" for the specified lengths
+	$(FAULTS)/faults $(FAULTS_ARGS)
+
+crash: setup ## Kill processes with a spool at any moment, and see what the next one delivers; RUNS=1000
+	$(FAULTS)/crash --runs $(or $(RUNS),1000)
 
 # Each of these looks for one kind of fault: docs/testing.md says which, and what is left out.
 check-deep: loom asan valgrind ## Run the next three: models, AddressSanitizer, valgrind

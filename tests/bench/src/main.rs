@@ -9,6 +9,8 @@
 //! make bench-record BENCH="--rounds 101 --spans 20000 --out /tmp/bench"
 //! ```
 //!
+//! `export/` measures exporting: `make bench-export`.
+//!
 //! The machine should have nothing else to do: the report shows its load. Each library has a worker
 //! process (`worker.rs`; `record.c` for the C ABI) that this program asks for one run after the other,
 //! all libraries in turn. A worker waits until its sink has got everything before it answers, and a run
@@ -20,6 +22,7 @@
 
 mod chart;
 mod child;
+mod export;
 mod figures;
 mod library;
 mod machine;
@@ -48,6 +51,14 @@ fn main() -> ExitCode {
         worker::serve(subject, queue);
         return ExitCode::SUCCESS;
     }
+    let exported = match arguments.split_first() {
+        Some((first, rest)) if first == "export" => Some(export::bench(rest)),
+        Some((first, rest)) if first == "export-worker" => Some(export::work(rest)),
+        _ => None,
+    };
+    if let Some(outcome) = exported {
+        return finish(outcome);
+    }
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(mistake) => {
@@ -55,7 +66,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match bench(&options) {
+    finish(bench(&options))
+}
+
+fn finish(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("{reason}");
