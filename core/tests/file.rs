@@ -4,7 +4,7 @@
 mod support;
 
 use mlflow_trace_core::{Parent, SpanStart, Value};
-use support::{PATIENCE, assert_conserved, tracer};
+use support::{PATIENCE, assert_conserved, tracer, until};
 
 #[test]
 fn a_trace_is_a_line_that_any_otlp_reader_takes() {
@@ -91,7 +91,12 @@ fn a_directory_that_cannot_be_made_is_reported_and_nothing_is_lost() {
     ]);
     tracer.start(SpanStart::new("root")).end().unwrap();
     assert_eq!(tracer.flush(std::time::Duration::from_millis(300)), 1);
-    let diagnostic = tracer.next_diagnostic().unwrap();
+    let mut told = None;
+    until("the directory is told", || {
+        told = tracer.next_diagnostic();
+        told.is_some()
+    });
+    let diagnostic = told.unwrap();
     assert!(
         diagnostic.is_problem() && diagnostic.message.contains("file.directory"),
         "{diagnostic}"

@@ -7,10 +7,15 @@ use std::sync::atomic::Ordering;
 
 use loom::thread;
 
+use crate::sync::{self, AtomicU64};
 use slots::{Site, Slots};
 
 /// The key of the trace in most models.
 const TRACE: u64 = 7;
+
+fn model(steps: impl Fn() + Send + Sync + 'static) {
+    sync::explore(5, steps);
+}
 
 /// Runs `steps` on a thread of its own.
 fn spawn<R: 'static>(
@@ -21,9 +26,26 @@ fn spawn<R: 'static>(
     thread::spawn(move || steps(&slots))
 }
 
+/// Were the models not run by loom, this one would hold.
+#[test]
+#[should_panic(expected = "an update was lost")]
+fn loom_interrupts_between_two_steps() {
+    model(|| {
+        let sum = Arc::new(AtomicU64::new(0));
+        let add = |sum: &AtomicU64| sum.store(sum.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let other = {
+            let sum = sum.clone();
+            thread::spawn(move || add(&sum))
+        };
+        add(&sum);
+        other.join().unwrap();
+        assert_eq!(sum.load(Ordering::SeqCst), 2, "an update was lost");
+    });
+}
+
 #[test]
 fn of_two_ends_one_counts() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(1);
         let span = slots.root(TRACE);
         let other = spawn(&slots, move |slots| slots.end(span).is_some());
@@ -35,7 +57,7 @@ fn of_two_ends_one_counts() {
 
 #[test]
 fn what_is_set_before_the_end_is_in_the_span() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(1);
         let span = slots.root(TRACE);
         let set = spawn(&slots, move |slots| slots.set(span, 9));
@@ -47,7 +69,7 @@ fn what_is_set_before_the_end_is_in_the_span() {
 
 #[test]
 fn a_stale_handle_never_reaches_the_next_span() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(1);
         let span = slots.root(TRACE);
         let stale = spawn(&slots, move |slots| {
@@ -74,7 +96,7 @@ fn a_stale_handle_never_reaches_the_next_span() {
 
 #[test]
 fn a_root_may_end_while_its_child_starts() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let child = spawn(&slots, move |slots| {
@@ -90,7 +112,7 @@ fn a_root_may_end_while_its_child_starts() {
 
 #[test]
 fn the_last_of_several_to_end_completes_the_trace() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(3);
         let root = slots.root(TRACE);
         let children = [slots.child(root).unwrap(), slots.child(root).unwrap()];
@@ -105,7 +127,7 @@ fn the_last_of_several_to_end_completes_the_trace() {
 
 #[test]
 fn a_grandchild_may_start_while_its_parent_ends() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(3);
         let root = slots.root(TRACE);
         let child = slots.child(root).unwrap();
@@ -122,7 +144,7 @@ fn a_grandchild_may_start_while_its_parent_ends() {
 
 #[test]
 fn a_trace_may_be_closed_while_a_child_starts() {
-    loom::model(|| {
+    model(|| {
         // One more: a child of a trace that was closed begins another one.
         let slots = Slots::new(3);
         let root = slots.root(TRACE);
@@ -140,7 +162,7 @@ fn a_trace_may_be_closed_while_a_child_starts() {
 
 #[test]
 fn a_trace_may_be_closed_while_its_spans_end() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let child = slots.child(root).unwrap();
@@ -155,7 +177,7 @@ fn a_trace_may_be_closed_while_its_spans_end() {
 
 #[test]
 fn a_child_without_a_slot_leaves_its_trace() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(1);
         let root = slots.root(TRACE);
         let lost = spawn(&slots, move |slots| slots.lost_child(root));
@@ -169,7 +191,7 @@ fn a_child_without_a_slot_leaves_its_trace() {
 
 #[test]
 fn what_is_ended_for_its_host_may_end_and_begin_meanwhile() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let sweep = spawn(&slots, |slots| slots.abandon());
@@ -184,7 +206,7 @@ fn what_is_ended_for_its_host_may_end_and_begin_meanwhile() {
 
 #[test]
 fn a_late_child_follows_what_the_sweep_has_sent() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let child = slots.child(root).unwrap();
@@ -199,7 +221,7 @@ fn a_late_child_follows_what_the_sweep_has_sent() {
 
 #[test]
 fn spans_under_one_context_share_a_trace() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(4);
         let other = spawn(&slots, |slots| slots.join(TRACE));
         let here = slots.join(TRACE);
@@ -213,7 +235,7 @@ fn spans_under_one_context_share_a_trace() {
 
 #[test]
 fn a_trace_that_is_found_is_whole() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(1);
         let begun = spawn(&slots, |slots| slots.root(TRACE));
         if let Some((_, place)) = slots.find(TRACE) {
@@ -227,7 +249,7 @@ fn a_trace_that_is_found_is_whole() {
 
 #[test]
 fn a_child_of_a_closed_trace_leaves_the_next_one_in_the_slot_alone() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let root = slots.root(TRACE);
         let child = slots.child(root).unwrap();
@@ -244,7 +266,7 @@ fn a_child_of_a_closed_trace_leaves_the_next_one_in_the_slot_alone() {
 
 #[test]
 fn a_child_of_a_closed_trace_does_not_end_in_what_follows_it() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(3);
         let root = slots.root(TRACE);
         let child = slots.child(root).unwrap();
@@ -264,7 +286,7 @@ fn a_child_of_a_closed_trace_does_not_end_in_what_follows_it() {
 /// Two children that were starting when their traces were closed may have got each other's trace's slot.
 #[test]
 fn spans_that_look_for_traces_in_each_others_slots_end() {
-    loom::model(|| {
+    model(|| {
         let slots = Slots::new(2);
         let lost = |at: usize| {
             slots.create();

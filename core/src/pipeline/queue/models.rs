@@ -15,16 +15,13 @@ use crate::destination;
 use crate::finished::Progress;
 use crate::id::TraceId;
 use crate::pipeline::stats::{self, Counters};
+use crate::sync;
 
 const LONG: Duration = Duration::from_secs(3600);
 const AMPLE: usize = 1 << 20;
 
-/// Tries every order of steps in which threads are interrupted so many times in the middle of their work; more
-/// finds hardly anything and takes hours. `LOOM_MAX_PREEMPTIONS` sets another number.
 fn model(steps: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    builder.check(steps);
+    sync::explore(2, steps);
 }
 
 fn later() -> Instant {
