@@ -227,9 +227,10 @@ impl Config {
 
     /// Who records: the Basic user name, else the account of the process.
     pub(crate) fn user(&self) -> &str {
-        self.username()
-            .or_else(|| environment::login())
-            .unwrap_or_else(|| environment::user())
+        match self.username() {
+            Some(user) => user,
+            None => environment::login().unwrap_or_else(environment::user),
+        }
     }
 
     pub(crate) fn source_name(&self) -> Option<&str> {

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::Mutex;
 use crate::secret::Secrets;
 pub(crate) use auth::Auth;
 use fault::Fault;
@@ -38,6 +39,9 @@ use proxy::Proxies;
 use reply::State;
 pub(crate) use reply::{Failure, NO_ENDPOINT, Reply};
 pub(crate) use tls::TlsOptions;
+
+/// Values of headers that are shorter than this are no secrets.
+const SECRET_LENGTH: usize = 6;
 
 /// A server, and how to talk to it.
 pub(crate) struct Endpoint {
@@ -62,6 +66,8 @@ pub(crate) struct Http {
     timeout: Duration,
     proxies: Proxies,
     link: Link,
+    /// The way of the last upload.
+    uploads: Mutex<Option<(url::Origin, Arc<Link>)>>,
     /// The longest wait that a server may ask for.
     patience: Duration,
     secrets: Secrets,
@@ -159,11 +165,17 @@ impl Http {
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, "not a URL of HTTP"))?;
         let secrets = Secrets::default();
-        let values = headers.values().filter_map(|value| value.to_str().ok());
-        values.for_each(|value| secrets.add(value));
+        for value in headers.values().filter_map(|value| value.to_str().ok()) {
+            // After the name of a scheme, the credential alone.
+            let credential = value.split_once(' ').map(|(_, credential)| credential);
+            let parts = [value].into_iter().chain(credential);
+            let long = parts.filter(|part| part.len() >= SECRET_LENGTH);
+            long.for_each(|part| secrets.add(part));
+        }
         let mut http = Http {
             base: url.as_str().trim_end_matches('/').to_owned(),
             link: Link::new(url.scheme() == "https", tls.clone(), None, None),
+            uploads: Mutex::default(),
             url,
             auth: authorization,
             held: tokio::sync::Mutex::default(),
