@@ -222,6 +222,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/parity/*.py
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
+	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	$(MYPY) --strict tests/faults/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)

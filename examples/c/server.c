@@ -9,7 +9,6 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <mlflow_trace.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -18,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -80,7 +80,7 @@ static void handle(int connection, const char *request)
     options.tracestate = header(request, "tracestate");
     mlflow_span_start(tracer, MLFLOW_STR("GET /"), &options, &span, NULL);
     mlflow_span_enter(span, NULL);
-    if (sscanf(request, "GET /%255s HTTP", question) == 1) {
+    if (sscanf(request, "GET /%255[^ ] HTTP", question) == 1) {
         mlflow_span_set_inputs_str(span, mlflow_str(question), NULL);
         search(question, answer, sizeof answer);
         mlflow_span_set_outputs_str(span, mlflow_str(answer), NULL);
@@ -147,6 +147,7 @@ int main(void)
     mlflow_config_t *config = NULL;
     mlflow_error_t *error = NULL;
     struct sigaction action;
+    sigset_t stopping, waiting;
     uint64_t pending = 0;
     int listener;
 
@@ -157,18 +158,29 @@ int main(void)
     }
     mlflow_config_free(config);
 
-    /* Without SA_RESTART, so that accept() returns. */
+    /* Signals come in while pselect waits and nowhere else, so that none is missed in between. */
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    sigemptyset(&stopping);
+    sigaddset(&stopping, SIGTERM);
+    sigaddset(&stopping, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stopping, &waiting);
 
     listener = listen_somewhere();
     while (!stop) {
         pthread_t thread;
-        int connection = accept(listener, NULL, NULL);
+        fd_set ready;
+        int connection;
+        FD_ZERO(&ready);
+        FD_SET(listener, &ready);
+        if (pselect(listener + 1, &ready, NULL, NULL, NULL, &waiting) < 1) {
+            continue;
+        }
+        connection = accept(listener, NULL, NULL);
         if (connection < 0) {
-            continue; /* a signal */
+            continue;
         }
         if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)connection) == 0) {
             pthread_detach(thread);

@@ -411,6 +411,9 @@ __attribute__((destructor)) static void use_in_a_destructor(void)
 {
     if (uses_in_destructors) {
         use_while_ending(NULL);
+        CHECK_OK(mlflow_tracer_shutdown(ending.tracer, 5000, NULL, NULL));
+        CHECK(check_stat(ending.tracer, "delivered") > 0);
+        use_while_ending(NULL);
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod fork;
 pub(crate) mod outbox;
 pub(crate) mod queue;
+mod signals;
 pub(crate) mod stats;
 mod sweep;
 pub(crate) mod worker;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::Next;
 use super::stats::Drop;
-use super::sweep;
+use super::{signals, sweep};
 use crate::clock;
 use crate::export::retry::Backoff;
 use crate::export::{self, Exporter, Verdict};
@@ -21,15 +21,14 @@ const BUSY: usize = 1000;
 
 /// Starts the thread. Fails when the system refuses one.
 pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("mlflow-trace".into())
-        .spawn(move || {
-            let run = AssertUnwindSafe(|| run(&shared));
-            if !matches!(catch_unwind(run), Ok(Ok(()))) {
-                give_up(&shared);
-            }
-        })
-        .map(|_| ())
+    let work = move || {
+        let run = AssertUnwindSafe(|| run(&shared));
+        if !matches!(catch_unwind(run), Ok(Ok(()))) {
+            give_up(&shared);
+        }
+    };
+    let thread = std::thread::Builder::new().name("mlflow-trace".into());
+    signals::start_without(|| thread.spawn(work)).map(|_| ())
 }
 
 fn run(shared: &Arc<Shared>) -> std::io::Result<()> {

@@ -1,0 +1,3 @@
+module mlflow-trace/tests/languages
+
+go 1.19
