@@ -53,9 +53,11 @@ impl Settings {
         ((times as f64 * self.scale) as u64).clamp(10.min(times), times)
     }
 
-    /// What callers feel without a fault, in nanoseconds; 0 when it was not measured.
-    fn usual_p999(&self) -> u64 {
-        self.usual_p999.load(Ordering::Relaxed)
+    /// What the 99.9th percentile of callers may feel: 50 µs, or twice what they feel without a fault where this
+    /// machine, with the exporter and the sink beside them, has them wait longer.
+    fn patience(&self) -> Duration {
+        let usual = Duration::from_nanos(self.usual_p999.load(Ordering::Relaxed));
+        (2 * usual).max(Duration::from_micros(50))
     }
 
     fn fresh_path(&self, name: &str) -> PathBuf {

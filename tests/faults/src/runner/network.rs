@@ -24,6 +24,8 @@ pub(super) fn nothing(settings: &Settings, row: &mut Row) -> Outcome {
     settings
         .usual_p999
         .store(reading.p999, std::sync::atomic::Ordering::Relaxed);
+    let limit = settings.patience();
+    row.fact(format!("callers of the other rows may feel {limit:?}"));
     row.judge(settings, &mut scene, Counting::Exact)
 }
 

@@ -218,10 +218,10 @@ impl Row {
         self.patience(settings, reading);
     }
 
-    /// Checks what the callers felt: 50 µs, or twice what they feel without a fault on this machine. The share of
-    /// a thousandth says nothing of a few calls, of which one starts the engine's thread.
+    /// Checks what the callers felt. The share of a thousandth says nothing of a few calls, of which one starts the
+    /// engine's thread.
     pub(crate) fn patience(&mut self, settings: &Settings, reading: &Reading) {
-        let limit = (2 * settings.usual_p999()).max(50_000);
+        let limit = settings.patience().as_nanos() as u64;
         self.require(
             reading.calls < 3_000 || reading.p999 <= limit,
             format!("p99.9 of a span's calls {} µs", reading.p999 / 1000),

@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 
 use crate::recording::Host;
 
+/// Lets SIGINT end the process, also where a shell that runs it in the background had it ignored.
+pub(crate) fn heed_interrupts() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// Ends the process.
 pub(crate) fn die(host: &Host, how: &str) -> Value {
     match how {

@@ -42,6 +42,7 @@ use serde_json::{Value, json};
 use crate::recording::{Host, Pace};
 
 fn main() {
+    dying::heed_interrupts();
     let host = match host(std::env::args().skip(1)) {
         Ok(host) => Arc::new(host),
         Err(problem) => {
