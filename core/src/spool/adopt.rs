@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::format::{RecordHeader, SegmentHeader};
+use super::format::RecordHeader;
 use super::reader::{Opened, SegmentReader, read_acks};
 use super::run::{Part, Run, RunName, parse_file};
 use super::segment::Segment;
@@ -30,6 +30,8 @@ pub struct Adopted {
 pub(super) struct Adoption {
     /// Orphans still to be looked at; absent before they were looked for.
     queue: Option<VecDeque<String>>,
+    /// The run that is being read.
+    run: Option<u32>,
     reading: Option<Reading>,
     /// The files that were looked at within this second.
     window: Option<(Instant, u32)>,
@@ -54,8 +56,7 @@ struct Root {
 
 impl Adoption {
     pub(super) fn is_reading(&self, index: u32) -> bool {
-        let reading = self.reading.as_ref();
-        reading.is_some_and(|reading| reading.index == index)
+        self.run == Some(index)
     }
 
     /// Whether another file may be looked at now.
@@ -137,11 +138,11 @@ impl Spool {
         } else if let Some((_, root)) = reading.roots.pop_first() {
             self.read_root(back, root)
         } else {
-            let index = reading.index;
             back.adoption.reading = Some(reading);
             self.settle_ended(back);
             back.adoption.reading = None;
-            self.release(back, index);
+            back.adoption.run = None;
+            self.release(back);
             return Step::Nothing;
         };
         back.adoption.reading = Some(reading);
@@ -193,6 +194,7 @@ impl Spool {
         let index = back.next_index;
         back.next_index += 1;
         back.runs.insert(index, run);
+        back.adoption.run = Some(index);
         back.adoption.reading = Some(Reading {
             index,
             segments: numbers.into_keys().collect(),
@@ -214,12 +216,10 @@ impl Spool {
         let Some(run) = back.runs.get_mut(&reading.index) else {
             return;
         };
-        let opened = open(vfs, run, number);
+        let opened = run.open(vfs, number);
         let reader = match opened {
-            Ok(Opened::Segment(reader)) if belongs(run, number, reader.header()) => reader,
-            Ok(Opened::Segment(_) | Opened::Unreadable) => {
-                return self.quarantine(&run.name, number);
-            }
+            Ok(Opened::Segment(reader)) => reader,
+            Ok(Opened::Unreadable) => return self.quarantine(&run.name, number),
             Ok(Opened::Empty) => {
                 back.doomed.push((run.name.clone(), number));
                 return self.remove_doomed(back);
@@ -327,7 +327,7 @@ impl Spool {
         let run = back.runs.get(&ticket.run);
         let reread = run.and_then(|run| {
             let segment = run.segments.get(&ticket.segment())?;
-            let opened = open(&*self.base.vfs, run, ticket.segment()).ok()?;
+            let opened = run.open(&*self.base.vfs, ticket.segment()).ok()?;
             let Opened::Segment(reader) = opened else {
                 return None;
             };
@@ -395,16 +395,6 @@ impl Spool {
     }
 }
 
-fn open(vfs: &dyn Vfs, run: &Run, number: u32) -> std::io::Result<Opened> {
-    vfs.open(&run.segment_path(number))
-        .and_then(SegmentReader::open)
-}
-
-/// Whether a segment is what its name says: one that somebody put there would be acknowledged in vain.
-fn belongs(run: &Run, number: u32, header: &SegmentHeader) -> bool {
-    (header.run, header.number) == (run.id, number)
-}
-
 /// What the `.ack` file of a segment says; nothing where there is none, or it cannot be read.
 fn acks(vfs: &dyn Vfs, run: &Run, number: u32, reader: &SegmentReader) -> super::acks::Acks {
     let file = vfs.open(&run.ack_path(number));
@@ -414,7 +404,7 @@ fn acks(vfs: &dyn Vfs, run: &Run, number: u32, reader: &SegmentReader) -> super:
 
 /// How many records of a segment are not done with.
 pub(super) fn count_unsettled(vfs: &dyn Vfs, run: &Run, number: u32) -> u64 {
-    let Ok(Opened::Segment(mut reader)) = open(vfs, run, number) else {
+    let Ok(Opened::Segment(mut reader)) = run.open(vfs, number) else {
         return 0;
     };
     let acks = acks(vfs, run, number, &reader);

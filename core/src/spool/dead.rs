@@ -69,7 +69,10 @@ impl DeadLetters {
         let mut names: Vec<((u64, u32), String)> = files
             .into_iter()
             .filter(|file| file.kind == ListedKind::File)
-            .filter_map(|file| Some((parse(&file.name)?, file.name)))
+            .filter_map(|file| {
+                let (run, number) = parse(&file.name)?;
+                Some(((run.begun_ms, number), file.name))
+            })
             .collect();
         names.sort();
         Ok(names.into_iter().map(|(_, name)| name).collect())
@@ -78,7 +81,8 @@ impl DeadLetters {
     /// Reads one. `InvalidData` where it is damaged.
     pub fn read(&self, name: &str) -> io::Result<DeadLetter> {
         let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-        let opened = SegmentReader::open(self.vfs.open(&path(name)?)?)?;
+        let (run, number) = parse(name).ok_or(io::ErrorKind::InvalidInput)?;
+        let opened = SegmentReader::open(self.vfs.open(&path(name))?, run.id, number)?;
         let Opened::Segment(mut reader) = opened else {
             return Err(damaged());
         };
@@ -106,22 +110,19 @@ impl DeadLetters {
 
     /// Removes one.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        self.vfs.remove(&path(name)?)
+        parse(name).ok_or(io::ErrorKind::InvalidInput)?;
+        self.vfs.remove(&path(name))
     }
 }
 
-/// When the letter's run began, and its number there.
-fn parse(name: &str) -> Option<(u64, u32)> {
+/// The letter's run, and its number there. Names come from command lines: nothing but a letter is ever read or removed.
+fn parse(name: &str) -> Option<(RunName, u32)> {
     let (run, number) = name.strip_suffix(".seg")?.rsplit_once('-')?;
-    Some((RunName::parse(run)?.begun_ms, number.parse().ok()?))
+    Some((RunName::parse(run)?, number.parse().ok()?))
 }
 
-/// Names come from command lines: nothing but a letter is ever read or removed.
-fn path(name: &str) -> io::Result<String> {
-    match parse(name) {
-        Some(_) => Ok(format!("{DEAD}/{name}")),
-        None => Err(io::ErrorKind::InvalidInput.into()),
-    }
+fn path(name: &str) -> String {
+    format!("{DEAD}/{name}")
 }
 
 impl Spool {
@@ -181,7 +182,7 @@ impl Spool {
         let mut slices = vec![IoSlice::new(&segment), IoSlice::new(&record)];
         slices.extend(payload.iter().map(|slice| IoSlice::new(slice)));
         let name = format!("{run}-{number:06}.seg");
-        self.write_letter(&format!("{DEAD}/{name}"), &mut slices)?;
+        self.write_letter(&path(&name), &mut slices)?;
         back.last_letter = number;
         if let Some(ticket) = ticket {
             self.settle(&mut back, &[ticket], &self.base.counters.parked);

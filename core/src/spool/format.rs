@@ -123,25 +123,34 @@ impl SegmentHeader {
         all
     }
 
-    /// The first intact copy, and where the copies end.
-    pub(super) fn parse(bytes: &[u8]) -> (Parsed, usize) {
-        let is_intact = |copy: &[u8]| {
-            copy.starts_with(&MAGIC)
-                && masked(crc32c::crc32c(&copy[..HEADER - 4])) == get_u32(copy, HEADER - 4)
-        };
+    /// The first intact copy of the header of this segment, and from where on there may be records. Another segment's
+    /// may stand in a payload.
+    pub(super) fn parse(bytes: &[u8], run: u64, number: u32) -> (Parsed, usize) {
         let mut places = memmem::find_iter(bytes, &MAGIC);
-        let copies = places.find_map(|place| {
-            let copies = || bytes[place..].chunks_exact(HEADER).take(COPIES);
-            let intact = copies().take_while(|copy| is_intact(copy)).count();
-            let first = copies().next().filter(|_| intact > 0)?;
-            Some((first, place + intact * HEADER))
+        let found = places.find_map(|place| {
+            let mut copies = bytes[place..].chunks_exact(HEADER).take(COPIES);
+            let parsed = Self::parse_copy(copies.next()?);
+            let is_it = match &parsed {
+                Parsed::Segment(header) => (header.run, header.number) == (run, number),
+                Parsed::Foreign => place < RECORDS as usize,
+                Parsed::Unreadable => false,
+            };
+            let more = copies.take_while(|copy| bytes[place..].starts_with(copy));
+            // Where the first copy is not at its place, nothing else may be.
+            let end = if place == 0 {
+                HEADER * (1 + more.count())
+            } else {
+                0
+            };
+            is_it.then_some((parsed, end))
         });
-        copies.map_or((Parsed::Unreadable, 0), |(copy, end)| {
-            (Self::parse_copy(copy), end)
-        })
+        found.unwrap_or((Parsed::Unreadable, 0))
     }
 
     fn parse_copy(copy: &[u8]) -> Parsed {
+        if masked(crc32c::crc32c(&copy[..HEADER - 4])) != get_u32(copy, HEADER - 4) {
+            return Parsed::Unreadable;
+        }
         let (format, flags): ([u8; 2], [u8; 2]) = (array(copy, 8), array(copy, 10));
         let number = get_u32(copy, 12);
         if u16::from_le_bytes(format) != FORMAT || flags != [0, 0] || number >= MAX_SEGMENT {

@@ -26,6 +26,7 @@ pub struct SegmentReader {
     /// What is behind this was not looked at yet: lengths are believed only when what they span is intact.
     sure: u64,
     end: u64,
+    /// Records whose payload was given.
     seen: Bits,
     damaged: u64,
 }
@@ -43,15 +44,21 @@ pub enum Opened {
 }
 
 impl SegmentReader {
-    /// Looks at the first bytes of a file.
-    pub fn open(file: Arc<dyn VfsFile>) -> io::Result<Opened> {
+    /// Looks at the first bytes of a file, which is to be this segment of this run.
+    pub fn open(file: Arc<dyn VfsFile>, run: u64, number: u32) -> io::Result<Opened> {
         let end = file.len()?;
-        let mut first = [0; CHUNK];
-        let first = &mut first[..CHUNK.min(end as usize)];
-        if read_exact_at(&*file, first, 0)?.is_none() {
+        let mut chunk = [0; CHUNK];
+        let mut first = &mut chunk[..CHUNK.min(end as usize)];
+        let mut read = read_exact_at(&*file, first, 0);
+        if read.is_err() {
+            // What cannot be read may be behind the header.
+            first = &mut chunk[..SECTOR.min(end as usize)];
+            read = read_exact_at(&*file, first, 0);
+        }
+        if read?.is_none() {
             return Ok(Opened::Empty);
         }
-        let (parsed, records) = SegmentHeader::parse(first);
+        let (parsed, records) = SegmentHeader::parse(first, run, number);
         Ok(match parsed {
             Parsed::Segment(header) => Opened::Segment(SegmentReader {
                 file,
@@ -103,9 +110,6 @@ impl SegmentReader {
         self.damaged += u64::from(found != expected);
         self.offset = next.map_or(self.end, |record| record.end());
         self.sure = next.map_or(self.end, |record| record.offset + RECORD as u64);
-        if let Some(record) = &next {
-            self.seen.set(record.ordinal());
-        }
         next
     }
 
@@ -113,13 +117,16 @@ impl SegmentReader {
     pub fn payload(&mut self, record: &RecordHeader) -> Option<Vec<u8>> {
         let payload = self.intact_payload(record);
         match payload {
-            Some(_) => self.sure = self.offset,
+            Some(_) => {
+                self.sure = self.offset;
+                self.seen.set(record.ordinal());
+            }
             None => self.offset = self.sure,
         }
         payload
     }
 
-    /// A record that was seen before.
+    /// A record that was read before.
     pub(super) fn again(&self, offset: u64) -> Option<(RecordHeader, Vec<u8>)> {
         let record = self.header_at(offset)?;
         Some((record, self.intact_payload(&record)?))
@@ -132,7 +139,7 @@ impl SegmentReader {
         (is_whole && payload_check(&[&payload]) == record.payload_check).then_some(payload)
     }
 
-    /// The record at an offset, where one begins that was not seen yet: a copy is none.
+    /// The record at an offset, where one begins that was not given yet: a copy is none.
     fn new_at(&self, offset: u64) -> Option<RecordHeader> {
         let record = self.header_at(offset)?;
         (!self.seen.get(record.ordinal())).then_some(record)
@@ -160,21 +167,25 @@ impl SegmentReader {
             let mut looked_at = &mut chunk[..len];
             let mut read = read_exact_at(&*self.file, looked_at, from);
             if read.is_err() {
-                // Somewhere in it is a sector that cannot be read.
-                looked_at = &mut chunk[..len.min(SECTOR)];
+                // Somewhere in it is a sector that cannot be read: this one, or one behind it.
+                let sector = SECTOR - (from % SECTOR as u64) as usize;
+                looked_at = &mut chunk[..len.min(sector)];
                 read = read_exact_at(&*self.file, looked_at, from);
             }
-            let found = match read {
-                Ok(Some(())) => memmem::find_iter(looked_at, &SYNC)
-                    .find_map(|place| self.new_at(from + place as u64)),
+            let len = looked_at.len();
+            from += match read {
+                Ok(Some(())) => {
+                    let mut places = memmem::find_iter(looked_at, &SYNC);
+                    if let Some(record) = places.find_map(|place| self.new_at(from + place as u64))
+                    {
+                        return Some(record);
+                    }
+                    // A marker may stand across the end of what was looked at.
+                    len.saturating_sub(SYNC.len() - 1).max(1) as u64
+                }
                 Ok(None) => return None,
-                Err(_) => None,
+                Err(_) => len as u64,
             };
-            if found.is_some() {
-                return found;
-            }
-            // A marker may stand across the end of what was looked at.
-            from += (looked_at.len() - (SYNC.len() - 1)) as u64;
         }
         None
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::format::{AckEntry, seq};
+use super::reader::{Opened, SegmentReader};
 use super::segment::Segment;
 use super::vfs::{Lock, Vfs};
 use crate::id;
@@ -82,6 +83,10 @@ impl Run {
 
     pub(super) fn segment_path(&self, number: u32) -> String {
         segment_path(&self.name, number)
+    }
+
+    pub(super) fn open(&self, vfs: &dyn Vfs, number: u32) -> io::Result<Opened> {
+        SegmentReader::open(vfs.open(&self.segment_path(number))?, self.id, number)
     }
 
     pub(super) fn ack_path(&self, number: u32) -> String {

@@ -225,7 +225,6 @@ impl Spool {
                 let name = self.with_run(back, index, |run| run.name.clone());
                 back.doomed.extend(name.map(|name| (name, number)));
                 self.remove_doomed(back);
-                self.release(back, index);
             } else if !settled.new.is_empty() {
                 let entries: Vec<_> = settled.new.iter().map(|one| (*one, false)).collect();
                 self.with_run(back, index, |run| run.note(number, &entries));
@@ -272,19 +271,28 @@ impl Spool {
         }
     }
 
-    /// Removes what is out of the books; what cannot be removed is tried again.
+    /// Removes what is out of the books; what cannot be removed is tried again. Runs that nothing is left of for us are
+    /// given up.
     pub(super) fn remove_doomed(&self, back: &mut Back) {
         back.doomed
             .retain(|(run, number)| Run::remove_files(&*self.base.vfs, run, *number).is_err());
+        self.release(back);
     }
 
-    /// Gives a run up that nothing is left of, for us.
-    pub(super) fn release(&self, back: &mut Back, index: u32) {
-        let is_over = |run: &Run| run.segments.is_empty();
-        if !back.adoption.is_reading(index)
-            && back.runs.get(&index).is_some_and(is_over)
-            && let Some(run) = back.runs.remove(&index)
-        {
+    pub(super) fn release(&self, back: &mut Back) {
+        let Back {
+            runs,
+            adoption,
+            doomed,
+            ..
+        } = back;
+        let is_over = |index: u32, run: &Run| {
+            let is_doomed = doomed.iter().any(|(name, _)| *name == run.name);
+            run.segments.is_empty() && !is_doomed && !adoption.is_reading(index)
+        };
+        let over = runs.iter().filter(|(index, run)| is_over(**index, run));
+        let over: Vec<u32> = over.map(|(index, _)| *index).collect();
+        for run in over.iter().filter_map(|index| runs.remove(index)) {
             run.release(&*self.base.vfs);
         }
     }
@@ -298,7 +306,7 @@ impl Spool {
         }
         // Nothing is removed while it is read.
         let _back = self.back.lock();
-        let (index, name, segments) = {
+        let (index, name, id, segments) = {
             let front = self.front.lock();
             let Some(run) = &front.run else {
                 return records;
@@ -309,7 +317,7 @@ impl Spool {
                 .filter(|(_, segment)| segment.pending > 0)
                 .map(|(number, segment)| (*number, segment.len))
                 .collect();
-            (front.index, run.name.clone(), numbers)
+            (front.index, run.name.clone(), run.id, numbers)
         };
         let key = |number| Ticket {
             run: index,
@@ -326,7 +334,8 @@ impl Spool {
                 continue;
             }
             let path = super::run::segment_path(&name, number);
-            let opened = self.base.vfs.open(&path).and_then(SegmentReader::open);
+            let file = self.base.vfs.open(&path);
+            let opened = file.and_then(|file| SegmentReader::open(file, id, number));
             let Ok(Opened::Segment(mut reader)) = opened else {
                 continue;
             };

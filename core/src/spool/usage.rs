@@ -101,9 +101,7 @@ impl Spool {
             }
         }
         Run::remove_files(&*self.base.vfs, name, number).ok()?;
-        if let Some(index) = held {
-            self.release(back, index);
-        }
+        self.release(back);
         Some(len)
     }
 

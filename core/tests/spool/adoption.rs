@@ -320,8 +320,8 @@ fn nothing_is_due_when_nothing_happens() {
     let host = Host::new(&sim, options());
     assert_eq!(host.spool.maintain(host.at(0)).next, None);
     append(&host.spool, 0, 0, 35).unwrap();
-    assert_eq!(host.spool.maintain(host.at(100)).next, Some(host.at(600)));
-    let mut time = 600;
+    assert_eq!(host.spool.maintain(host.at(100)).next, Some(host.at(500)));
+    let mut time = 500;
     let mut wakes = 0;
     while let Some(next) = host.spool.maintain(host.at(time)).next {
         time = next.duration_since(host.begun).as_millis() as u64;

@@ -224,11 +224,15 @@ fn forker(spool: &Spool) {
     for number in 0..3 {
         append(spool, 0, number, 40).unwrap();
     }
-    // SAFETY: the child waits, and does nothing else.
+    // SAFETY: the child writes a few bytes and waits, and does nothing else.
     match unsafe { libc::fork() } {
         0 => loop {
-            // SAFETY: only waits.
-            unsafe { libc::pause() };
+            let word = b"@F0\n";
+            // SAFETY: `word` is readable.
+            unsafe {
+                libc::write(1, word.as_ptr().cast(), word.len());
+                libc::pause();
+            }
         },
         child => {
             // Neither knows the files of the other.

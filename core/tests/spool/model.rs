@@ -225,6 +225,7 @@ impl Model {
             let faulty = self.faulty;
             let known = self.records.get_mut(&number).unwrap();
             known.acked = true;
+            known.holder = None;
             known.unsure |= faulty;
         }
         Ok(())

@@ -31,15 +31,11 @@ fn left(directory: &Directory) -> Vec<Record> {
         }
         sleep(1);
     }
+    // A kill may leave half a record at the end of a segment, which was not reported then.
     let stats = spool.stats();
     assert_eq!(
-        (
-            stats.corrupt,
-            stats.quarantined,
-            stats.unreadable,
-            stats.pending
-        ),
-        (0, 0, 0, 0)
+        (stats.quarantined, stats.unreadable, stats.pending),
+        (0, 0, 0)
     );
     for (record, number) in all.iter().zip(numbers(&all)) {
         let len = record.payload.len();
@@ -159,8 +155,12 @@ fn an_orphan_is_adopted_while_its_child_lives() {
     adopt_processes();
     let directory = Directory::new();
     let mut parent = Role::start("forker", &directory, 0);
-    let (_, child) = *parent.until('C').last().unwrap();
-    let child = child as libc::pid_t;
+    // Both, in any order: the child has closed what it inherited when it says something.
+    let mut said = parent.until('F');
+    if !said.iter().any(|(word, _)| *word == 'C') {
+        said.extend(parent.until('C'));
+    }
+    let child = said.iter().find(|(word, _)| *word == 'C').unwrap().1 as libc::pid_t;
     parent.kill();
     // SAFETY: asks whether it is there.
     assert_eq!(unsafe { libc::kill(child, 0) }, 0);
