@@ -70,7 +70,7 @@ impl DeadLetters {
             .into_iter()
             .filter(|file| file.kind == ListedKind::File)
             .filter_map(|file| {
-                let (run, number) = parse(&file.name)?;
+                let (run, number) = parse_letter(&file.name)?;
                 Some(((run.begun_ms, number), file.name))
             })
             .collect();
@@ -81,7 +81,7 @@ impl DeadLetters {
     /// Reads one. `InvalidData` where it is damaged.
     pub fn read(&self, name: &str) -> io::Result<DeadLetter> {
         let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-        let (run, number) = parse(name).ok_or(io::ErrorKind::InvalidInput)?;
+        let (run, number) = parse_letter(name).ok_or(io::ErrorKind::InvalidInput)?;
         let opened = SegmentReader::open(self.vfs.open(&path(name))?, run.id, number)?;
         let Opened::Segment(mut reader) = opened else {
             return Err(damaged());
@@ -110,13 +110,13 @@ impl DeadLetters {
 
     /// Removes one.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        parse(name).ok_or(io::ErrorKind::InvalidInput)?;
+        parse_letter(name).ok_or(io::ErrorKind::InvalidInput)?;
         self.vfs.remove(&path(name))
     }
 }
 
 /// The letter's run, and its number there. Names come from command lines: nothing but a letter is ever read or removed.
-fn parse(name: &str) -> Option<(RunName, u32)> {
+pub(super) fn parse_letter(name: &str) -> Option<(RunName, u32)> {
     let (run, number) = name.strip_suffix(".seg")?.rsplit_once('-')?;
     Some((RunName::parse(run)?, number.parse().ok()?))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::counters::Counter;
 use super::format::{
@@ -58,7 +59,8 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(entry: &'a Entry<'a>, base: &Base) -> Option<Self> {
         let len: u64 = entry.payload.iter().map(|slice| slice.len() as u64).sum();
         let whole = len.saturating_add(RECORDS + RECORD as u64);
-        let fits = len <= base.options.max_record_bytes && whole <= base.vfs.file_limit();
+        let fits = len <= base.options.max_record_bytes
+            && whole <= base.file_limit.load(Ordering::Relaxed);
         Some(Prepared {
             entry,
             len: u32::try_from(len).ok().filter(|_| fits)?,
@@ -129,7 +131,7 @@ impl Front {
         if let (Some(place), Some(run)) = (place, &self.run) {
             let (_, number) = self.active[place];
             let len = run.segments.get(&number).map_or(u64::MAX, |open| open.len);
-            let fits = len.saturating_add(size) <= self.limit(base);
+            let fits = len.saturating_add(size) <= base.segment_limit();
             // One that is longer than a segment gets one for itself.
             if fits || len == RECORDS {
                 self.active[place..].rotate_left(1);
@@ -153,10 +155,6 @@ impl Front {
             self.active.push((*destination, spare.number));
         }
         Ok(spare.number)
-    }
-
-    fn limit(&self, base: &Base) -> u64 {
-        base.options.segment_bytes.min(base.vfs.file_limit())
     }
 
     fn write(&mut self, number: u32, prepared: &Prepared<'_>) -> io::Result<Ticket> {
@@ -245,7 +243,7 @@ impl Front {
             return Ok(());
         };
         let segment = self.run.as_ref().and_then(|run| run.segments.get(&number));
-        let fills = segment.is_some_and(|segment| segment.len > self.limit(base) / 16);
+        let fills = segment.is_some_and(|segment| segment.len > base.segment_limit() / 16);
         let has_one = self.spare.is_some();
         if fills && !has_one && !self.degraded && self.room > RECORDS {
             self.spare = Some(self.create(base, &destination)?);
@@ -288,7 +286,7 @@ impl Front {
 
     /// Marks records of a segment as done with, and removes it from the books when it is done with as well.
     pub(super) fn settle(&mut self, base: &Base, number: u32, ordinals: &[u32]) -> Settled {
-        let recycle = self.limit(base) / 8;
+        let recycle = base.segment_limit() / 8;
         let run = self.run.as_mut();
         let Some(segment) = run.and_then(|run| run.segments.get_mut(&number)) else {
             return Settled::default();

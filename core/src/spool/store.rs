@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::adopt::Adoption;
@@ -23,9 +24,17 @@ pub(super) struct Base {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) options: SpoolOptions,
     pub(super) counters: Counters,
+    /// [`Vfs::file_limit`], as it was when somebody last looked.
+    pub(super) file_limit: AtomicU64,
 }
 
 impl Base {
+    /// How long a segment may become.
+    pub(super) fn segment_limit(&self) -> u64 {
+        let file_limit = self.file_limit.load(Ordering::Relaxed);
+        self.options.segment_bytes.min(file_limit)
+    }
+
     /// Whether a record is too old. Never because of a clock alone: one that was set forward since does not age a
     /// record beyond the time that its system has been up, and a record of the future or of a system without a
     /// clock has no age.
@@ -102,6 +111,7 @@ impl Spool {
                 vfs,
                 options: options.bounded(),
                 counters: Counters::default(),
+                file_limit: AtomicU64::new(u64::MAX),
             },
             front: Mutex::default(),
             back: Mutex::default(),
@@ -116,15 +126,20 @@ impl Spool {
 
     /// Begins a run, where the disk takes one.
     pub(super) fn begin(&self, back: &mut Back) -> std::result::Result<(), Unfit> {
-        let begun = self.base.vfs.prepare().and_then(|()| {
-            let run = Run::create(&*self.base.vfs)?;
-            Ok((run, self.room_on_disk()?))
+        /// The share of the limit that is used before anybody has looked at what others use.
+        const AT_FIRST: u64 = 8;
+        let vfs = &*self.base.vfs;
+        let limit = &self.base.file_limit;
+        limit.store(vfs.file_limit(), Ordering::Relaxed);
+        let begun = vfs.prepare().and_then(|()| {
+            let room = self.room_on_disk()?;
+            Ok((Run::create(vfs)?, room))
         });
         let mut front = self.front.lock();
         match begun {
             Ok((run, room)) => {
                 front.begin_run(run, back.next_index);
-                front.room = room.min(self.base.options.max_bytes);
+                front.room = room.min(self.base.options.max_bytes / AT_FIRST);
                 back.next_index += 1;
                 back.run_entry_synced = false;
                 Ok(())
@@ -381,7 +396,8 @@ impl Spool {
         stats
     }
 
-    /// Ends the spool of this process. What is pending stays for the next one; nothing is appended any more.
+    /// Ends the spool of this process. What is pending stays for the next one; nothing is appended any more, and
+    /// acknowledgements come too late.
     ///
     /// Does not sync: call [`Self::sync`] before where that matters.
     pub fn close(&self) {
@@ -389,6 +405,7 @@ impl Spool {
             return;
         }
         let mut back = self.back.lock();
+        self.retry_acks(&mut back);
         let mut doomed = Vec::new();
         let run = {
             let mut front = self.front.lock();
@@ -404,7 +421,6 @@ impl Spool {
             runs.push(run);
         }
         self.remove_doomed(&mut back);
-        self.retry_acks(&mut back);
         back.adoption = Adoption::default();
         for run in runs {
             run.release(&*self.base.vfs);

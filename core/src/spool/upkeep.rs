@@ -55,8 +55,10 @@ impl Spool {
         } else {
             back.failed_at = None;
         }
-        let grew = self.front.lock().grew;
-        if back.looked_at.is_none() || grew && is_due(&mut back.looked_at, now, LOOK_EVERY) {
+        let look_after = self.look_after(&self.front.lock());
+        if back.looked_at.is_none()
+            || look_after.is_some_and(|after| is_due(&mut back.looked_at, now, after))
+        {
             back.looked_at = Some(now);
             self.front.lock().grew = false;
             self.look(&mut back);
@@ -71,6 +73,15 @@ impl Spool {
         self.report(&mut front, &back, now)
     }
 
+    /// How soon after the last time others' use is to be looked at, if at all.
+    fn look_after(&self, front: &Front) -> Option<Duration> {
+        let is_short = front.room < self.wanted_room();
+        let soon = self.base.options.sync_interval;
+        front
+            .grew
+            .then_some(if is_short { soon } else { LOOK_EVERY })
+    }
+
     fn report(&self, front: &mut Front, back: &Back, now: Instant) -> Maintained {
         let options = &self.base.options;
         let is_dirty = front.run.as_ref().is_some_and(|run| run.is_dirty());
@@ -80,7 +91,8 @@ impl Spool {
             front
                 .degraded
                 .then(|| due(back.failed_at, options.retry_after)),
-            front.grew.then(|| due(back.looked_at, LOOK_EVERY)),
+            self.look_after(front)
+                .map(|after| due(back.looked_at, after)),
             (!back.doomed.is_empty()).then(|| now + options.retry_after),
         ];
         Maintained {

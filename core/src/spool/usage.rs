@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::adopt::count_unsettled;
+use super::dead::parse_letter;
 use super::format::seq;
+use super::reader::{Opened, SegmentReader};
 use super::run::{Part, Run, RunName, parse_file};
 use super::store::{Back, Spool};
 use super::vfs::{Listed, ListedKind};
@@ -31,13 +34,14 @@ impl Spool {
     /// Looks at what is used, and makes room.
     pub(super) fn look(&self, back: &mut Back) {
         self.expire_own(back);
+        let limit = &self.base.file_limit;
+        limit.store(self.base.vfs.file_limit(), Ordering::Relaxed);
         let options = &self.base.options;
         let mut used = self.tidy(BAD, options.max_bytes / 100 * BAD_PERCENT);
         used += self.tidy(DEAD, options.max_bytes / 100 * DEAD_PERCENT);
         let mut runs = self.runs();
         let mut total: u64 = used + runs.values().map(|run| run.bytes).sum::<u64>();
-        // Room for two segments: what is appended until somebody looks again.
-        let wanted = 2 * options.segment_bytes;
+        let wanted = self.wanted_room();
         let mut room = self.room(total);
         if options.full == Full::DropOldest && room < wanted {
             for (name, usage) in &mut runs {
@@ -49,7 +53,15 @@ impl Spool {
                 }
             }
         }
-        self.front.lock().room = room;
+        // Others share what is left, and all see it at the same time. Two segments are for everybody, so that nobody
+        // drops records while there is room.
+        let share = room / runs.len().max(1) as u64;
+        self.front.lock().room = share.max(room.min(wanted));
+    }
+
+    /// Room for what is appended until somebody looks again.
+    pub(super) fn wanted_room(&self) -> u64 {
+        2 * self.base.options.segment_bytes
     }
 
     fn room(&self, total: u64) -> u64 {
@@ -131,18 +143,32 @@ impl Spool {
         self.remove_doomed(back);
     }
 
+    /// Whether nobody will want a file that stands alone any more.
+    fn is_old(&self, directory: &str, file: &Listed) -> bool {
+        let vfs = &*self.base.vfs;
+        let age = vfs.clock().wall_ms.saturating_sub(file.modified_ms);
+        let made = || {
+            let (run, number) = parse_letter(&file.name)?;
+            let file = vfs.open(&format!("{directory}/{}", file.name)).ok()?;
+            match SegmentReader::open(file, run.id, number).ok()? {
+                Opened::Segment(reader) => Some(reader.header().made),
+                Opened::Empty | Opened::Foreign | Opened::Unreadable => None,
+            }
+        };
+        // Of those that can be read it is known what to think of a clock that jumped.
+        age > self.base.options.max_age_ms()
+            && made().is_none_or(|made| self.base.is_expired(made.wall_ms, &made))
+    }
+
     /// Removes what is too old or too much in a directory of files that stand alone; the bytes that stay.
     pub(super) fn tidy(&self, directory: &str, most: u64) -> u64 {
         let vfs = &*self.base.vfs;
-        let max_age = self.base.options.max_age_ms();
-        let now = vfs.clock().wall_ms;
         let mut files = vfs.list(directory).unwrap_or_default();
         files.retain(|file| file.kind == ListedKind::File);
         files.sort_by(|a, b| (b.modified_ms, &b.name).cmp(&(a.modified_ms, &a.name)));
         let mut kept = 0;
         for file in files {
-            let is_old = now.saturating_sub(file.modified_ms) > max_age;
-            let stays = !is_old && kept + file.len <= most;
+            let stays = kept + file.len <= most && !self.is_old(directory, &file);
             if !stays && vfs.remove(&format!("{directory}/{}", file.name)).is_ok() {
                 self.base.counters.forgotten.add(1);
                 continue;

@@ -28,7 +28,7 @@ fn letters_are_kept_and_read_back() {
     let host = Host::new(&sim, options());
     assert!(host.adopt_all(ANYTHING).is_empty());
     let letters = host.spool.dead_letters();
-    assert_eq!(letters.names().unwrap(), [name.clone()]);
+    assert_eq!(letters.names().unwrap(), std::slice::from_ref(&name));
     let letter = letters.read(&name).unwrap();
     assert_eq!(letter.payload, content);
     assert_eq!(
@@ -116,4 +116,29 @@ fn letters_take_a_quarter_and_the_newest_stay() {
             .park(None, &destination(0), &entry(99, &[&long]), "")
             .is_err()
     );
+}
+
+/// A clock that jumps ages no letter; time does.
+#[test]
+fn letters_expire() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let sim = Sim::new(1);
+    let host = Host::new(&sim, options());
+    host.spool
+        .park(None, &destination(0), &entry(1, &[b"content"]), "no")
+        .unwrap();
+    sim.world().clock.wall_ms += 3650 * DAY_MS;
+    let second = host
+        .spool
+        .park(None, &destination(0), &entry(2, &[b"content"]), "no");
+    assert_eq!(host.spool.dead_letters().names().unwrap().len(), 2);
+    sim.world().clock.since_boot_ms += 8 * DAY_MS;
+    let third = host
+        .spool
+        .park(None, &destination(0), &entry(3, &[b"content"]), "no");
+    assert_eq!(
+        host.spool.dead_letters().names().unwrap(),
+        [second.unwrap(), third.unwrap()]
+    );
+    assert_eq!(host.spool.stats().forgotten, 1);
 }

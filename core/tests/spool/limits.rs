@@ -53,6 +53,7 @@ fn the_oldest_segment_gives_way() {
 fn the_newest_record_gives_way() {
     let sim = Sim::new(1);
     let host = Host::new(&sim, small(Full::DropNewest));
+    host.spool.maintain(host.at(0));
     let outcomes: Vec<_> = (0..500)
         .map(|number| append(&host.spool, 0, number, 400))
         .collect();
@@ -73,16 +74,46 @@ fn the_newest_record_gives_way() {
 fn the_limit_counts_all_processes() {
     let sim = Sim::new(1);
     let first = Host::new(&sim, small(Full::DropNewest));
+    first.spool.maintain(first.at(0));
     while append(&first.spool, 0, 1, 400).is_ok() {}
     let second = Host::new(&sim, small(Full::DropNewest));
     second.spool.maintain(second.at(0));
     assert_eq!(append(&second.spool, 0, 2, 400), Err(Refused::Full));
 }
 
+/// Many at once see the same room, and leave some to each other.
+#[test]
+fn processes_share_what_is_left() {
+    let sim = Sim::new(1);
+    let hosts: Vec<Host> = (0..4)
+        .map(|_| Host::new(&sim, small(Full::DropNewest)))
+        .collect();
+    for host in &hosts {
+        host.spool.maintain(host.at(0));
+    }
+    for host in &hosts {
+        while append(&host.spool, 0, 1, 400).is_ok() {}
+    }
+    assert!(
+        used(&sim) > 32 << 10 && used(&sim) <= 64 << 10,
+        "{}",
+        used(&sim)
+    );
+    for second in 1..50 {
+        for host in &hosts {
+            host.spool.maintain(host.at(second * 1000));
+            let _ = append(&host.spool, 0, 1, 400);
+        }
+    }
+    // By no more than what each may have appended since it looked.
+    assert!(used(&sim) <= (64 << 10) + 4 * 600, "{}", used(&sim));
+}
+
 #[test]
 fn orphans_give_way_first() {
     let sim = Sim::new(1);
     let first = Host::new(&sim, small(Full::DropNewest));
+    first.spool.maintain(first.at(0));
     let mut count = 0;
     while append(&first.spool, 0, count, 400).is_ok() {
         count += 1;
