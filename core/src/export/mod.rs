@@ -31,10 +31,11 @@ pub(crate) enum Verdict {
 }
 
 /// A destination. It removes from the batch, and counts, every trace that is delivered or refused
-/// for good; what stays in the batch is offered again.
+/// for good; what stays in the batch is offered again. Several batches may be on their way at once, all on
+/// the exporter thread, and never two with spans of the same trace.
 pub(crate) trait Exporter {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>>;
 }
@@ -81,7 +82,7 @@ struct Discard(Arc<Shared>);
 
 impl Exporter for Discard {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         for mut trace in batch.drain(..) {

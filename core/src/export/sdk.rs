@@ -4,6 +4,7 @@
 //! like a destination that is away for a while. What is tried again is therefore sent in halves, then in quarters, and
 //! so on: where some of it passes, what does not is to blame.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::{Pin, pin};
@@ -34,18 +35,18 @@ struct Trouble {
 
 pub(super) struct SdkExporter {
     shared: Arc<Shared>,
-    trouble: Option<Trouble>,
+    trouble: RefCell<Option<Trouble>>,
 }
 
 impl SdkExporter {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         SdkExporter {
             shared,
-            trouble: None,
+            trouble: RefCell::default(),
         }
     }
 
-    async fn deliver(&mut self, batch: &mut Vec<Finished>) -> Verdict {
+    async fn deliver(&self, batch: &mut Vec<Finished>) -> Verdict {
         if self
             .shared
             .sink
@@ -60,10 +61,21 @@ impl SdkExporter {
         // In place until here: an attempt that is cut off must leave every trace to be counted.
         batch.retain(|trace| !trace.progress.settled);
         if batch.is_empty() {
-            self.trouble = None;
+            self.trouble.take();
             return Verdict::Done;
         }
-        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+        if self.is_hopeless(passed) {
+            return self.give_up(batch, "the exporter kept failing");
+        }
+        // The next attempt looks elsewhere first.
+        batch.rotate_left(1);
+        Verdict::Retry(None)
+    }
+
+    /// Whether the batch in hand has failed for too long.
+    fn is_hopeless(&self, passed: bool) -> bool {
+        let mut trouble = self.trouble.borrow_mut();
+        let trouble = trouble.get_or_insert_with(|| Trouble {
             since: Instant::now(),
             others_passed: false,
         });
@@ -72,19 +84,14 @@ impl SdkExporter {
             true => PATIENCE_AMONG_OTHERS,
             false => PATIENCE,
         };
-        if trouble.since.elapsed() >= patience {
-            return self.give_up(batch, "the exporter kept failing");
-        }
-        // The next attempt looks elsewhere first.
-        batch.rotate_left(1);
-        Verdict::Retry(None)
+        trouble.since.elapsed() >= patience
     }
 
-    fn give_up(&mut self, batch: &mut Vec<Finished>, why: &str) -> Verdict {
+    fn give_up(&self, batch: &mut Vec<Finished>, why: &str) -> Verdict {
         for mut trace in batch.drain(..) {
             self.shared.rejected(&mut trace, why);
         }
-        self.trouble = None;
+        self.trouble.take();
         Verdict::Done
     }
 
@@ -98,7 +105,7 @@ impl SdkExporter {
     /// Settles what can be settled; whether anything was taken.
     async fn attempt(&self, batch: &mut [Finished]) -> bool {
         // A tracer that closes makes no other attempt.
-        let last = self.trouble.is_some() || self.shared.queue.closing().is_some();
+        let last = self.trouble.borrow().is_some() || self.shared.queue.closing().is_some();
         let mut passed = false;
         let whole = 0..batch.len();
         let mut ranges = vec![whole];
@@ -161,7 +168,7 @@ fn halves(range: Range<usize>) -> [Range<usize>; 2] {
 
 impl Exporter for SdkExporter {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         Box::pin(self.deliver(batch))
@@ -229,8 +236,8 @@ mod tests {
     fn attempt(names: &[&str], failing_for: Option<Duration>) -> (Verdict, [u64; 3]) {
         let builder = TracerBuilder::new(Config::new()).exporter(Without("bad"));
         let (config, plugins) = builder.into_parts();
-        let mut exporter = SdkExporter::new(Shared::new(0, config, &plugins));
-        exporter.trouble = failing_for.map(|length| Trouble {
+        let exporter = SdkExporter::new(Shared::new(0, config, &plugins));
+        *exporter.trouble.borrow_mut() = failing_for.map(|length| Trouble {
             since: Instant::now() - length,
             others_passed: false,
         });

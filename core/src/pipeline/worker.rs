@@ -37,12 +37,12 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut exporter = export::build(shared);
+        let exporter = export::build(shared);
         let deliver = async {
             let mut traces = 0;
             while let Some(batch) = next_batch(shared).await {
                 traces += batch.len();
-                send(shared, exporter.as_mut(), batch).await;
+                send(shared, exporter.as_ref(), batch).await;
                 if traces >= BUSY {
                     clock::calibrate();
                 }
@@ -94,7 +94,7 @@ fn is_late(shared: &Shared) -> bool {
 }
 
 /// Sends a batch until nothing of it is left: delivered, refused, or given up at shutdown.
-async fn send(shared: &Shared, exporter: &mut dyn Exporter, mut batch: Vec<Finished>) {
+async fn send(shared: &Shared, exporter: &dyn Exporter, mut batch: Vec<Finished>) {
     let mut backoff = Backoff::default();
     while !batch.is_empty() {
         let before = batch.len();
@@ -117,11 +117,7 @@ async fn send(shared: &Shared, exporter: &mut dyn Exporter, mut batch: Vec<Finis
 }
 
 /// One pass of the exporter, cut off when the tracer closes and its time is up.
-async fn attempt(
-    shared: &Shared,
-    exporter: &mut dyn Exporter,
-    batch: &mut Vec<Finished>,
-) -> Verdict {
+async fn attempt(shared: &Shared, exporter: &dyn Exporter, batch: &mut Vec<Finished>) -> Verdict {
     let out_of_time = async {
         loop {
             match shared.queue.closing() {

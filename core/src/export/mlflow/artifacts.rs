@@ -11,7 +11,7 @@ use crate::trace::Finished;
 
 impl MlflowExporter {
     /// Uploads `traces.json` for traces whose spans the server keeps nowhere else.
-    pub(super) async fn send_artifacts(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
+    pub(super) async fn send_artifacts(&self, http: &Http, group: &mut [Finished]) -> Pass {
         for trace in group.iter_mut() {
             let progress = &trace.progress;
             let elsewhere = progress.stored && !progress.spans_refused;

@@ -16,7 +16,7 @@ impl MlflowExporter {
     /// Makes attachments of the content that should be some, once for each trace, and before anything is
     /// computed from its spans. Where the server stores no artifacts, all content stays in the spans.
     pub(super) async fn prepare(
-        &mut self,
+        &self,
         http: &Http,
         server: Server,
         experiment: &str,
@@ -51,7 +51,7 @@ impl MlflowExporter {
 
     /// Whether the artifacts of a trace lie on the server that takes it.
     async fn is_stored_here(
-        &mut self,
+        &self,
         http: &Http,
         experiment: &str,
         trace: &mut Finished,
@@ -72,14 +72,14 @@ impl MlflowExporter {
             return Ok(folder(trace).is_some());
         }
         let key = (workspace, experiment.to_owned());
-        if let Some(stored) = self.stores_artifacts.get(&key) {
+        if let Some(stored) = self.stores_artifacts.borrow().get(&key) {
             return Ok(*stored);
         }
         let location = experiments::artifact_location(http, key.0.as_deref(), experiment).await;
         let location = self.look_up(location)?;
         let stored = location.as_deref().and_then(root).is_some();
         if location.is_some() {
-            self.stores_artifacts.insert(key, stored);
+            self.stores_artifacts.borrow_mut().insert(key, stored);
         }
         Ok(stored)
     }
@@ -96,7 +96,7 @@ impl MlflowExporter {
     }
 
     /// Uploads what spans refer to, each attachment once. One that is refused does not hold up its trace.
-    pub(super) async fn send_attachments(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
+    pub(super) async fn send_attachments(&self, http: &Http, group: &mut [Finished]) -> Pass {
         for trace in group.iter_mut().filter(|trace| !trace.progress.settled) {
             let folder = folder(trace);
             while let Some(attachment) = trace.attachments.first() {

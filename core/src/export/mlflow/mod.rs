@@ -14,6 +14,7 @@ mod attachments;
 mod parts;
 mod spans;
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use once_cell::unsync::OnceCell;
 use reqwest::Method;
 use serde_json::json;
 
@@ -82,25 +84,25 @@ type Pass = Result<(), TryAgain>;
 
 pub(super) struct MlflowExporter {
     shared: Arc<Shared>,
-    http: Option<Http>,
-    server: Option<Server>,
+    http: OnceCell<Http>,
+    server: Cell<Option<Server>>,
     /// Ids of experiments by workspace and name.
-    experiments: HashMap<(Option<String>, String), String>,
+    experiments: RefCell<HashMap<(Option<String>, String), String>>,
     /// Whether the server itself stores artifacts, by workspace and experiment id.
-    stores_artifacts: HashMap<(Option<String>, String), bool>,
-    parts: Parts,
+    stores_artifacts: RefCell<HashMap<(Option<String>, String), bool>>,
+    parts: RefCell<Parts>,
 }
 
 impl Exporter for MlflowExporter {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         Box::pin(async move {
             let pass = self.pass(batch).await;
             batch.retain_mut(|trace| {
                 if trace.progress.settled {
-                    self.parts.settle(trace, &self.shared);
+                    self.parts.borrow_mut().settle(trace, &self.shared);
                 }
                 !trace.progress.settled
             });
@@ -115,7 +117,7 @@ impl Exporter for MlflowExporter {
 /// What is held for traces that did not come to their end is not kept silently.
 impl std::ops::Drop for MlflowExporter {
     fn drop(&mut self) {
-        let held = self.parts.held();
+        let held = self.parts.borrow().held();
         self.shared.counters.drop(Drop::Shutdown, held);
     }
 }
@@ -124,34 +126,24 @@ impl MlflowExporter {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         MlflowExporter {
             shared,
-            http: None,
-            server: None,
-            experiments: HashMap::new(),
-            stores_artifacts: HashMap::new(),
-            parts: Parts::default(),
+            http: OnceCell::new(),
+            server: Cell::new(None),
+            experiments: RefCell::default(),
+            stores_artifacts: RefCell::default(),
+            parts: RefCell::default(),
         }
     }
 
-    async fn pass(&mut self, batch: &mut [Finished]) -> Pass {
-        // Taken out for the pass, so that the rest of `self` can be borrowed beside it.
-        let http = match self.http.take() {
-            Some(http) => http,
-            None => match Http::new(&self.shared.config) {
-                Ok(http) => http,
-                Err(error) => {
-                    batch
-                        .iter_mut()
-                        .for_each(|trace| self.shared.rejected(trace, error.message()));
-                    return Ok(());
-                }
-            },
+    async fn pass(&self, batch: &mut [Finished]) -> Pass {
+        let http = match self.http.get_or_try_init(|| Http::new(&self.shared.config)) {
+            Ok(http) => http,
+            Err(error) => {
+                batch
+                    .iter_mut()
+                    .for_each(|trace| self.shared.rejected(trace, error.message()));
+                return Ok(());
+            }
         };
-        let pass = self.pass_with(&http, batch).await;
-        self.http = Some(http);
-        pass
-    }
-
-    async fn pass_with(&mut self, http: &Http, batch: &mut [Finished]) -> Pass {
         let Some(server) = self.learn(http).await? else {
             let why = "the server is older than MLflow 3.2, which is the first that takes traces this way";
             batch
@@ -169,8 +161,8 @@ impl MlflowExporter {
     }
 
     /// The server's version, asked once.
-    async fn learn(&mut self, http: &Http) -> Result<Option<Server>, TryAgain> {
-        if let Some(server) = self.server {
+    async fn learn(&self, http: &Http) -> Result<Option<Server>, TryAgain> {
+        if let Some(server) = self.server.get() {
             return Ok(Some(server));
         }
         let version = match http.send(Request::get("/version")).await {
@@ -178,13 +170,13 @@ impl MlflowExporter {
             Err(Failure::Refused { .. }) => String::new(),
             Err(failure) => return Err(self.try_again(&failure)),
         };
-        self.server = Server::from_version(&version);
-        Ok(self.server)
+        self.server.set(Server::from_version(&version));
+        Ok(self.server.get())
     }
 
     /// The experiment id of a group; `None` when it does not exist and the group was given up.
     async fn experiment(
-        &mut self,
+        &self,
         http: &Http,
         group: &mut [Finished],
     ) -> Result<Option<String>, TryAgain> {
@@ -196,12 +188,13 @@ impl MlflowExporter {
             Experiment::Name(name) => name,
         };
         let key = (destination.workspace.clone(), name.clone());
-        if let Some(id) = self.experiments.get(&key) {
+        if let Some(id) = self.experiments.borrow().get(&key) {
             return Ok(Some(id.clone()));
         }
         match experiments::by_name(http, destination.workspace.as_deref(), name).await {
             Ok(experiment) => {
                 self.experiments
+                    .borrow_mut()
                     .insert(key, experiment.experiment_id.clone());
                 Ok(Some(experiment.experiment_id))
             }
@@ -217,7 +210,7 @@ impl MlflowExporter {
     }
 
     async fn send_group(
-        &mut self,
+        &self,
         http: &Http,
         server: Server,
         experiment: &str,
@@ -227,11 +220,11 @@ impl MlflowExporter {
         let flag = &self.shared.takes_parts;
         flag.store(takes_parts, Ordering::Relaxed);
         if !takes_parts {
-            self.parts.hold(group);
+            self.parts.borrow_mut().hold(group);
         }
-        self.parts.restore(group);
+        self.parts.borrow_mut().restore(group);
         self.prepare(http, server, experiment, group).await?;
-        self.parts.note(group);
+        self.parts.borrow_mut().note(group);
         match server.sequence {
             Sequence::InfoThenSpans => {
                 let first = parts::first(group);
@@ -240,7 +233,7 @@ impl MlflowExporter {
                 self.send_spans(http, server.gzip, experiment, parts)
                     .await?;
                 for part in parts.iter_mut().filter(|part| part.progress.settled) {
-                    self.parts.settle(part, &self.shared);
+                    self.parts.borrow_mut().settle(part, &self.shared);
                 }
                 self.send_infos(http, experiment, group).await?;
                 self.send_attachments(http, group).await?;
@@ -267,7 +260,7 @@ impl MlflowExporter {
     }
 
     /// Posts the information of each trace, once.
-    async fn send_infos(&mut self, http: &Http, experiment: &str, group: &mut [Finished]) -> Pass {
+    async fn send_infos(&self, http: &Http, experiment: &str, group: &mut [Finished]) -> Pass {
         for trace in group
             .iter_mut()
             .filter(|trace| !trace.progress.settled && !trace.progress.info_sent)
@@ -276,7 +269,7 @@ impl MlflowExporter {
             let Some(info) = info::assemble(
                 trace,
                 &spans,
-                self.parts.of(trace),
+                self.parts.borrow().of(trace),
                 experiment,
                 &self.shared.config,
             ) else {

@@ -16,7 +16,7 @@ const GZIP_FROM: usize = 1024;
 impl MlflowExporter {
     /// Sends the spans of all traces in one request; on a refusal, finds the trace that caused it.
     pub(super) async fn send_spans(
-        &mut self,
+        &self,
         http: &Http,
         gzip: bool,
         experiment: &str,
@@ -120,9 +120,10 @@ impl MlflowExporter {
     }
 
     /// From now on, spans go into artifacts.
-    fn without_spans(&mut self) -> Pass {
-        if let Some(server) = &mut self.server {
+    fn without_spans(&self) -> Pass {
+        if let Some(mut server) = self.server.get() {
             server.sequence = Sequence::InfoThenArtifact;
+            self.server.set(Some(server));
         }
         Err(TryAgain(Some(Duration::ZERO)))
     }
