@@ -13,6 +13,7 @@ use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
+use crate::pipeline::health::Health;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
@@ -120,11 +121,14 @@ impl State {
         local: &mut Local,
         size: usize,
         spans: u64,
-        make: impl FnOnce(&mut Vec<u8>) -> Finished,
+        mut make: impl FnMut(&mut Vec<u8>) -> Finished,
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;
-        let pushed = local.outbox(self).push(queue, size, spans, make);
+        let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        if pushed == Err(Drop::QueueFull) && self.shared.make_room(size) {
+            pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        }
         if let Err(reason) = pushed {
             self.refused(reason, spans);
         }
@@ -206,6 +210,15 @@ impl State {
         stats
     }
 
+    pub(crate) fn health(&self) -> Health {
+        let stats = self.stats();
+        Health {
+            pending: stats.pending,
+            dropped: stats.dropped,
+            ..self.shared.health.read()
+        }
+    }
+
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
@@ -226,7 +239,7 @@ impl State {
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nobody will send what is queued: nothing was, or no thread was to be had for it.
                 let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
-                self.shared.queue.give_up(0, count);
+                drop(self.shared.queue.give_up(count));
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);

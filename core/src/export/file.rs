@@ -5,6 +5,7 @@
 //! the attribute `mlflow.traceInfo` (TraceInfo V3 as JSON text), so that the trace can be sent to a
 //! server later. Attachments stand in the spans as `data:` URIs: there is no place beside a line.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::{BufWriter, Write};
@@ -26,7 +27,7 @@ use crate::trace::{Experiment, Finished};
 pub(super) struct FileExporter {
     shared: Arc<Shared>,
     resource: Value,
-    file: Option<BufWriter<File>>,
+    file: RefCell<Option<BufWriter<File>>>,
 }
 
 impl FileExporter {
@@ -35,13 +36,14 @@ impl FileExporter {
         FileExporter {
             resource: json!({"attributes": otlp_json::attributes(&resource)}),
             shared,
-            file: None,
+            file: RefCell::default(),
         }
     }
 
-    fn write(&mut self, batch: &[Finished]) -> std::io::Result<()> {
+    fn write(&self, batch: &[Finished]) -> std::io::Result<()> {
         let lines: Vec<String> = batch.iter().map(|trace| self.line(trace)).collect();
-        let file = match &mut self.file {
+        let mut current = self.file.borrow_mut();
+        let file = match &mut *current {
             Some(file) => file,
             None => {
                 let path = self.path()?;
@@ -55,7 +57,7 @@ impl FileExporter {
                         path.display()
                     )
                 });
-                self.file.insert(BufWriter::new(file))
+                current.insert(BufWriter::new(file))
             }
         };
         for line in lines {
@@ -118,7 +120,7 @@ impl FileExporter {
 
 impl Exporter for FileExporter {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         for trace in batch.iter_mut() {
@@ -134,11 +136,10 @@ impl Exporter for FileExporter {
             }
             Err(error) => {
                 // The next attempt begins a new file: this one may end in half a line.
-                self.file = None;
-                self.shared.diagnostics.report("file_error", || {
-                    let directory = self.shared.config.directory().display();
-                    format!("cannot write traces to {directory}: {error} (file.directory)")
-                });
+                self.file.take();
+                let directory = self.shared.config.directory().display();
+                let why = format!("cannot write traces to {directory}: {error} (file.directory)");
+                self.shared.delayed("file_error", "file", &why);
                 Verdict::Retry(None)
             }
         };

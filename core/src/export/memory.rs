@@ -24,7 +24,7 @@ impl MemoryExporter {
 
 impl Exporter for MemoryExporter {
     fn export<'a>(
-        &'a mut self,
+        &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         for mut trace in batch.drain(..) {

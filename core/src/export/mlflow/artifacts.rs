@@ -11,11 +11,11 @@ use crate::trace::Finished;
 
 impl MlflowExporter {
     /// Uploads `traces.json` for traces whose spans the server keeps nowhere else.
-    pub(super) async fn send_artifacts(&mut self, http: &Http, group: &mut [Finished]) -> Pass {
+    pub(super) async fn send_artifacts(&self, http: &Http, group: &mut [Finished]) -> Pass {
         for trace in group.iter_mut() {
             let progress = &trace.progress;
             let elsewhere = progress.stored && !progress.spans_refused;
-            if progress.settled || progress.spans_sent || elsewhere {
+            if !trace.is_waiting() || progress.spans_sent || elsewhere {
                 continue;
             }
             if progress.stored {
@@ -43,7 +43,9 @@ impl MlflowExporter {
             };
             match outcome {
                 Ok(()) => trace.progress.spans_sent = true,
-                Err(failure) => self.refuse_or_retry(trace, &failure)?,
+                Err(failure) => {
+                    self.refuse_or_retry(trace, &failure)?;
+                }
             }
         }
         Ok(())

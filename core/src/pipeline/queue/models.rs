@@ -3,10 +3,10 @@
 //! There is no time in them: who waits, waits for a step of another thread. A wake-up that is lost is a deadlock,
 //! which loom reports.
 
-use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64 as Tally, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use loom::thread;
 
@@ -14,14 +14,17 @@ use super::*;
 use crate::destination;
 use crate::finished::Progress;
 use crate::id::TraceId;
-use crate::pipeline::stats::{self, Counters};
-use crate::sync;
+use crate::pipeline::stats;
 
 const LONG: Duration = Duration::from_secs(3600);
 const AMPLE: usize = 1 << 20;
 
+/// Tries every order of steps in which threads are interrupted so many times in the middle of their work; more
+/// finds hardly anything and takes hours. `LOOM_MAX_PREEMPTIONS` sets another number.
 fn model(steps: impl Fn() + Send + Sync + 'static) {
-    sync::explore(2, steps);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.check(steps);
 }
 
 fn later() -> Instant {
@@ -44,14 +47,34 @@ fn trace() -> Finished {
     }
 }
 
+const BOUNDS: Bounds = Bounds {
+    max_bytes: AMPLE,
+    max_traces: None,
+    drops_oldest: false,
+    batch_bytes: AMPLE,
+    batch_spans: 100,
+    delay: Duration::ZERO,
+};
+
+fn queue(bounds: Bounds) -> Arc<Queue> {
+    Arc::new(Queue::new(bounds))
+}
+
 /// A queue that sends at once.
 fn prompt(max_bytes: usize) -> Arc<Queue> {
-    Arc::new(Queue::new(max_bytes, AMPLE, 100, Duration::ZERO))
+    queue(Bounds {
+        max_bytes,
+        ..BOUNDS
+    })
 }
 
 /// A queue that sends when so many spans wait, and else after a time that never passes.
-fn patient(batch_spans: usize) -> Arc<Queue> {
-    Arc::new(Queue::new(AMPLE, AMPLE, batch_spans, LONG))
+fn patient(batch_spans: u64) -> Arc<Queue> {
+    queue(Bounds {
+        batch_spans,
+        delay: LONG,
+        ..BOUNDS
+    })
 }
 
 /// One of the host's threads: its outbox of the queue.
@@ -104,51 +127,61 @@ fn block_on(future: impl Future<Output = ()>) {
     assert_eq!(polled, Poll::Ready(()));
 }
 
-/// The worker: hands batches to `send` until that wants no more, or the queue is closed and empty.
-fn drive(queue: &Queue, mut send: impl FnMut(Vec<Finished>) -> ControlFlow<()>) {
-    loop {
-        match queue.next() {
-            Next::Send(batch) => {
-                if send(batch).is_break() {
-                    break;
-                }
-            }
-            Next::Sleep(_) => block_on(queue.woken()),
-            Next::Stop => break,
+/// What the worker does next.
+enum Step {
+    Send(Vec<Finished>),
+    Sleep,
+    Stop,
+}
+
+fn step(queue: &Queue) -> Step {
+    let Some(view) = queue.look() else {
+        return Step::Stop;
+    };
+    let is_due = |lane: &usize| {
+        let due = queue.due(*lane, view.urgent);
+        due.is_some_and(|due| due <= Instant::now())
+    };
+    let Some(lane) = (0..view.lanes).find(is_due) else {
+        return Step::Sleep;
+    };
+    // Whoever sends is not asleep and may miss a wake-up.
+    queue.work.forget();
+    let slice = queue.take(lane, &mut queue.room(lane), &mut None, true);
+    assert!(slice.lost.is_empty());
+    Step::Send(slice.traces)
+}
+
+fn settle(queue: &Queue, batch: &[Finished]) -> u64 {
+    let load = Load::of(batch);
+    // Nothing, if it was given up for newer traces a moment ago.
+    if let Some(first) = batch.first() {
+        queue.settle(first.progress.flush, load, Load::default());
+    }
+    load.spans
+}
+
+/// The worker, until it has delivered so many spans or stops; how many it has delivered.
+fn work(queue: &Queue, spans: u64) -> u64 {
+    let mut delivered = 0;
+    while delivered < spans {
+        match step(queue) {
+            Step::Send(batch) => delivered += settle(queue, &batch),
+            Step::Sleep => block_on(queue.woken()),
+            Step::Stop => break,
         }
         assert!(
             queue.held.load(Relaxed) <= 2 * AMPLE,
             "more given back than taken"
         );
     }
-}
-
-/// The worker, until it has delivered so many spans or stops; how many it has delivered.
-fn work(queue: &Queue, spans: u64) -> u64 {
-    let mut delivered = 0;
-    if spans > 0 {
-        drive(queue, |batch| {
-            // Whoever sends is not asleep and may miss a wake-up.
-            queue.work.forget();
-            delivered += batch.len() as u64;
-            queue.settle(batch.len(), 0, 0);
-            going_on(delivered < spans)
-        });
-    }
     delivered
-}
-
-fn going_on(on: bool) -> ControlFlow<()> {
-    match on {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    }
 }
 
 /// Nothing is left in the queue, and nothing of its limit is taken.
 fn check_empty(queue: &Queue) {
     // What an outbox reserved and did not use goes back at the next visit.
-    queue.collect(&mut queue.inner.lock(), false, false);
+    queue.gather(&mut queue.routing.lock(), None, false);
     assert_eq!(queue.spans(), 0);
     assert_eq!(queue.held.load(Relaxed), 0);
 }
@@ -188,36 +221,32 @@ fn batches_wake_the_worker_before_its_time() {
 
 /// Different threads may hand over a part of a trace and what follows it.
 #[test]
-fn parts_come_before_the_rest_of_their_trace() {
+fn a_part_comes_before_the_rest_of_its_trace() {
     model(|| {
         let queue = prompt(AMPLE);
-        let hosts = Arc::new([Host::new(&queue), Host::new(&queue)]);
-        let threads = [1, 2].map(|id| {
-            let hosts = hosts.clone();
+        let hosts = {
+            let hosts = [Host::new(&queue), Host::new(&queue)];
             thread::spawn(move || {
                 let (mut part, mut rest) = (trace(), trace());
-                part.id = TraceId::from_bytes([id; 16]);
-                rest.id = part.id;
                 part.goes_on = true;
                 rest.earlier = 1;
                 hosts[0].put(part).unwrap();
                 hosts[1].put(rest).unwrap();
             })
-        });
-        drop(hosts);
+        };
         let mut delivered = Vec::new();
-        drive(&queue, |batch| {
-            delivered.extend(batch.iter().map(|trace| (trace.id, trace.goes_on)));
-            queue.settle(batch.len(), 0, 0);
-            going_on(delivered.len() < 4)
-        });
-        let place = |of| delivered.iter().position(|trace| *trace == of).unwrap();
-        for (id, _) in &delivered {
-            assert!(place((*id, true)) < place((*id, false)));
+        while delivered.len() < 2 {
+            match step(&queue) {
+                Step::Send(batch) => {
+                    delivered.extend(batch.iter().map(|trace| trace.earlier));
+                    settle(&queue, &batch);
+                }
+                Step::Sleep => block_on(queue.woken()),
+                Step::Stop => break,
+            }
         }
-        for thread in threads {
-            thread.join().unwrap();
-        }
+        assert_eq!(delivered, [0, 1]);
+        hosts.join().unwrap();
         check_empty(&queue);
     });
 }
@@ -232,27 +261,6 @@ fn reservations_are_exact() {
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert!((2..=3).contains(&taken));
         assert_eq!(early + work(&queue, taken - early), taken);
-        check_empty(&queue);
-    });
-}
-
-/// A batch is settled in steps, and what is left of it may be more than it was.
-#[test]
-fn batches_settled_in_steps_give_back_what_they_hold() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = spawn_host(&queue, 2);
-        let mut delivered = 0;
-        drive(&queue, |mut batch| {
-            while batch.pop().is_some() {
-                let left = batch.len();
-                queue.settle(1, left * (trace().size() + 50), left as u64);
-                assert_eq!(queue.in_flight(), left as u64);
-                delivered += 1;
-            }
-            going_on(delivered < 2)
-        });
-        assert_eq!(host.join().unwrap(), 2);
         check_empty(&queue);
     });
 }
@@ -300,56 +308,9 @@ fn what_a_worker_gives_up_is_counted() {
         let queue = prompt(AMPLE);
         let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
         let mut counted = work(&queue, 1);
-        queue.give_up(0, |spans| counted += spans);
+        queue.give_up(|spans| counted += spans);
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert_eq!(taken, counted);
-        check_empty(&queue);
-    });
-}
-
-/// At every moment no more spans are settled than were started, and in the end every one is, once.
-#[test]
-fn every_span_is_counted_once() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let counters = Arc::new(Counters::default());
-        let host = {
-            let (queue, counters) = (queue.clone(), counters.clone());
-            thread::spawn(move || {
-                let host = Host::new(&queue);
-                for _ in 0..2 {
-                    if let Err(reason) = host.record() {
-                        Counters::drop(&counters, reason, 1);
-                    }
-                }
-            })
-        };
-        let worker = {
-            let (queue, counters) = (queue.clone(), counters.clone());
-            thread::spawn(move || {
-                drive(&queue, |batch| {
-                    // As a worker whose time is up.
-                    let late = queue.closing().is_some();
-                    if late {
-                        let count = |spans| Counters::drop(&counters, stats::Drop::Shutdown, spans);
-                        queue.give_up(batch.len() as u64, count);
-                    } else {
-                        counters.deliver(batch.len() as u64);
-                        queue.settle(batch.len(), 0, 0);
-                    }
-                    going_on(!late)
-                });
-            })
-        };
-        let settled = |stats: &stats::Stats| stats.delivered + stats.dropped_total();
-        let stats = counters.read(|| queue.created());
-        assert!(settled(&stats) <= stats.created);
-        queue.close(later());
-        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
-        host.join().unwrap();
-        worker.join().unwrap();
-        let stats = counters.read(|| queue.created());
-        assert_eq!((stats.created, settled(&stats)), (2, 2));
         check_empty(&queue);
     });
 }
@@ -402,11 +363,16 @@ fn a_flush_waits_for_what_came_before_it() {
         let worker = {
             let (queue, delivered) = (queue.clone(), delivered.clone());
             thread::spawn(move || {
-                drive(&queue, |batch| {
-                    delivered.fetch_add(batch.len() as u64, Relaxed);
-                    queue.settle(batch.len(), 0, 0);
-                    going_on(true)
-                });
+                loop {
+                    match step(&queue) {
+                        Step::Send(batch) => {
+                            delivered.fetch_add(batch.len() as u64, Relaxed);
+                            settle(&queue, &batch);
+                        }
+                        Step::Sleep => block_on(queue.woken()),
+                        Step::Stop => break,
+                    }
+                }
             })
         };
         let host = Host::new(&queue);
@@ -415,73 +381,6 @@ fn a_flush_waits_for_what_came_before_it() {
         assert_eq!(delivered.load(Relaxed), 1);
         queue.close(later());
         worker.join().unwrap();
-    });
-}
-
-/// As `worker::send`: one attempt, which takes every wake-up as `worker::attempt` does, and a pause like
-/// `worker::pause`, without its end, until one came after a flush.
-fn try_until_flushed(queue: &Queue) -> bool {
-    while queue.closing().is_none() {
-        let flushes = queue.flushes();
-        queue.work.forget();
-        if flushes > 0 {
-            return true;
-        }
-        while queue.closing().is_none() && queue.flushes() == flushes {
-            block_on(queue.woken());
-        }
-    }
-    false
-}
-
-#[test]
-fn a_flush_ends_the_pause_between_attempts() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = Host::new(&queue);
-        host.record().unwrap();
-        let worker = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                drive(&queue, |batch| {
-                    assert!(try_until_flushed(&queue));
-                    queue.settle(batch.len(), 0, 0);
-                    going_on(true)
-                });
-            })
-        };
-        assert_eq!(queue.flush(later()), 0);
-        queue.close(later());
-        worker.join().unwrap();
-        check_empty(&queue);
-    });
-}
-
-#[test]
-fn a_shutdown_ends_the_pause_between_attempts() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = Host::new(&queue);
-        host.record().unwrap();
-        let worker = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                drive(&queue, |batch| {
-                    assert!(!try_until_flushed(&queue));
-                    queue.give_up(batch.len() as u64, |spans| assert_eq!(spans, 2));
-                    going_on(false)
-                });
-            })
-        };
-        let late = {
-            let host = Host::new(&queue);
-            thread::spawn(move || assert_eq!(host.record(), Ok(())))
-        };
-        late.join().unwrap();
-        queue.close(later());
-        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
-        worker.join().unwrap();
-        check_empty(&queue);
     });
 }
 
@@ -495,8 +394,7 @@ fn flushes_of_two_threads_end() {
                 let host = Host::new(&queue);
                 host.record().unwrap();
                 queue.flush(later());
-                let inner = queue.inner.lock();
-                assert!(inner.settled >= 1 && inner.flushed >= 1);
+                assert!(queue.ledger.lock().flushed >= 1);
             })
         });
         work(&queue, 2);
@@ -510,6 +408,77 @@ fn flushes_of_two_threads_end() {
         }
         queue.close(later());
         last.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+/// Batches are settled in any order; a flush waits for all that came before it.
+#[test]
+fn a_flush_waits_for_every_batch_in_flight() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = Host::new(&queue);
+        let mut batches = Vec::new();
+        for _ in 0..2 {
+            host.record().unwrap();
+            match step(&queue) {
+                Step::Send(batch) => batches.push(batch),
+                _ => unreachable!(),
+            }
+        }
+        let settled = Arc::new(Tally::new(0));
+        let flush = {
+            let (queue, settled) = (queue.clone(), settled.clone());
+            thread::spawn(move || {
+                assert_eq!(queue.flush(later()), 0);
+                assert_eq!(settled.load(Relaxed), 2);
+            })
+        };
+        let worker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                for batch in batches.iter().rev() {
+                    settled.fetch_add(1, Relaxed);
+                    settle(&queue, batch);
+                }
+                assert_eq!(work(&queue, u64::MAX), 0);
+            })
+        };
+        flush.join().unwrap();
+        queue.close(later());
+        worker.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+/// What is given up for newer traces is never delivered as well, and nothing is lost between the two.
+#[test]
+fn what_makes_room_is_given_up_once() {
+    model(|| {
+        let queue = queue(Bounds {
+            max_bytes: trace().size(),
+            drops_oldest: true,
+            ..BOUNDS
+        });
+        let host = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let host = Host::new(&queue);
+                let mut given_up = 0;
+                for _ in 0..2 {
+                    if host.record().is_err() {
+                        let evicted = queue.make_room(trace().size());
+                        given_up += evicted.len() as u64;
+                        // It may be on its way, and make no room.
+                        given_up += u64::from(host.put(trace()).is_err());
+                    }
+                }
+                given_up
+            })
+        };
+        let early = work(&queue, 1);
+        let given_up = host.join().unwrap();
+        assert_eq!(early + work(&queue, 2 - given_up - early) + given_up, 2);
         check_empty(&queue);
     });
 }

@@ -69,7 +69,7 @@ fn finished() -> Finished {
     }
 }
 
-fn run(exporter: &mut dyn Exporter, trace: Finished) {
+fn run(exporter: &dyn Exporter, trace: Finished) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,7 +87,7 @@ fn sent(
 ) -> (Vec<String>, String, Arc<Shared>) {
     let server = Server::mlflow(version, special);
     let shared = shared(&[&[("tracking_uri", server.url.as_str())], options].concat());
-    run(&mut MlflowExporter::new(shared.clone()), finished());
+    run(&MlflowExporter::new(shared.clone()), finished());
     let seen = server.seen();
     let log = seen
         .iter()
@@ -156,7 +156,7 @@ fn content_that_is_refused_after_the_spans_is_lost_and_reported() {
 #[test]
 fn exporters_without_a_place_for_files_write_content_into_the_spans() {
     let shared = shared(&[]);
-    run(&mut MemoryExporter::new(shared.clone()), finished());
+    run(&MemoryExporter::new(shared.clone()), finished());
     let text = shared.memory.lock().pop_front().unwrap();
     assert!(
         text.contains("data:text/plain;base64,Y29udGVudA=="),
