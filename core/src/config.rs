@@ -22,6 +22,8 @@ pub struct Config {
     /// Options about content that were last given a value they do not accept, a bit each. Who asks for
     /// less content and makes a slip must not send all of it.
     refused: u64,
+    /// What was wrong with variables that are not only ours, by the option.
+    ignored: Vec<(usize, String)>,
 }
 
 // A bit for every option.
@@ -32,6 +34,7 @@ impl Default for Config {
         Config {
             values: vec![None; OPTIONS.len()],
             refused: 0,
+            ignored: Vec::new(),
         }
     }
 }
@@ -63,17 +66,39 @@ impl Config {
     }
 
     /// Takes over the variable of one option, if it is set and not empty.
+    ///
+    /// Those of the OTLP exporter speak to all that is in the process: as OpenTelemetry has it, a value that is of no
+    /// use here is ignored, and told to who uses a collector.
     pub(crate) fn set_variable(&mut self, option: &OptionSpec) -> Result<()> {
-        let value = match std::env::var(option.variable) {
-            Ok(value) if !value.is_empty() => value,
-            // Refused where that matters: no option about content accepts it.
-            Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
-            _ => return Ok(()),
-        };
-        self.set(option.key, &value).map_err(|error| {
-            let message = format!("{} ({})", error.message(), option.variable);
-            Error::new(error.kind(), message)
-        })
+        let variables = [option.variable, option.general].into_iter();
+        for variable in variables.filter(|variable| !variable.is_empty()) {
+            let value = match std::env::var(variable) {
+                Ok(value) if !value.is_empty() => value,
+                // Refused where that matters: no option about content accepts it.
+                Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
+                _ => continue,
+            };
+            let Err(error) = self.set(option.key, &value) else {
+                return Ok(());
+            };
+            let message = format!("{} ({variable})", error.message());
+            if !variable.starts_with("OTEL_EXPORTER_OTLP_") {
+                return Err(Error::new(error.kind(), message));
+            }
+            self.ignored.push((index(option.key)?, message));
+        }
+        Ok(())
+    }
+
+    /// What was wrong with variables of the OTLP exporter, where it matters: with one that says where to send
+    /// traces, and with all of them when they are sent.
+    pub(crate) fn ignored(&self) -> Option<String> {
+        let is_used = self.exporter() == "otlp" || self.mirrors();
+        let matter = self.ignored.iter().filter(|(index, _)| {
+            is_used || matches!(OPTIONS[*index].accepts, Accepts::Uri | Accepts::Endpoint)
+        });
+        let messages: Vec<&str> = matter.map(|(_, message)| message.as_str()).collect();
+        (!messages.is_empty()).then(|| format!("ignored: {}", messages.join("; ")))
     }
 
     /// Sets an option; the empty text goes back to its default.
@@ -90,6 +115,7 @@ impl Config {
         let refused = checked.is_err() && is_about_content(&OPTIONS[index]);
         self.refused = self.refused & !(1 << index) | u64::from(refused) << index;
         checked?;
+        self.ignored.retain(|(about, _)| *about != index);
         self.values[index] = (!value.is_empty()).then(|| value.to_owned());
         Ok(())
     }
@@ -103,11 +129,11 @@ impl Config {
     }
 
     /// For keys of the table only.
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.get(key).ok().filter(|text| !text.is_empty())
     }
 
-    fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         self.text(key)
             .and_then(|text| text.parse().ok())
             .unwrap_or(0)
@@ -115,11 +141,7 @@ impl Config {
 
     /// The server's base URL without userinfo and trailing slash.
     pub(crate) fn server(&self) -> Option<String> {
-        let mut url = Url::parse(self.text("tracking_uri")?).ok()?;
-        // Both fail only for URLs without a host, which `check` refuses.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Some(url.as_str().trim_end_matches('/').to_owned())
+        without_secrets(self.text("tracking_uri")?)
     }
 
     /// User name and password, from the options or else from the tracking URI.
@@ -130,9 +152,7 @@ impl Config {
         ) {
             return Some((user.to_owned(), password.to_owned()));
         }
-        let url = Url::parse(self.text("tracking_uri")?).ok()?;
-        let password = url.password()?;
-        Some((percent_decode(url.username()), percent_decode(password)))
+        basic_of(&Url::parse(self.text("tracking_uri")?).ok()?)
     }
 
     pub(crate) fn token(&self) -> Option<&str> {
@@ -156,10 +176,26 @@ impl Config {
     /// The exporter, with `auto` resolved.
     pub(crate) fn exporter(&self) -> &str {
         match self.text("exporter") {
+            Some("auto") | None if self.has_collector() && !self.is_dual() => "otlp",
             Some("auto") | None if self.text("tracking_uri").is_some() => "mlflow",
             Some("auto") | None => "file",
             Some(name) => name,
         }
+    }
+
+    /// Whether a collector gets what the exporter sends elsewhere as well.
+    pub(crate) fn mirrors(&self) -> bool {
+        self.has_collector() && self.is_dual() && self.exporter() != "otlp"
+    }
+
+    fn is_dual(&self) -> bool {
+        self.flag("otlp.dual_export")
+    }
+
+    /// Whether a collector is named, and may be used without being asked for.
+    fn has_collector(&self) -> bool {
+        let named = ["otlp.traces_endpoint", "otlp.endpoint"];
+        self.flag("otlp.enabled") && named.iter().any(|key| self.text(key).is_some())
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -199,7 +235,7 @@ impl Config {
         Duration::from_millis(self.number("http.timeout_ms"))
     }
 
-    fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         self.text(key).and_then(flag) == Some(true)
     }
 
@@ -284,11 +320,11 @@ impl fmt::Debug for Config {
         for (option, value) in OPTIONS.iter().zip(&self.values) {
             match (option.accepts, value) {
                 (_, None) => {}
-                (Accepts::Secret | Accepts::Patterns, Some(_)) => {
+                (Accepts::Secret | Accepts::Patterns | Accepts::Headers, Some(_)) => {
                     map.entry(&option.key, &"***");
                 }
-                (Accepts::Uri, Some(_)) => {
-                    map.entry(&option.key, &self.server());
+                (Accepts::Uri | Accepts::Endpoint, Some(value)) => {
+                    map.entry(&option.key, &without_secrets(value));
                 }
                 (_, Some(value)) => {
                     map.entry(&option.key, value);
@@ -297,6 +333,22 @@ impl fmt::Debug for Config {
         }
         map.finish()
     }
+}
+
+/// User name and password in a URI.
+pub(crate) fn basic_of(url: &Url) -> Option<(String, String)> {
+    let password = url.password()?;
+    Some((percent_decode(url.username()), percent_decode(password)))
+}
+
+/// A URI without userinfo, query and trailing slash.
+fn without_secrets(uri: &str) -> Option<String> {
+    let mut url = Url::parse(uri).ok()?;
+    // Both fail only for URLs without a host, which `check` refuses.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Whether an option takes content out of traces.
@@ -367,6 +419,12 @@ mod tests {
             ("redact.keys", "[\"password\"]"),
             ("redact.paths", "inputs.messages[-1]"),
             ("redact.patterns", "(secret"),
+            ("otlp.endpoint", "localhost:4317"),
+            ("otlp.endpoint", "http://host/?key=1"),
+            ("otlp.traces_endpoint", "http://host/#part"),
+            ("otlp.headers", "api-key"),
+            ("otlp.protocol", "grpc"),
+            ("otlp.compression", "zstd"),
         ] {
             let error = config.set(key, value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -407,6 +465,9 @@ mod tests {
             .unwrap();
         config.set("tracking_token", "hunter2").unwrap();
         config.set("redact.patterns", "hunter2").unwrap();
+        config.set("otlp.headers", "api-key=hunter2").unwrap();
+        let endpoint = "http://me:hunter2@host/v1/traces?key=hunter2";
+        config.set("otlp.traces_endpoint", endpoint).unwrap();
         assert_eq!(config.server().unwrap(), "http://host:5000/base");
         assert_eq!(config.basic(), Some(("me".into(), "p@ss".into())));
         let shown = format!("{config:?}");
@@ -431,12 +492,38 @@ mod tests {
     }
 
     #[test]
-    fn auto_follows_the_tracking_uri() {
-        let mut config = Config::new();
-        assert_eq!(config.exporter(), "file");
-        config.set("tracking_uri", "http://localhost:5000").unwrap();
-        assert_eq!(config.exporter(), "mlflow");
-        config.set("tracking_uri", "").unwrap();
-        assert_eq!(config.exporter(), "file");
+    fn auto_follows_what_is_named() {
+        let mlflow = ("tracking_uri", "http://localhost:5000");
+        let collector = ("otlp.endpoint", "http://localhost:4318");
+        let traces = ("otlp.traces_endpoint", "http://localhost:4318/?key=1");
+        let (dual, disabled) = (("otlp.dual_export", "true"), ("otlp.enabled", "false"));
+        let otlp = ("exporter", "otlp");
+        for (options, exporter, mirrors) in [
+            (&[][..], "file", false),
+            (&[mlflow], "mlflow", false),
+            (&[mlflow, ("tracking_uri", "")], "file", false),
+            // As MLflow's SDK has it, a collector takes precedence.
+            (&[mlflow, collector], "otlp", false),
+            (&[traces], "otlp", false),
+            (&[mlflow, traces, disabled], "mlflow", false),
+            (&[mlflow, collector, dual], "mlflow", true),
+            (&[traces, dual], "file", true),
+            (&[mlflow, dual], "mlflow", false),
+            (&[mlflow, collector, dual, disabled], "mlflow", false),
+            (
+                &[mlflow, collector, ("exporter", "mlflow")],
+                "mlflow",
+                false,
+            ),
+            (&[mlflow, collector, dual, otlp], "otlp", false),
+            (&[mlflow, disabled, otlp], "otlp", false),
+        ] {
+            let mut config = Config::new();
+            for (key, value) in options {
+                config.set(key, value).unwrap();
+            }
+            assert_eq!(config.exporter(), exporter, "{options:?}");
+            assert_eq!(config.mirrors(), mirrors, "{options:?}");
+        }
     }
 }

@@ -83,6 +83,22 @@ impl Progress {
 }
 
 impl Finished {
+    /// Another one with the same content, which has gone nowhere yet.
+    pub(crate) fn copy(&self) -> Finished {
+        Finished {
+            id: self.id,
+            destination: self.destination,
+            has_info: self.has_info,
+            earlier: self.earlier,
+            goes_on: self.goes_on,
+            attachments: self.attachments.clone(),
+            update: self.update.clone(),
+            spans: self.spans.clone(),
+            span_count: self.span_count,
+            progress: Progress::default(),
+        }
+    }
+
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
         let attachments = self.attachments.iter().map(Attachment::size);

@@ -1,6 +1,13 @@
 //! Every option, once: key, environment variable, default, range and meaning, for all languages.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use reqwest::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
@@ -14,6 +21,10 @@ pub enum Accepts {
     Secret,
     /// An `http://` or `https://` URI.
     Uri,
+    /// As [`Accepts::Uri`], and it may have a query.
+    Endpoint,
+    /// HTTP headers as `name=value`, separated by commas, values percent-encoded; never printed.
+    Headers,
     /// Decimal digits, at most 19.
     ExperimentId,
     /// A directory; made when first written to.
@@ -41,6 +52,8 @@ pub struct OptionSpec {
     pub key: &'static str,
     /// The environment variable that [`Config::from_env`] reads.
     pub variable: &'static str,
+    /// A variable that is read where that one says nothing; empty for most options.
+    pub general: &'static str,
     /// The default; empty means "not set".
     pub default: &'static str,
     /// What it accepts.
@@ -59,13 +72,20 @@ const fn option(
     OptionSpec {
         key,
         variable,
+        general: "",
         default,
         accepts,
         doc,
     }
 }
 
-const EXPORTERS: &[&str] = &["auto", "mlflow", "file", "memory", "none"];
+impl OptionSpec {
+    const fn or(self, general: &'static str) -> Self {
+        OptionSpec { general, ..self }
+    }
+}
+
+const EXPORTERS: &[&str] = &["auto", "mlflow", "otlp", "file", "memory", "none"];
 const MINUTE_MS: u64 = 60_000;
 const MIB: u64 = 1 << 20;
 
@@ -79,8 +99,20 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("tracking_password", "MLFLOW_TRACKING_PASSWORD", "", Accepts::Secret, "password of Basic authentication"),
     option("tracking_token", "MLFLOW_TRACKING_TOKEN", "", Accepts::Secret, "Bearer token; user name and password win over it"),
     option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Text, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
-    option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is mlflow with a tracking URI and file without"),
+    option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is otlp with an endpoint of a collector, else mlflow with a tracking URI, else file"),
     option("file.directory", "MLFLOW_TRACE_FILE_DIRECTORY", "./mlflow-traces", Accepts::Directory, "where the file exporter writes OTLP/JSON lines"),
+    option("otlp.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", Accepts::Uri, "OpenTelemetry collector; traces go to /v1/traces below it"),
+    option("otlp.traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", Accepts::Endpoint, "where the collector takes traces, used as it is; wins over otlp.endpoint"),
+    option("otlp.headers", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "", Accepts::Headers, "headers of requests to the collector").or("OTEL_EXPORTER_OTLP_HEADERS"),
+    option("otlp.protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", Accepts::Choice(&["http/protobuf"]), "the protocol; there is only this one").or("OTEL_EXPORTER_OTLP_PROTOCOL"),
+    option("otlp.timeout_ms", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "http.timeout_ms for the collector").or("OTEL_EXPORTER_OTLP_TIMEOUT"),
+    option("otlp.compression", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none", Accepts::Choice(&["gzip", "none"]), "compression of requests to the collector").or("OTEL_EXPORTER_OTLP_COMPRESSION"),
+    option("otlp.certificate", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "", Accepts::Text, "PEM file with the authorities that the collector's certificate is checked against, instead of the system's").or("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    option("otlp.client_certificate", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "", Accepts::Text, "PEM file with the client's certificate for the collector").or("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+    option("otlp.client_key", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "", Accepts::Text, "PEM file with the key of that certificate").or("OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+    option("otlp.enabled", "MLFLOW_ENABLE_OTLP_EXPORTER", "true", Accepts::Flag, "false takes no notice of endpoints of collectors, unless exporter is otlp"),
+    option("otlp.dual_export", "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT", "false", Accepts::Flag, "true sends traces to the collector besides, not instead"),
+    option("otlp.genai_semconv", "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV", "false", Accepts::Flag, "true sends the collector attributes of the GenAI semantic conventions instead of MLflow's"),
     option("service.name", "OTEL_SERVICE_NAME", "", Accepts::Text, "resource attribute service.name"),
     option("source.name", "MLFLOW_TRACE_SOURCE_NAME", "", Accepts::Text, "metadata mlflow.source.name; the program's path by default"),
     option("queue.max_bytes", "MLFLOW_TRACE_QUEUE_MAX_BYTES", "67108864", Accepts::Integer(MIB, 1 << 40), "memory for traces that wait; newer ones are dropped and counted"),
@@ -127,7 +159,9 @@ pub(crate) fn check(option: &OptionSpec, value: &str) -> Result<()> {
                 "'{value}' is not a whole number from {least} to {most}"
             )),
         },
-        Accepts::Uri => uri(value),
+        Accepts::Uri => uri(value, false),
+        Accepts::Endpoint => uri(value, true),
+        Accepts::Headers => headers(value).err(),
         Accepts::Flag => flag(value)
             .is_none()
             .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
@@ -171,7 +205,7 @@ fn control(value: &str) -> Option<String> {
 }
 
 /// Never repeats the URI in its message: it may hold a password.
-fn uri(value: &str) -> Option<String> {
+fn uri(value: &str, with_query: bool) -> Option<String> {
     match Url::parse(value) {
         Err(error) => Some(format!("not a URI: {error}")),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => Some(format!(
@@ -179,9 +213,78 @@ fn uri(value: &str) -> Option<String> {
             url.scheme()
         )),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            Some("has a query or a fragment".to_owned())
-        }
+        Ok(url) if url.query().is_some() && !with_query => Some("has a query".to_owned()),
+        Ok(url) if url.fragment().is_some() => Some("has a fragment".to_owned()),
         Ok(_) => control(value),
+    }
+}
+
+/// Headers that say how the request itself is sent.
+const FRAMING: [HeaderName; 5] = [
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    TRANSFER_ENCODING,
+];
+
+/// A list of headers in the form of W3C Baggage without properties (OpenTelemetry, "OTLP exporter
+/// configuration"). Says what is wrong without repeating a value.
+pub(crate) fn headers(list: &str) -> std::result::Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let entries = list.split(',').map(str::trim).enumerate();
+    for (index, entry) in entries.filter(|(_, entry)| !entry.is_empty()) {
+        let problem = |what: &str| format!("entry {} {what}", index + 1);
+        let (name, value) = entry
+            .split_once('=')
+            .ok_or_else(|| problem("is not of the form name=value"))?;
+        let name = HeaderName::from_bytes(name.trim_end().as_bytes())
+            .map_err(|_| problem("has a name that headers cannot have"))?;
+        let value: Cow<'_, [u8]> = percent_decode_str(value.trim_start()).into();
+        let mut value = HeaderValue::from_bytes(&value)
+            .map_err(|_| problem("has a value that headers cannot have"))?;
+        if FRAMING.contains(&name) {
+            return Err(problem("would say how requests are sent"));
+        }
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_as_baggage() {
+        let text = "api-key=a%20b%2Cc, Authorization = Basic dXNlcjpw==,,x=,X=last ,";
+        let read = headers(text).unwrap();
+        let of = |name: &str| read[name].to_str().unwrap();
+        assert_eq!(read.len(), 3);
+        assert_eq!(of("api-key"), "a b,c");
+        assert_eq!(of("authorization"), "Basic dXNlcjpw==");
+        assert_eq!(of("x"), "last");
+        assert!(headers(" , ").unwrap().is_empty());
+        // What is no escape stays as it is.
+        assert_eq!(headers("a=100%").unwrap()["a"], "100%");
+    }
+
+    #[test]
+    fn headers_that_cannot_be_sent() {
+        for (text, problem) in [
+            ("hunter2", "entry 1 is not"),
+            ("a=1,b c=hunter2", "entry 2 has a name"),
+            ("=hunter2", "entry 1 has a name"),
+            ("a=hunter2%0d%0aX-Evil: 1", "entry 1 has a value"),
+            ("a=%00hunter2", "entry 1 has a value"),
+            ("Content-Type=text/plain", "entry 1 would"),
+        ] {
+            let error = headers(text).unwrap_err();
+            assert!(
+                error.contains(problem) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 }

@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::export::sink::Sink;
 use crate::lock::Mutex;
+use crate::pipeline::mirror::Mirror;
 use crate::pipeline::queue::Queue;
+use crate::pipeline::room::Room;
 use crate::pipeline::stats::{Counters, Drop};
 use crate::plugins::Plugins;
 use crate::redact::Redactor;
@@ -23,6 +25,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Whether the exporter takes spans of traces that are still running.
     pub(crate) takes_parts: AtomicBool,
+    /// Whether a destination gets attachments in the spans that refer to them, and with these.
+    pub(crate) keeps_inline: bool,
+    /// The second destination, where there is one.
+    pub(crate) mirror: Option<Mirror>,
     /// What must be taken out of spans; absent when nothing is.
     pub(crate) redactor: Option<Redactor>,
     pub(crate) queue: Queue,
@@ -38,14 +44,39 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(id: u64, config: Config, plugins: &Plugins) -> Arc<Self> {
+        let mirror = Mirror::new(&config, plugins);
+        let bytes = match mirror {
+            Some(_) => Mirror::share(&config),
+            None => config.queue_bytes(),
+        };
+        let ignored = config.ignored();
+        let shared = Self::lane(id, config, plugins, bytes, mirror);
+        if let Some(ignored) = ignored {
+            shared.diagnostics.report("environment", || ignored);
+        }
+        shared
+    }
+
+    /// What belongs to one destination; its queue may hold so many bytes.
+    pub(crate) fn lane(
+        id: u64,
+        config: Config,
+        plugins: &Plugins,
+        bytes: usize,
+        mirror: Option<Mirror>,
+    ) -> Arc<Self> {
+        let exporter = match plugins.exporter {
+            Some(_) => "",
+            None => config.exporter(),
+        };
         Arc::new(Shared {
             id,
             // Most servers do; one that does not shows when it is asked for its version.
-            takes_parts: AtomicBool::new(
-                plugins.exporter.is_none() && config.exporter() == "mlflow",
-            ),
+            takes_parts: AtomicBool::new(matches!(exporter, "mlflow" | "otlp")),
+            keeps_inline: exporter == "otlp" || mirror.is_some(),
+            mirror,
             queue: Queue::new(
-                config.queue_bytes(),
+                bytes,
                 config.batch_bytes(),
                 config.batch_spans(),
                 config.batch_delay(),
@@ -58,6 +89,14 @@ impl Shared {
             redactor: Redactor::from_config(&config),
             config,
         })
+    }
+
+    /// Where open traces take their bytes from.
+    pub(crate) fn room(&self) -> &Room {
+        match &self.mirror {
+            Some(mirror) => &mirror.room,
+            None => self.queue.room(),
+        }
     }
 
     /// Whether ended spans of running traces may be sent.

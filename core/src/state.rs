@@ -13,6 +13,7 @@ use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
+use crate::pipeline::mirror::Mirror;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
@@ -37,10 +38,15 @@ pub(crate) struct State {
     stopped: AtomicBool,
 }
 
+/// A number that nothing else in this process has.
+pub(crate) fn next_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
+
 impl State {
     pub(crate) fn new(config: Config, plugins: Arc<Plugins>) -> Arc<Self> {
-        static STATES: AtomicU64 = AtomicU64::new(0);
-        let id = STATES.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         let limits = config.limits();
         let shared = Shared::new(id, config, &plugins);
         Arc::new(State {
@@ -111,8 +117,8 @@ impl State {
         Some(locked.site())
     }
 
-    /// Queues what `make` makes: so many bytes, so many spans. It is made only if there is room for it;
-    /// otherwise the spans are counted, and the answer is false.
+    /// Queues what `make` makes: so many bytes, so many spans. Where there is no room for it the spans are counted,
+    /// and the answer is false.
     #[inline]
     pub(crate) fn hand_over(
         &self,
@@ -123,7 +129,14 @@ impl State {
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;
-        let pushed = local.outbox(self).push(queue, size, spans, make);
+        let pushed = match &self.shared.mirror {
+            None => local.outbox(self).push(queue, size, spans, make),
+            Some(mirror) => {
+                let trace = make();
+                mirror.offer(&trace, local);
+                local.outbox(self).push(queue, size, spans, || trace)
+            }
+        };
         if let Err(reason) = pushed {
             self.refused(reason, spans);
         }
@@ -200,14 +213,21 @@ impl State {
         let created = || self.shared.queue.created();
         let mut stats = self.shared.counters.read(created);
         stats.ignored += crate::span::ignored_calls();
+        stats.mirror = self.shared.mirror.as_ref().map(Mirror::stats);
         stats
     }
 
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
+        let mirror = self.shared.mirror.as_ref();
         let waiting = match self.worker_started.load(Ordering::Acquire) {
-            true => self.shared.queue.flush(deadline),
+            true => {
+                // Both at once: one that does not deliver must not use up the other's time.
+                mirror.inspect(|mirror| mirror.urge());
+                let own = self.shared.queue.flush(deadline);
+                own + mirror.map_or(0, |mirror| mirror.flush(deadline))
+            }
             false => self.shared.queue.spans(),
         };
         self.shared.flush_sink(deadline);
@@ -219,16 +239,20 @@ impl State {
         let deadline = deadline(timeout);
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
-            self.shared.queue.close(deadline);
+            self.close_queues(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nothing was ever queued.
                 self.shared.queue.give_up(0, |_| ());
+                self.shared.mirror.iter().for_each(Mirror::end);
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);
         let undelivered = |waiting| waiting + given_up();
         let queue = &self.shared.queue;
-        let left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        let mut left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        if let Some(mirror) = &self.shared.mirror {
+            left += mirror.wait_stopped(deadline + SETTLING);
+        }
         // A trace may have begun while the others were closed, by a thread that had not seen the end yet.
         self.close_open_traces();
         self.shared.close_sink(deadline + SETTLING);
@@ -239,10 +263,17 @@ impl State {
     pub(crate) fn close(&self, timeout: Duration) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
-            self.shared.queue.close(deadline(timeout));
+            self.close_queues(deadline(timeout));
             if !self.worker_started.load(Ordering::Acquire) {
                 self.shared.close_sink(Instant::now());
             }
+        }
+    }
+
+    fn close_queues(&self, deadline: Instant) {
+        self.shared.queue.close(deadline);
+        if let Some(mirror) = &self.shared.mirror {
+            mirror.close(deadline);
         }
     }
 

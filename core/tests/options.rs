@@ -8,7 +8,8 @@ use mlflow_trace_core::config::{Accepts, OPTIONS};
 fn accepts(kind: Accepts) -> String {
     match kind {
         Accepts::Text | Accepts::Secret => "text".into(),
-        Accepts::Uri => "`http://` or `https://` URI".into(),
+        Accepts::Uri | Accepts::Endpoint => "`http://` or `https://` URI".into(),
+        Accepts::Headers => "`name=value` separated by commas".into(),
         Accepts::ExperimentId => "decimal number".into(),
         Accepts::Directory => "directory".into(),
         Accepts::Choice(words) => {
@@ -35,9 +36,13 @@ fn page() -> String {
             "" => "not set".to_owned(),
             default => format!("`{default}`"),
         };
+        let general = match option.general {
+            "" => String::new(),
+            general => format!("; also from `{general}`"),
+        };
         writeln!(
             page,
-            "| `{}` | `{}` | {default} | {} | {} |",
+            "| `{}` | `{}` | {default} | {} | {}{general} |",
             option.key,
             option.variable,
             accepts(option.accepts),

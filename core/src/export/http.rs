@@ -1,7 +1,6 @@
 //! HTTP to one server: connection rules, credentials, limits, and what a reply means.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,10 +10,10 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 use reqwest::{Method, StatusCode};
-use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 
 use super::retry;
+use super::tls::TlsOptions;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,9 +21,21 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_REPLY: usize = 4 << 20;
 /// MLflow's server closes idle connections after 5 s; sending on one that it just closed fails.
 const IDLE: Duration = Duration::from_secs(4);
-const MAX_MESSAGE: usize = 200;
+pub(super) const MAX_MESSAGE: usize = 200;
 /// What a rejected credential waits before it is tried again; it may have been renewed meanwhile.
-const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
+pub(super) const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
+
+/// A server, and how to talk to it.
+pub(crate) struct Endpoint {
+    /// Scheme, host and what all paths begin with.
+    pub(crate) base: String,
+    pub(crate) authorization: Option<HeaderValue>,
+    /// Further headers of every request.
+    pub(crate) headers: HeaderMap,
+    pub(crate) tls: TlsOptions,
+    /// Limit of a request, for each MiB of its body.
+    pub(crate) timeout: Duration,
+}
 
 /// A client of one server with one set of credentials.
 pub(crate) struct Http {
@@ -71,6 +82,16 @@ impl<'a> Request<'a> {
         self.workspace = workspace;
         self
     }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    /// How long it asks for patience.
+    pub(crate) after: Option<Duration>,
+    /// As much of it as came and is not too long.
+    pub(crate) body: Vec<u8>,
 }
 
 /// Why a request has no usable reply.
@@ -139,16 +160,22 @@ impl Http {
         let base = config.server().ok_or_else(|| {
             Error::new(ErrorKind::InvalidConfig, "option 'tracking_uri' is not set")
         })?;
-        let mut headers = HeaderMap::new();
-        if let Some(value) = authorization(config)? {
+        Http::to(Endpoint {
+            base,
+            authorization: authorization(config)?,
+            headers: HeaderMap::new(),
+            tls: TlsOptions::default(),
+            timeout: config.http_timeout(),
+        })
+    }
+
+    /// Fails with `InvalidConfig` when TLS cannot be set up.
+    pub(crate) fn to(endpoint: Endpoint) -> Result<Self> {
+        let mut headers = endpoint.headers;
+        if let Some(value) = endpoint.authorization {
             headers.insert(AUTHORIZATION, value);
         }
-        let tls = tls(base.starts_with("https:")).map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                format!("TLS cannot be set up: {error}"),
-            )
-        })?;
+        let tls = endpoint.tls.client(endpoint.base.starts_with("https:"))?;
         let client = reqwest::Client::builder()
             .user_agent(concat!("mlflow-trace/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -159,13 +186,25 @@ impl Http {
             .map_err(|error| Error::new(ErrorKind::Internal, describe(error)))?;
         Ok(Http {
             client,
-            base,
-            timeout: config.http_timeout(),
+            base: endpoint.base,
+            timeout: endpoint.timeout,
         })
     }
 
     /// Sends a request and reads the whole reply. Success is any 2xx.
     pub(crate) async fn send(&self, request: Request<'_>) -> std::result::Result<Vec<u8>, Failure> {
+        let reply = self.exchange(request).await?;
+        match reply.status.is_success() {
+            true => Ok(reply.body),
+            false => Err(failure(reply.status, reply.after, &reply.body)),
+        }
+    }
+
+    /// As [`Self::send`], for who reads the reply by rules of its own. Fails only where there is none.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<'_>,
+    ) -> std::result::Result<Reply, Failure> {
         let mut builder = self
             .client
             .request(request.method, format!("{}{}", self.base, request.path));
@@ -211,10 +250,11 @@ impl Http {
                 Err(error) => return Err(unreachable(error)),
             }
         }
-        match status.is_success() {
-            true => Ok(body),
-            false => Err(failure(status, after, &body)),
-        }
+        Ok(Reply {
+            status,
+            after,
+            body,
+        })
     }
 
     /// Sends a request whose reply is JSON.
@@ -226,36 +266,28 @@ impl Http {
 
 /// Basic wins over Bearer, as in MLflow's client.
 fn authorization(config: &Config) -> Result<Option<HeaderValue>> {
-    let text = match (config.basic(), config.token()) {
-        (Some((user, password)), _) => {
-            let pair =
-                base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-            format!("Basic {pair}")
-        }
-        (None, Some(token)) => format!("Bearer {token}"),
-        (None, None) => return Ok(None),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+    match (config.basic(), config.token()) {
+        (Some((user, password)), _) => basic(&user, &password).map(Some),
+        (None, Some(token)) => secret(&format!("Bearer {token}")).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The value of `Authorization` for a user name and a password (RFC 7617).
+pub(super) fn basic(user: &str, password: &str) -> Result<HeaderValue> {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    secret(&format!("Basic {pair}"))
+}
+
+fn secret(text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
         Error::new(
             ErrorKind::InvalidConfig,
             "option 'tracking_token': not usable in an HTTP header",
         )
     })?;
     value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-/// TLS with the system's roots; without any where it is not going to be used, which is much quicker.
-fn tls(needed: bool) -> std::result::Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    Ok(match needed {
-        true => builder.with_platform_verifier()?.with_no_client_auth(),
-        false => builder
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth(),
-    })
+    Ok(value)
 }
 
 /// The error and its causes, without the URL.

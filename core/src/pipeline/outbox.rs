@@ -37,11 +37,11 @@ pub(super) struct Chunk {
 }
 
 impl Outbox {
-    /// Counts a span that starts on this thread.
+    /// Counts spans that start on this thread.
     #[inline]
-    pub(crate) fn create(&self) {
+    pub(crate) fn create(&self, spans: u64) {
         let created = self.created.load(Ordering::Relaxed);
-        self.created.store(created + 1, Ordering::Relaxed);
+        self.created.store(created + spans, Ordering::Relaxed);
     }
 
     pub(super) fn created(&self) -> u64 {

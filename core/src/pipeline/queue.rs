@@ -13,9 +13,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::outbox::Outbox;
+use super::room::Room;
 use crate::finished::Finished;
 use crate::lock::{Condvar, Mutex};
-use crate::sync::{AtomicBool, AtomicUsize, Notify};
+use crate::sync::{AtomicBool, Notify};
 
 pub(crate) struct Queue {
     outboxes: Mutex<Outboxes>,
@@ -28,11 +29,8 @@ pub(crate) struct Queue {
     unattended: AtomicBool,
     /// Wakes who looks after them.
     begun: Notify,
-    /// Bytes in the queue, and bytes that outboxes have reserved and not used.
-    held: AtomicUsize,
-    max_bytes: usize,
-    /// How many bytes an outbox reserves at once.
-    share: usize,
+    /// For bytes in the queue, and bytes that outboxes have reserved and not used.
+    room: Room,
     batch_bytes: usize,
     batch_spans: u64,
     delay: Duration,
@@ -91,9 +89,7 @@ impl Queue {
             settled: Condvar::default(),
             unattended: AtomicBool::new(true),
             begun: Notify::new(),
-            held: AtomicUsize::new(0),
-            max_bytes,
-            share: (max_bytes / 64).min(64 * 1024),
+            room: Room::new(max_bytes),
             batch_bytes,
             batch_spans: batch_spans as u64,
             delay,
@@ -119,19 +115,12 @@ impl Queue {
 
     /// Takes at least `bytes` of the limit; `None` when there are none left.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
-        [bytes.max(self.share), bytes].into_iter().find(|wanted| {
-            let held = self.held.fetch_add(*wanted, Ordering::Relaxed);
-            let fits = held.saturating_add(*wanted) <= self.max_bytes;
-            if !fits {
-                self.held.fetch_sub(*wanted, Ordering::Relaxed);
-            }
-            fits
-        })
+        self.room.reserve(bytes)
     }
 
-    /// Gives bytes of the limit back.
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    /// What its bytes are taken from.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Whether this much is worth sending without delay.
@@ -180,7 +169,7 @@ impl Queue {
                 inner.waiting_spans += std::mem::take(&mut chunk.spans);
                 let bytes: usize = taken.iter().map(Finished::size).sum();
                 let unused = std::mem::take(&mut chunk.reserved) - bytes;
-                self.held.fetch_sub(unused, Ordering::Relaxed);
+                self.room.give_back(unused);
             });
             inner.taken += taken.len() as u64;
             inner.waiting.extend(taken.drain(..));
@@ -260,9 +249,8 @@ impl Queue {
     pub(crate) fn settle(&self, traces: usize, left_bytes: usize, left_spans: u64) {
         let mut inner = self.inner.lock();
         // What is left may have grown: content that the server does not want as attachments.
-        self.held.fetch_add(left_bytes, Ordering::Relaxed);
-        self.held
-            .fetch_sub(inner.in_flight_bytes, Ordering::Relaxed);
+        self.room.grow(left_bytes);
+        self.room.give_back(inner.in_flight_bytes);
         inner.in_flight_bytes = left_bytes;
         inner.in_flight_spans = left_spans;
         inner.settled += traces as u64;
@@ -352,7 +340,8 @@ impl Queue {
         let spans = std::mem::take(&mut inner.waiting_spans) + in_flight;
         count(spans);
         let bytes = std::mem::take(&mut inner.waiting_bytes);
-        self.give_back(bytes + std::mem::take(&mut inner.in_flight_bytes));
+        self.room
+            .give_back(bytes + std::mem::take(&mut inner.in_flight_bytes));
         inner.in_flight_spans = 0;
         inner.stopped = true;
         self.settled.notify_all();

@@ -9,6 +9,8 @@ pub(crate) enum Drop {
     QueueFull,
     /// The server refused the trace for good.
     Rejected,
+    /// The collector took a request but for these (OTLP, "partial success").
+    ServerRejected,
     /// Still undelivered when the tracer was shut down.
     Shutdown,
     /// Never ended: open when the tracer was shut down, or lost by the host.
@@ -22,9 +24,10 @@ pub(crate) enum Drop {
 }
 
 impl Drop {
-    const ALL: [Drop; 7] = [
+    const ALL: [Drop; 8] = [
         Drop::QueueFull,
         Drop::Rejected,
+        Drop::ServerRejected,
         Drop::Shutdown,
         Drop::Unfinished,
         Drop::TooManySpans,
@@ -36,6 +39,7 @@ impl Drop {
         match self {
             Drop::QueueFull => "queue_full",
             Drop::Rejected => "rejected",
+            Drop::ServerRejected => "server_rejected",
             Drop::Shutdown => "shutdown",
             Drop::Unfinished => "unfinished",
             Drop::TooManySpans => "too_many_spans",
@@ -104,6 +108,7 @@ impl Counters {
             ignored: self.ignored.load(Ordering::Relaxed),
             abandoned: self.abandoned.load(Ordering::Relaxed),
             redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
+            mirror: None,
         }
     }
 }
@@ -126,6 +131,22 @@ pub struct Stats {
     pub abandoned: u64,
     /// Spans, and traces by what their host set of them, in which content was replaced by `[redaction failed]`.
     pub redaction_failed: u64,
+    /// With dual export, what became of the copies for the collector.
+    pub mirror: Option<MirrorStats>,
+}
+
+/// What became of the copies of ended spans that dual export sends to a collector. The balance of [`Stats`] holds here
+/// as well, by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MirrorStats {
+    /// Copies made.
+    pub created: u64,
+    /// Copies that the collector acknowledged.
+    pub delivered: u64,
+    /// Copies waiting or on their way.
+    pub pending: u64,
+    /// Copies given up, by reason; every reason is listed.
+    pub dropped: Vec<(&'static str, u64)>,
 }
 
 impl Stats {
@@ -137,36 +158,64 @@ impl Stats {
         self.abandoned += other.abandoned;
         self.redaction_failed += other.redaction_failed;
         self.ignored = self.ignored.max(other.ignored);
-        for (reason, spans) in &other.dropped {
-            match self.dropped.iter_mut().find(|(name, _)| name == reason) {
-                Some(entry) => entry.1 += spans,
-                None => self.dropped.push((reason, *spans)),
-            }
+        add_dropped(&mut self.dropped, &other.dropped);
+        if let Some(other) = &other.mirror {
+            let mirror = self.mirror.get_or_insert_default();
+            mirror.created += other.created;
+            mirror.delivered += other.delivered;
+            mirror.pending += other.pending;
+            add_dropped(&mut mirror.dropped, &other.dropped);
         }
     }
 
+    /// Whether nothing is open, waiting or on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        let copies = self.mirror.as_ref().map_or(0, |mirror| mirror.pending);
+        self.pending == 0 && copies == 0
+    }
+
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
-    /// "abandoned": n, "redaction_failed": n}`.
+    /// "abandoned": n, "redaction_failed": n}`; with dual export also
+    /// `"mirror": {"created": n, "delivered": n, "pending": n, "dropped": {reason: n}}`.
     pub fn to_json(&self) -> String {
-        let dropped: serde_json::Map<String, serde_json::Value> = self
-            .dropped
-            .iter()
-            .map(|(reason, spans)| ((*reason).to_owned(), (*spans).into()))
-            .collect();
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "created": self.created,
             "delivered": self.delivered,
             "pending": self.pending,
-            "dropped": dropped,
+            "dropped": reasons(&self.dropped),
             "ignored": self.ignored,
             "abandoned": self.abandoned,
             "redaction_failed": self.redaction_failed,
-        })
-        .to_string()
+        });
+        if let Some(mirror) = &self.mirror {
+            json["mirror"] = serde_json::json!({
+                "created": mirror.created,
+                "delivered": mirror.delivered,
+                "pending": mirror.pending,
+                "dropped": reasons(&mirror.dropped),
+            });
+        }
+        json.to_string()
     }
 
     /// Spans given up for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().map(|(_, spans)| spans).sum()
     }
+}
+
+fn add_dropped(sums: &mut Vec<(&'static str, u64)>, others: &[(&'static str, u64)]) {
+    for (reason, spans) in others {
+        match sums.iter_mut().find(|(name, _)| name == reason) {
+            Some(entry) => entry.1 += spans,
+            None => sums.push((reason, *spans)),
+        }
+    }
+}
+
+fn reasons(dropped: &[(&'static str, u64)]) -> serde_json::Map<String, serde_json::Value> {
+    let dropped = dropped.iter();
+    dropped
+        .map(|(reason, spans)| ((*reason).to_owned(), (*spans).into()))
+        .collect()
 }

@@ -37,19 +37,14 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut exporter = export::build(shared);
-        let deliver = async {
-            let mut traces = 0;
-            while let Some(batch) = next_batch(shared).await {
-                traces += batch.len();
-                send(shared, exporter.as_mut(), batch).await;
-                if traces >= BUSY {
-                    clock::calibrate();
-                }
+        let deliver = deliver(shared, export::build(shared));
+        let mirror = async {
+            if let Some(mirror) = &shared.mirror {
+                mirror.deliver().await;
             }
         };
         tokio::select! {
-            () = deliver => {}
+            ((), ()) = async { tokio::join!(deliver, mirror) } => {}
             never = sweep::attend(shared) => match never {},
         }
     });
@@ -58,14 +53,29 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Sends what comes until the tracer closes.
+pub(super) async fn deliver(shared: &Shared, mut exporter: Box<dyn Exporter>) {
+    let mut traces = 0;
+    while let Some(batch) = next_batch(shared).await {
+        traces += batch.len();
+        send(shared, exporter.as_mut(), batch).await;
+        if traces >= BUSY {
+            clock::calibrate();
+        }
+    }
+}
+
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
-fn give_up(shared: &Shared) {
+pub(super) fn give_up(shared: &Shared) {
     let in_flight = shared.queue.in_flight();
     let count = |spans| shared.counters.drop(Drop::Internal, spans);
     shared.queue.give_up(in_flight, count);
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
+    if let Some(mirror) = &shared.mirror {
+        mirror.give_up();
+    }
 }
 
 async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {

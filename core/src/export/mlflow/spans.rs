@@ -1,17 +1,14 @@
 //! Spans over OTLP: many traces in one request.
 
-use std::io::Write;
 use std::time::Duration;
 
 use reqwest::Method;
 
 use super::{MlflowExporter, Pass, Sequence, TryAgain};
+use crate::export::gzip::compress;
 use crate::export::http::{Failure, Http, NO_ENDPOINT, Request};
 use crate::otlp;
 use crate::trace::Finished;
-
-/// Bodies shorter than this are not worth compressing.
-const GZIP_FROM: usize = 1024;
 
 impl MlflowExporter {
     /// Sends the spans of all traces in one request; on a refusal, finds the trace that caused it.
@@ -34,7 +31,7 @@ impl MlflowExporter {
             if waiting.is_empty() {
                 continue;
             }
-            let body = otlp::request(&self.shared.resource, &waiting);
+            let body = otlp::request(&self.shared.resource, &[], &waiting);
             let single = waiting.len() == 1;
             let failure = match self.post_spans(http, gzip, experiment, part, body).await {
                 Ok(_) => {
@@ -102,9 +99,7 @@ impl MlflowExporter {
         part: &[Finished],
         body: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        let compressed = (gzip && body.len() >= GZIP_FROM)
-            .then(|| compress(&body))
-            .flatten();
+        let compressed = gzip.then(|| compress(&body)).flatten();
         let request = Request {
             method: Method::POST,
             path: "/v1/traces",
@@ -126,10 +121,4 @@ impl MlflowExporter {
         }
         Err(TryAgain(Some(Duration::ZERO)))
     }
-}
-
-fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
 }

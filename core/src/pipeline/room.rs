@@ -1,0 +1,45 @@
+//! A bound on bytes that several threads share.
+
+use std::sync::atomic::Ordering;
+
+use crate::sync::AtomicUsize;
+
+pub(crate) struct Room {
+    /// Bytes in use, and such that are reserved and not used.
+    held: AtomicUsize,
+    max: usize,
+    /// How many are reserved at once.
+    share: usize,
+}
+
+impl Room {
+    pub(crate) fn new(max: usize) -> Self {
+        Room {
+            held: AtomicUsize::new(0),
+            max,
+            share: (max / 64).min(64 * 1024),
+        }
+    }
+
+    /// Takes at least `bytes` of the limit; `None` when there are none left.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
+        [bytes.max(self.share), bytes].into_iter().find(|wanted| {
+            let held = self.held.fetch_add(*wanted, Ordering::Relaxed);
+            let fits = held.saturating_add(*wanted) <= self.max;
+            if !fits {
+                self.held.fetch_sub(*wanted, Ordering::Relaxed);
+            }
+            fits
+        })
+    }
+
+    /// Takes bytes whether or not they are left: what is held already has grown.
+    pub(crate) fn grow(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives bytes of the limit back.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
