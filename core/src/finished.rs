@@ -55,6 +55,8 @@ pub(crate) struct Progress {
     pub(crate) stored: bool,
     /// Where the server wants artifacts of the trace.
     pub(crate) artifact_location: Option<String>,
+    /// How many spans the shortest request had that a collector refused because of these spans or others in it.
+    pub(crate) refused_among: Option<u32>,
     server_errors: u8,
 }
 

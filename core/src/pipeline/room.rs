@@ -38,6 +38,11 @@ impl Room {
         self.held.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    #[cfg(all(test, mlflow_loom))]
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Gives bytes of the limit back.
     pub(crate) fn give_back(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);

@@ -137,14 +137,20 @@ impl OtlpExporter {
     async fn send_batch(&self, collector: &Collector, batch: &mut [Finished]) -> Sent<()> {
         let mut trial = Trial::default();
         let mut traces = Traces(batch);
-        let groups = traces.groups(self.limit.get());
+        let mut groups = traces.groups(self.limit.get());
+        let is_refused = |group: &Range<usize>| load::is_refused(&traces.0[group.start]);
+        let apart: Vec<Range<usize>> = groups.extract_if(.., |group| is_refused(group)).collect();
+        for trace in apart {
+            let trace = &mut traces.0[trace.start];
+            self.send_apart(collector, trace, &mut trial).await?;
+        }
         let refused = self
             .send(collector, &mut traces, groups, &mut trial)
             .await?;
         for Refused { items, status, why } in refused {
             match &mut traces.0[items] {
                 [trace]
-                    if trace.span_count > 1
+                    if load::is_refused(trace)
                         && is_about_payload(status)
                         && trial.goes_on(status) =>
                 {
@@ -167,8 +173,8 @@ impl OtlpExporter {
     ) -> Sent<()> {
         let id = trace.id;
         let mut spans = Spans::of(trace);
-        let first = halves(spans.all()).to_vec();
-        for refused in self.send(collector, &mut spans, first, trial).await? {
+        let groups = spans.groups();
+        for refused in self.send(collector, &mut spans, groups, trial).await? {
             let count = spans.spans(refused.items.clone());
             self.shared.counters.drop(Drop::Rejected, count);
             self.shared.diagnostics.report("rejected", || {
@@ -212,6 +218,7 @@ impl OtlpExporter {
                 Some(refusal) => refusal,
             };
             trial.refusals += 1;
+            load.suspect(group.clone());
             if group.len() > 1 && is_about_payload(status) && trial.goes_on(status) {
                 groups.extend(halves(group));
                 continue;
