@@ -165,7 +165,9 @@ fn a_dead_server_costs_the_collector_nothing() {
         let tracer = connected(dead, &collector.url, &[("queue.max_bytes", "1048576")]);
         for index in 0..100 {
             record(&tracer, "root", 100_000);
-            until("the collector's", || copies(&tracer).delivered == 2 * (index + 1));
+            until("the collector's", || {
+                copies(&tracer).delivered == 2 * (index + 1)
+            });
         }
         assert_eq!(collector.spans().len(), 200);
         assert_eq!(copies(&tracer).created, 200);

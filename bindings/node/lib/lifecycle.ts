@@ -28,6 +28,8 @@ export interface Stats {
   abandoned: number;
   /** Spans whose content was replaced by `[redaction failed]`. */
   redactionFailed: number;
+  /** With dual export, what became of the copies for the collector. */
+  mirror?: Pick<Stats, 'created' | 'delivered' | 'pending' | 'dropped'>;
 }
 
 /** The engine's spelling. */

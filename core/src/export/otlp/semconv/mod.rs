@@ -1,4 +1,4 @@
-//! MLflow's attributes in the words of OpenTelemetry's semantic conventions for GenAI (1.38, "gen-ai-spans"), by the
+//! MLflow's attributes in the words of OpenTelemetry's semantic conventions for GenAI (1.37 and later, "gen-ai-spans"), by the
 //! rules of MLflow's SDK (3.17.2, `MLFLOW_ENABLE_OTEL_GENAI_SEMCONV`): what the type, the model and the token usage
 //! are called, the span's name and kind, and the messages of providers that are known.
 //!
