@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -71,7 +73,7 @@ def spans(request: ExportTraceServiceRequest) -> list[Span]:
 class Receiver:
     """Serves while its context lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.spans: list[Span] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         lock = threading.Lock()
@@ -93,12 +95,23 @@ class Receiver:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
+            def handle(self) -> None:
+                with contextlib.suppress(ssl.SSLError, ConnectionError):
+                    super().handle()
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        scheme = "http"
+        if tls:
+            # The handshake is for the thread of the connection: a failed one must not end the others.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            scheme = "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -55,7 +55,7 @@ def record() -> None:
                 call.set_inputs(MESSAGES)
                 call.set_outputs("hi")
             search.set_outputs(["a", "b"])
-    left = mlflow.flush(timeout=20.0)
+    left = mlflow.flush(timeout=float(os.environ.get("FLUSH_TIMEOUT_S", "20")))
     print(json.dumps({"trace_id": answer.trace_id, "left": left, "stats": mlflow.stats()}))
 
 
