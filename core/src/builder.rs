@@ -1,5 +1,7 @@
 //! Makes tracers to which the host contributes code of its own.
 
+use std::sync::Arc;
+
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{IdGenerator, ShouldSample, SpanExporter};
 
@@ -10,6 +12,7 @@ use crate::plugins::Plugins;
 use crate::processor::SpanProcessor;
 use crate::resource;
 use crate::sampler::Sampler;
+use crate::token::TokenProvider;
 use crate::tracer::Tracer;
 
 /// Collects what a [`Tracer`] is made from.
@@ -79,6 +82,13 @@ impl TracerBuilder {
     /// child records through this tracer are `rejected`. A child that is to send makes a tracer of its own.
     pub fn exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
         self.exporter = Some(Given::new(exporter));
+        self
+    }
+
+    /// Supplies the Bearer token of requests to the tracking server, also to those of [`Client`](crate::Client) calls. It
+    /// wins over all options about credentials.
+    pub fn token_provider(mut self, tokens: impl TokenProvider) -> Self {
+        self.config.attached.tokens = Some(Arc::new(tokens));
         self
     }
 

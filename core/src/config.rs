@@ -2,18 +2,24 @@
 
 use std::env::VarError;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 
 use crate::destination::{Destination, Experiment};
 use crate::error::{Error, ErrorKind, Result};
+use crate::export::http::headers;
 use crate::limits::Limits;
 use crate::mlflow::environment;
+use crate::secret::Secret;
+use crate::token::TokenProvider;
 
 pub use crate::options::{Accepts, OPTIONS, OptionSpec};
-use crate::options::{check, flag, ratio};
+use crate::options::{check, databricks, flag, ratio};
 
 /// A set of option values. Setting checks; nothing is read from the environment unless asked.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +30,36 @@ pub struct Config {
     refused: u64,
     /// What was wrong with variables that are not only ours, by the option.
     ignored: Vec<(usize, String)>,
+    pub(crate) attached: Attached,
+}
+
+/// What goes with the options of a tracer to everything that connects to its server, and is no text.
+#[derive(Clone, Default)]
+pub(crate) struct Attached {
+    pub(crate) tokens: Option<Arc<dyn TokenProvider>>,
+    /// Counts replies of success whose body makes no sense.
+    pub(crate) odd_replies: Arc<AtomicU64>,
+}
+
+/// Configurations are the same when they do the same; counters do not matter.
+impl PartialEq for Attached {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.tokens, &other.tokens) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (one, two) => one.is_none() && two.is_none(),
+        }
+    }
+}
+
+impl Eq for Attached {}
+
+/// Where traces are tracked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// A base URL without userinfo and trailing slash.
+    Server(String),
+    /// A workspace of Databricks, by its profile if one is named.
+    Databricks(Option<&'a str>),
 }
 
 // A bit for every option.
@@ -35,6 +71,7 @@ impl Default for Config {
             values: vec![None; OPTIONS.len()],
             refused: 0,
             ignored: Vec::new(),
+            attached: Attached::default(),
         }
     }
 }
@@ -94,9 +131,10 @@ impl Config {
     /// traces, and with all of them when they are sent.
     pub(crate) fn ignored(&self) -> Option<String> {
         let is_used = self.exporter() == "otlp" || self.mirrors();
-        let matter = self.ignored.iter().filter(|(index, _)| {
-            is_used || matches!(OPTIONS[*index].accepts, Accepts::Uri | Accepts::Endpoint)
-        });
+        let matter = self
+            .ignored
+            .iter()
+            .filter(|(index, _)| is_used || OPTIONS[*index].accepts == Accepts::Endpoint);
         let messages: Vec<&str> = matter.map(|(_, message)| message.as_str()).collect();
         (!messages.is_empty()).then(|| format!("ignored: {}", messages.join("; ")))
     }
@@ -139,29 +177,64 @@ impl Config {
             .unwrap_or(0)
     }
 
-    /// The server's base URL without userinfo and trailing slash.
-    pub(crate) fn server(&self) -> Option<String> {
-        without_secrets(self.text("tracking_uri")?)
+    /// For keys of the table only.
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    /// For keys of the table only.
+    pub(crate) fn secret(&self, key: &str) -> Option<Secret> {
+        self.text(key).map(Secret::new)
+    }
+
+    /// Where traces are tracked, if anywhere.
+    pub(crate) fn target(&self) -> Option<Target<'_>> {
+        let uri = self.text("tracking_uri")?;
+        match databricks(uri) {
+            Some(profile) => Some(Target::Databricks(profile)),
+            None => without_secrets(uri).map(Target::Server),
+        }
     }
 
     /// User name and password, from the options or else from the tracking URI.
-    pub(crate) fn basic(&self) -> Option<(String, String)> {
-        if let (Some(user), Some(password)) = (
-            self.text("tracking_username"),
-            self.text("tracking_password"),
-        ) {
-            return Some((user.to_owned(), password.to_owned()));
+    pub(crate) fn basic(&self) -> Option<(String, Secret)> {
+        if let (Some(user), Some(password)) = (self.username(), self.password()) {
+            return Some((user.to_owned(), password));
         }
         basic_of(&Url::parse(self.text("tracking_uri")?).ok()?)
     }
 
-    pub(crate) fn token(&self) -> Option<&str> {
-        self.text("tracking_token")
+    pub(crate) fn username(&self) -> Option<&str> {
+        self.text("tracking_username")
+    }
+
+    pub(crate) fn password(&self) -> Option<Secret> {
+        self.secret("tracking_password")
+    }
+
+    pub(crate) fn token(&self) -> Option<Secret> {
+        self.secret("tracking_token")
+    }
+
+    /// Headers of every request.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let list = self.text("http.headers").unwrap_or_default();
+        headers::parse(list).unwrap_or_default()
+    }
+
+    pub(crate) fn proxy(&self) -> Option<&str> {
+        self.text("http.proxy")
+    }
+
+    /// Whether any certificate of the server is taken.
+    pub(crate) fn is_insecure(&self) -> bool {
+        self.flag("tls.insecure")
     }
 
     /// Who records: the Basic user name, else the account of the process.
     pub(crate) fn user(&self) -> &str {
-        self.text("tracking_username")
+        self.username()
+            .or_else(|| environment::login())
             .unwrap_or_else(|| environment::user())
     }
 
@@ -320,10 +393,16 @@ impl fmt::Debug for Config {
         for (option, value) in OPTIONS.iter().zip(&self.values) {
             match (option.accepts, value) {
                 (_, None) => {}
-                (Accepts::Secret | Accepts::Patterns | Accepts::Headers, Some(_)) => {
+                (
+                    Accepts::Secret | Accepts::Patterns | Accepts::Proxy | Accepts::Headers,
+                    Some(_),
+                ) => {
                     map.entry(&option.key, &"***");
                 }
-                (Accepts::Uri | Accepts::Endpoint, Some(value)) => {
+                (Accepts::Uri, Some(_)) => {
+                    map.entry(&option.key, &self.target());
+                }
+                (Accepts::Endpoint, Some(value)) => {
                     map.entry(&option.key, &without_secrets(value));
                 }
                 (_, Some(value)) => {
@@ -336,9 +415,9 @@ impl fmt::Debug for Config {
 }
 
 /// User name and password in a URI.
-pub(crate) fn basic_of(url: &Url) -> Option<(String, String)> {
-    let password = url.password()?;
-    Some((percent_decode(url.username()), percent_decode(password)))
+pub(crate) fn basic_of(url: &Url) -> Option<(String, Secret)> {
+    let password = Secret::new(percent_decode(url.password()?));
+    Some((percent_decode(url.username()), password))
 }
 
 /// A URI without userinfo, query and trailing slash.
@@ -415,12 +494,21 @@ mod tests {
             ("attachments.extract", "yes"),
             ("attachments.max_bytes", "-1"),
             ("workspace", "a\r\nX-Evil: 1"),
+            ("workspace", "w\u{f6}rk"),
+            ("http.headers", "x-a=1%0d%0aX-Evil: 1"),
+            ("http.headers", "Host=elsewhere"),
+            ("http.proxy", "proxy:8080"),
+            ("http.proxy", "ftp://proxy"),
+            ("tls.insecure", "maybe"),
+            ("tracking_uri", "databricks://"),
+            ("tracking_uri", "databricks://scope:prefix"),
+            ("tracking_uri", "databricks-uc"),
             ("capture_content", "no"),
             ("redact.keys", "[\"password\"]"),
             ("redact.paths", "inputs.messages[-1]"),
             ("redact.patterns", "(secret"),
             ("otlp.endpoint", "localhost:4317"),
-            ("otlp.endpoint", "http://host/?key=1"),
+            ("otlp.endpoint", "databricks"),
             ("otlp.traces_endpoint", "http://host/#part"),
             ("otlp.headers", "api-key"),
             ("otlp.protocol", "grpc"),
@@ -468,8 +556,16 @@ mod tests {
         config.set("otlp.headers", "api-key=hunter2").unwrap();
         let endpoint = "http://me:hunter2@host/v1/traces?key=hunter2";
         config.set("otlp.traces_endpoint", endpoint).unwrap();
-        assert_eq!(config.server().unwrap(), "http://host:5000/base");
+        let base = "http://host:5000/base".to_owned();
+        assert_eq!(config.target(), Some(Target::Server(base)));
         assert_eq!(config.basic(), Some(("me".into(), "p@ss".into())));
+        for (key, value) in [
+            ("http.proxy", "http://me:hunter2@proxy:8080"),
+            ("http.headers", "x-api-key=hunter2"),
+            ("databricks.client_secret", "hunter2"),
+        ] {
+            config.set(key, value).unwrap();
+        }
         let shown = format!("{config:?}");
         assert!(
             !shown.contains("p%40ss") && !shown.contains("hunter2"),

@@ -33,11 +33,13 @@ mod processor;
 mod redact;
 mod resource;
 mod sampler;
+mod secret;
 mod shared;
 mod slot;
 mod start;
 mod state;
 mod sync;
+mod token;
 mod update;
 
 pub mod client;
@@ -71,7 +73,9 @@ pub use propagation::{
     Baggage, BaggageMember, extract, extract_baggage, extract_headers, inject, inject_baggage,
 };
 pub use sampler::Decision;
+pub use secret::Secret;
 pub use span::{Span, SpanRecord, StatusCode};
+pub use token::TokenProvider;
 pub use trace::{TraceState, TraceUpdate};
 pub use tracer::{Parent, SpanStart, Tracer};
 pub use value::Value;

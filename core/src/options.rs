@@ -1,15 +1,9 @@
 //! Every option, once: key, environment variable, default, range and meaning, for all languages.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
 use reqwest::Url;
-use reqwest::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING,
-};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::export::http::{headers, proxy};
 use crate::redact;
 
 /// What an option accepts.
@@ -19,12 +13,18 @@ pub enum Accepts {
     Text,
     /// As [`Accepts::Text`]; never printed.
     Secret,
-    /// An `http://` or `https://` URI.
+    /// An `http://` or `https://` URI, `databricks` or `databricks://` with a profile.
     Uri,
-    /// As [`Accepts::Uri`], and it may have a query.
+    /// An `http://` or `https://` URI, which may have a query.
     Endpoint,
-    /// HTTP headers as `name=value`, separated by commas, values percent-encoded; never printed.
+    /// A file that is read when it is needed.
+    File,
+    /// The URI of a proxy, or `direct`; never printed.
+    Proxy,
+    /// Headers as `name=value` separated by commas, values percent-encoded; never printed.
     Headers,
+    /// Visible ASCII characters, which stay one word in an HTTP header.
+    Word,
     /// Decimal digits, at most 19.
     ExperimentId,
     /// A directory; made when first written to.
@@ -92,24 +92,25 @@ const MIB: u64 = 1 << 20;
 /// The table of options. Its order is the order of the documentation.
 #[rustfmt::skip]
 pub const OPTIONS: &[OptionSpec] = &[
-    option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server; userinfo in it becomes the credentials"),
+    option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server, or databricks; userinfo in it becomes the credentials"),
     option("experiment_id", "MLFLOW_EXPERIMENT_ID", "", Accepts::ExperimentId, "experiment of new traces; wins over the name"),
     option("experiment_name", "MLFLOW_EXPERIMENT_NAME", "", Accepts::Text, "experiment of new traces by name; created when missing"),
     option("tracking_username", "MLFLOW_TRACKING_USERNAME", "", Accepts::Text, "user name of Basic authentication"),
     option("tracking_password", "MLFLOW_TRACKING_PASSWORD", "", Accepts::Secret, "password of Basic authentication"),
     option("tracking_token", "MLFLOW_TRACKING_TOKEN", "", Accepts::Secret, "Bearer token; user name and password win over it"),
-    option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Text, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
+    option("tracking_token_file", "MLFLOW_TRACKING_TOKEN_FILE", "", Accepts::File, "file with a Bearer token, read again when the server refuses it; tracking_token wins over it"),
+    option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Word, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
     option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is otlp with an endpoint of a collector, else mlflow with a tracking URI, else file"),
     option("file.directory", "MLFLOW_TRACE_FILE_DIRECTORY", "./mlflow-traces", Accepts::Directory, "where the file exporter writes OTLP/JSON lines"),
-    option("otlp.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", Accepts::Uri, "OpenTelemetry collector; traces go to /v1/traces below it"),
+    option("otlp.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", Accepts::Endpoint, "OpenTelemetry collector; traces go to /v1/traces below it"),
     option("otlp.traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", Accepts::Endpoint, "where the collector takes traces, used as it is; wins over otlp.endpoint"),
     option("otlp.headers", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "", Accepts::Headers, "headers of requests to the collector").or("OTEL_EXPORTER_OTLP_HEADERS"),
     option("otlp.protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", Accepts::Choice(&["http/protobuf"]), "the protocol; there is only this one").or("OTEL_EXPORTER_OTLP_PROTOCOL"),
     option("otlp.timeout_ms", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "http.timeout_ms for the collector").or("OTEL_EXPORTER_OTLP_TIMEOUT"),
     option("otlp.compression", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none", Accepts::Choice(&["gzip", "none"]), "compression of requests to the collector").or("OTEL_EXPORTER_OTLP_COMPRESSION"),
-    option("otlp.certificate", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "", Accepts::Text, "PEM file with the authorities that the collector's certificate is checked against, instead of the system's").or("OTEL_EXPORTER_OTLP_CERTIFICATE"),
-    option("otlp.client_certificate", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "", Accepts::Text, "PEM file with the client's certificate for the collector").or("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
-    option("otlp.client_key", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "", Accepts::Text, "PEM file with the key of that certificate").or("OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+    option("otlp.certificate", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "", Accepts::File, "PEM file with the authorities that the collector's certificate is checked against, besides the system's").or("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    option("otlp.client_certificate", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "", Accepts::File, "PEM file with the client's certificate for the collector").or("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+    option("otlp.client_key", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "", Accepts::File, "PEM file with the key of that certificate").or("OTEL_EXPORTER_OTLP_CLIENT_KEY"),
     option("otlp.enabled", "MLFLOW_ENABLE_OTLP_EXPORTER", "true", Accepts::Flag, "false takes no notice of endpoints of collectors, unless exporter is otlp"),
     option("otlp.dual_export", "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT", "false", Accepts::Flag, "true sends traces to the collector besides, not instead"),
     option("otlp.genai_semconv", "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV", "false", Accepts::Flag, "true sends the collector attributes of the GenAI semantic conventions instead of MLflow's"),
@@ -120,6 +121,18 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("batch.max_bytes", "MLFLOW_TRACE_BATCH_MAX_BYTES", "1048576", Accepts::Integer(1024, 60 * MIB), "bytes of spans in one request"),
     option("batch.delay_ms", "MLFLOW_TRACE_BATCH_DELAY_MS", "1000", Accepts::Integer(0, 10 * MINUTE_MS), "longest wait of a finished trace before it is sent"),
     option("http.timeout_ms", "MLFLOW_TRACE_HTTP_TIMEOUT_MS", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "limit of one request, connection and reply included; each MiB of its body allows as much again"),
+    option("http.headers", "MLFLOW_TRACE_HTTP_HEADERS", "", Accepts::Headers, "headers of every request to the tracking server"),
+    option("http.proxy", "MLFLOW_TRACE_HTTP_PROXY", "", Accepts::Proxy, "proxy, instead of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; direct takes none. NO_PROXY holds in any case"),
+    option("tls.certificate", "MLFLOW_TRACKING_SERVER_CERT_PATH", "", Accepts::File, "PEM file with authorities to trust besides the system's; read again when it changes"),
+    option("tls.client_certificate", "MLFLOW_TRACKING_CLIENT_CERT_PATH", "", Accepts::File, "PEM file with the client's certificate, and its key unless that has a file of its own"),
+    option("tls.client_key", "MLFLOW_TRACE_CLIENT_KEY_PATH", "", Accepts::File, "PEM file with the key of that certificate"),
+    option("tls.insecure", "MLFLOW_TRACKING_INSECURE_TLS", "false", Accepts::Flag, "true takes any certificate, so that anybody on the way can read and change what is sent"),
+    option("databricks.host", "DATABRICKS_HOST", "", Accepts::Word, "Databricks workspace, for the tracking URI databricks"),
+    option("databricks.token", "DATABRICKS_TOKEN", "", Accepts::Secret, "personal access token for it"),
+    option("databricks.client_id", "DATABRICKS_CLIENT_ID", "", Accepts::Text, "service principal, for OAuth"),
+    option("databricks.client_secret", "DATABRICKS_CLIENT_SECRET", "", Accepts::Secret, "secret of the service principal"),
+    option("databricks.profile", "DATABRICKS_CONFIG_PROFILE", "", Accepts::Text, "profile of the file, where neither the tracking URI names one nor databricks.host is set; DEFAULT by default"),
+    option("databricks.config_file", "DATABRICKS_CONFIG_FILE", "", Accepts::File, "file with profiles; ~/.databrickscfg by default"),
     option("shutdown.timeout_ms", "MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS", "2000", Accepts::Integer(0, 10 * MINUTE_MS), "limit of the flush that bindings do at exit"),
     option("sdk.disabled", "OTEL_SDK_DISABLED", "false", Accepts::Flag, "true records nothing"),
     option("sampling.ratio", "MLFLOW_TRACE_SAMPLING_RATIO", "1", Accepts::Ratio, "share of the traces begun here that is recorded"),
@@ -146,7 +159,13 @@ pub const OPTIONS: &[OptionSpec] = &[
 pub(crate) fn check(option: &OptionSpec, value: &str) -> Result<()> {
     let problem = match option.accepts {
         Accepts::Text | Accepts::Secret => control(value),
-        Accepts::Directory => value.contains('\0').then(|| "contains a NUL".to_owned()),
+        Accepts::Word => (!value.bytes().all(|byte| byte.is_ascii_graphic()))
+            .then(|| "has a character that is not visible ASCII".to_owned()),
+        Accepts::Headers => headers::parse(value).err(),
+        Accepts::Proxy => proxy::check(value),
+        Accepts::Directory | Accepts::File => {
+            value.contains('\0').then(|| "contains a NUL".to_owned())
+        }
         Accepts::ExperimentId => {
             let digits = value.len() <= 19 && value.bytes().all(|byte| byte.is_ascii_digit());
             (!digits).then(|| format!("'{value}' is not a decimal number of at most 19 digits"))
@@ -159,9 +178,8 @@ pub(crate) fn check(option: &OptionSpec, value: &str) -> Result<()> {
                 "'{value}' is not a whole number from {least} to {most}"
             )),
         },
-        Accepts::Uri => uri(value, false),
-        Accepts::Endpoint => uri(value, true),
-        Accepts::Headers => headers(value).err(),
+        Accepts::Uri => uri(value),
+        Accepts::Endpoint => endpoint(value, true),
         Accepts::Flag => flag(value)
             .is_none()
             .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
@@ -190,6 +208,14 @@ pub(crate) fn flag(value: &str) -> Option<bool> {
     }
 }
 
+/// Whether a tracking URI stands for Databricks, and the profile that it names.
+pub(crate) fn databricks(uri: &str) -> Option<Option<&str>> {
+    match uri {
+        "databricks" => Some(None),
+        uri => uri.strip_prefix("databricks://").map(Some),
+    }
+}
+
 /// From 0 to 1.
 pub(crate) fn ratio(value: &str) -> Option<f64> {
     let ratio: f64 = value.trim().parse().ok()?;
@@ -205,86 +231,29 @@ fn control(value: &str) -> Option<String> {
 }
 
 /// Never repeats the URI in its message: it may hold a password.
-fn uri(value: &str, with_query: bool) -> Option<String> {
+fn uri(value: &str) -> Option<String> {
+    if let Some(profile) = databricks(value) {
+        // A colon is for secrets that only Databricks' own runtime can read.
+        let is_name = profile.is_none_or(|name| !name.is_empty() && !name.contains([':', '/']));
+        return match is_name {
+            true => control(value),
+            false => Some("the name of the Databricks profile is malformed".to_owned()),
+        };
+    }
+    endpoint(value, false)
+}
+
+/// As [`uri`], of HTTP alone.
+fn endpoint(value: &str, with_query: bool) -> Option<String> {
     match Url::parse(value) {
         Err(error) => Some(format!("not a URI: {error}")),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => Some(format!(
-            "scheme '{}' is not supported, only http and https",
+            "scheme '{}' is not supported, only http, https and databricks",
             url.scheme()
         )),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),
         Ok(url) if url.query().is_some() && !with_query => Some("has a query".to_owned()),
         Ok(url) if url.fragment().is_some() => Some("has a fragment".to_owned()),
         Ok(_) => control(value),
-    }
-}
-
-/// Headers that say how the request itself is sent.
-const FRAMING: [HeaderName; 5] = [
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    TRANSFER_ENCODING,
-];
-
-/// A list of headers in the form of W3C Baggage without properties (OpenTelemetry, "OTLP exporter
-/// configuration"). Says what is wrong without repeating a value.
-pub(crate) fn headers(list: &str) -> std::result::Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    let entries = list.split(',').map(str::trim).enumerate();
-    for (index, entry) in entries.filter(|(_, entry)| !entry.is_empty()) {
-        let problem = |what: &str| format!("entry {} {what}", index + 1);
-        let (name, value) = entry
-            .split_once('=')
-            .ok_or_else(|| problem("is not of the form name=value"))?;
-        let name = HeaderName::from_bytes(name.trim_end().as_bytes())
-            .map_err(|_| problem("has a name that headers cannot have"))?;
-        let value: Cow<'_, [u8]> = percent_decode_str(value.trim_start()).into();
-        let mut value = HeaderValue::from_bytes(&value)
-            .map_err(|_| problem("has a value that headers cannot have"))?;
-        if FRAMING.contains(&name) {
-            return Err(problem("would say how requests are sent"));
-        }
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_as_baggage() {
-        let text = "api-key=a%20b%2Cc, Authorization = Basic dXNlcjpw==,,x=,X=last ,";
-        let read = headers(text).unwrap();
-        let of = |name: &str| read[name].to_str().unwrap();
-        assert_eq!(read.len(), 3);
-        assert_eq!(of("api-key"), "a b,c");
-        assert_eq!(of("authorization"), "Basic dXNlcjpw==");
-        assert_eq!(of("x"), "last");
-        assert!(headers(" , ").unwrap().is_empty());
-        // What is no escape stays as it is.
-        assert_eq!(headers("a=100%").unwrap()["a"], "100%");
-    }
-
-    #[test]
-    fn headers_that_cannot_be_sent() {
-        for (text, problem) in [
-            ("hunter2", "entry 1 is not"),
-            ("a=1,b c=hunter2", "entry 2 has a name"),
-            ("=hunter2", "entry 1 has a name"),
-            ("a=hunter2%0d%0aX-Evil: 1", "entry 1 has a value"),
-            ("a=%00hunter2", "entry 1 has a value"),
-            ("Content-Type=text/plain", "entry 1 would"),
-        ] {
-            let error = headers(text).unwrap_err();
-            assert!(
-                error.contains(problem) && !error.contains("hunter2"),
-                "{error}"
-            );
-        }
     }
 }

@@ -43,16 +43,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(id: u64, config: Config, plugins: &Plugins) -> Arc<Self> {
+    pub(crate) fn new(id: u64, mut config: Config, plugins: &Plugins) -> Arc<Self> {
+        // Of this tracer in this process, as its other counters.
+        config.attached.odd_replies = Arc::default();
         let mirror = Mirror::new(&config, plugins);
         let bytes = match mirror {
             Some(_) => Mirror::share(&config),
             None => config.queue_bytes(),
         };
-        let ignored = config.ignored();
         let shared = Self::lane(id, config, plugins, bytes, mirror);
-        if let Some(ignored) = ignored {
+        if let Some(ignored) = shared.config.ignored() {
             shared.diagnostics.report("environment", || ignored);
+        }
+        if shared.config.is_insecure() && shared.config.exporter() == "mlflow" {
+            shared.diagnostics.report("insecure_tls", || {
+                "option 'tls.insecure': no certificate is checked; anybody on the way to the server can read and change what is sent".into()
+            });
         }
         shared
     }

@@ -214,6 +214,8 @@ impl State {
         let mut stats = self.shared.counters.read(created);
         stats.ignored += crate::span::ignored_calls();
         stats.mirror = self.shared.mirror.as_ref().map(Mirror::stats);
+        let odd = &self.shared.config.attached.odd_replies;
+        stats.odd_2xx = odd.load(Ordering::Relaxed);
         stats
     }
 

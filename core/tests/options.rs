@@ -8,8 +8,12 @@ use mlflow_trace_core::config::{Accepts, OPTIONS};
 fn accepts(kind: Accepts) -> String {
     match kind {
         Accepts::Text | Accepts::Secret => "text".into(),
-        Accepts::Uri | Accepts::Endpoint => "`http://` or `https://` URI".into(),
+        Accepts::Uri => "`http://` or `https://` URI, `databricks`, `databricks://PROFILE`".into(),
+        Accepts::Endpoint => "`http://` or `https://` URI".into(),
+        Accepts::File => "file".into(),
+        Accepts::Proxy => "URI or `direct`".into(),
         Accepts::Headers => "`name=value` separated by commas".into(),
+        Accepts::Word => "visible ASCII characters".into(),
         Accepts::ExperimentId => "decimal number".into(),
         Accepts::Directory => "directory".into(),
         Accepts::Choice(words) => {

@@ -22,7 +22,7 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(config: &Config) -> Result<Self> {
-        match config.server() {
+        match config.target() {
             Some(_) => Ok(Client {
                 config: config.clone(),
             }),

@@ -19,13 +19,10 @@ pub(crate) async fn by_name(
     let path = "/api/2.0/mlflow/experiments/create";
     let create = Request::json(Method::POST, path, &json!({"name": name})).workspace(workspace);
     match http.json(create).await {
-        Ok(reply) => Ok(Experiment {
-            experiment_id: reply["experiment_id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            name: name.to_owned(),
-        }),
+        Ok(reply) => {
+            let id = reply["experiment_id"].as_str().unwrap_or_default();
+            named(id.to_owned(), name.to_owned())
+        }
         // Another process was quicker.
         Err(Failure::Refused { code, .. }) if code == "RESOURCE_ALREADY_EXISTS" => {
             find(http, workspace, name).await
@@ -79,10 +76,22 @@ fn active(reply: Value) -> Result<Experiment, Failure> {
             message: format!("experiment '{}' is deleted", text("name")),
         });
     }
-    Ok(Experiment {
-        experiment_id: text("experiment_id"),
-        name: text("name"),
-    })
+    named(text("experiment_id"), text("name"))
+}
+
+/// An experiment without an id is the answer of somebody else, for instance of a proxy that wants a login.
+fn named(experiment_id: String, name: String) -> Result<Experiment, Failure> {
+    match experiment_id.is_empty() {
+        false => Ok(Experiment {
+            experiment_id,
+            name,
+        }),
+        true => Err(Failure::Retry {
+            status: 200,
+            after: None,
+            message: "the reply is not that of an MLflow server".to_owned(),
+        }),
+    }
 }
 
 fn form_encode(text: &str) -> String {

@@ -10,7 +10,6 @@ mod otlp;
 pub(crate) mod retry;
 mod sdk;
 pub(crate) mod sink;
-mod tls;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! Who and what recorded a trace: the metadata that MLflow derives from the process, read once in each.
 
+use crate::export::http::credentials;
 use crate::pipeline::fork::ForkCell;
 
 /// `mlflow.user` where no user name was configured: the account of this process.
@@ -12,6 +13,12 @@ pub(crate) fn user() -> &'static str {
             .or_else(account)
             .unwrap_or_default()
     })
+}
+
+/// `mlflow.user` where options name no user but `~/.mlflow/credentials` does.
+pub(crate) fn login() -> Option<&'static str> {
+    static LOGIN: ForkCell<Option<String>> = ForkCell::new();
+    LOGIN.get_or_init(credentials::login).as_deref()
 }
 
 /// The account name from the system's user list, for daemons that run without the variables.

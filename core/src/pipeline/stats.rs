@@ -108,6 +108,7 @@ impl Counters {
             ignored: self.ignored.load(Ordering::Relaxed),
             abandoned: self.abandoned.load(Ordering::Relaxed),
             redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
+            odd_2xx: 0,
             mirror: None,
         }
     }
@@ -131,6 +132,9 @@ pub struct Stats {
     pub abandoned: u64,
     /// Spans, and traces by what their host set of them, in which content was replaced by `[redaction failed]`.
     pub redaction_failed: u64,
+    /// Replies by which the server took what it was sent, in a form that makes no sense: cut off, too long, not JSON, a
+    /// page for people. A proxy that answers in the server's place shows here.
+    pub odd_2xx: u64,
     /// With dual export, what became of the copies for the collector.
     pub mirror: Option<MirrorStats>,
 }
@@ -157,6 +161,7 @@ impl Stats {
         self.pending += other.pending;
         self.abandoned += other.abandoned;
         self.redaction_failed += other.redaction_failed;
+        self.odd_2xx += other.odd_2xx;
         self.ignored = self.ignored.max(other.ignored);
         add_dropped(&mut self.dropped, &other.dropped);
         if let Some(other) = &other.mirror {
@@ -175,7 +180,7 @@ impl Stats {
     }
 
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
-    /// "abandoned": n, "redaction_failed": n}`; with dual export also
+    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`; with dual export also
     /// `"mirror": {"created": n, "delivered": n, "pending": n, "dropped": {reason: n}}`.
     pub fn to_json(&self) -> String {
         let mut json = serde_json::json!({
@@ -186,6 +191,7 @@ impl Stats {
             "ignored": self.ignored,
             "abandoned": self.abandoned,
             "redaction_failed": self.redaction_failed,
+            "odd_2xx": self.odd_2xx,
         });
         if let Some(mirror) = &self.mirror {
             json["mirror"] = serde_json::json!({

@@ -2,8 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub(crate) mod canary;
+pub(crate) mod certs;
 pub(crate) mod frames;
 pub(crate) mod otlp;
+pub(crate) mod raw;
 pub(crate) mod server;
 
 use std::time::{Duration, Instant};

@@ -60,32 +60,7 @@ impl Server {
         version: &'static str,
         special: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
-        Server::start(move |seen| {
-            special(seen).unwrap_or_else(|| match seen.path.as_str() {
-                "/version" => reply(200, version),
-                "/v1/traces" => reply(200, ""),
-                "/api/3.0/mlflow/traces" => {
-                    let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
-                    let id = &sent["trace"]["trace_info"]["trace_id"].as_str().unwrap();
-                    let location = format!("mlflow-artifacts:/0/traces/{id}/artifacts");
-                    let tags = serde_json::json!({"mlflow.artifactLocation": location});
-                    reply(
-                        200,
-                        &serde_json::json!({"trace": {"trace_info": {"tags": tags}}}).to_string(),
-                    )
-                }
-                "/api/2.0/mlflow/experiments/get?experiment_id=0" => {
-                    let experiment =
-                        serde_json::json!({"artifact_location": "mlflow-artifacts:/0"});
-                    reply(
-                        200,
-                        &serde_json::json!({ "experiment": experiment }).to_string(),
-                    )
-                }
-                path if path.starts_with("/api/2.0/mlflow-artifacts/") => reply(200, "{}"),
-                _ => reply(404, "<!doctype html>"),
-            })
-        })
+        Server::start(move |seen| special(seen).unwrap_or_else(|| usual(version, seen)))
     }
 
     /// Requests so far, as `METHOD path`.
@@ -108,11 +83,52 @@ impl Server {
     }
 }
 
+/// What an MLflow server of this version with a database answers.
+pub(crate) fn usual(version: &str, seen: &Seen) -> Reply {
+    match seen.path.as_str() {
+        "/version" => reply(200, version),
+        "/v1/traces" => reply(200, ""),
+        "/api/3.0/mlflow/traces" => {
+            let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+            let id = &sent["trace"]["trace_info"]["trace_id"].as_str().unwrap();
+            let location = format!("mlflow-artifacts:/0/traces/{id}/artifacts");
+            let tags = serde_json::json!({"mlflow.artifactLocation": location});
+            reply(
+                200,
+                &serde_json::json!({"trace": {"trace_info": {"tags": tags}}}).to_string(),
+            )
+        }
+        "/api/2.0/mlflow/experiments/get?experiment_id=0" => {
+            let experiment = serde_json::json!({"artifact_location": "mlflow-artifacts:/0"});
+            reply(
+                200,
+                &serde_json::json!({ "experiment": experiment }).to_string(),
+            )
+        }
+        path if path.starts_with("/api/2.0/mlflow-artifacts/") => reply(200, "{}"),
+        _ => reply(404, "<!doctype html>"),
+    }
+}
+
 fn serve(
     stream: &TcpStream,
     log: &Mutex<Vec<Seen>>,
     answer: &(impl Fn(&Seen) -> Reply + ?Sized),
 ) -> Option<()> {
+    let seen = read(stream)?;
+    log.lock().unwrap().push(seen.clone());
+    let mut stream = stream;
+    stream.write_all(&bytes(&answer(&seen))).ok()
+}
+
+/// A reply as it is sent: in one piece, since a second one would wait for the first to be acknowledged.
+pub(crate) fn bytes((status, headers, body): &Reply) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()
+}
+
+/// The next request of a connection.
+pub(crate) fn read(stream: impl Read) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -145,13 +161,5 @@ fn serve(
             .ok()?;
         seen.body = plain;
     }
-    log.lock().unwrap().push(seen.clone());
-    let (status, headers, body) = answer(&seen);
-    // In one piece: a second one would wait for the first to be acknowledged.
-    let reply = format!(
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    );
-    let mut stream = stream;
-    stream.write_all(reply.as_bytes()).ok()
+    Some(seen)
 }

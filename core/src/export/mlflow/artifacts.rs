@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::attachments::NOT_HERE;
 use super::{MlflowExporter, Pass, decode};
-use crate::export::http::{Http, Request};
+use crate::export::http::{Failure, Http, Request};
 use crate::mlflow::span_json;
 use crate::trace::Finished;
 
@@ -30,25 +30,46 @@ impl MlflowExporter {
                 );
                 continue;
             }
-            let Some(folder) = folder(trace) else {
+            let folder = folder(trace);
+            if folder.is_none() && !http.is_databricks() {
                 self.shared.rejected(trace, NOT_HERE);
                 continue;
-            };
-            let path = format!("{folder}/traces.json");
+            }
             let spans: Value = decode(trace).iter().map(span_json::span).collect();
-            let request = Request {
-                content_type: "text/plain",
-                ..Request::json(Method::PUT, &path, &json!({"spans": spans}))
+            let body = json!({"spans": spans});
+            let outcome = match folder {
+                Some(folder) => put(http, trace, &folder, &body).await,
+                None => put_by_grant(http, trace, &body).await,
             };
-            match http
-                .send(request.workspace(trace.destination.workspace.as_deref()))
-                .await
-            {
-                Ok(_) => trace.progress.spans_sent = true,
+            match outcome {
+                Ok(()) => trace.progress.spans_sent = true,
                 Err(failure) => self.refuse_or_retry(trace, &failure)?,
             }
         }
         Ok(())
+    }
+}
+
+async fn put(http: &Http, trace: &Finished, folder: &str, body: &Value) -> Result<(), Failure> {
+    let path = format!("{folder}/traces.json");
+    let request = Request {
+        content_type: "text/plain",
+        ..Request::json(Method::PUT, &path, body)
+    };
+    let workspace = trace.destination.workspace.as_deref();
+    http.send(request.workspace(workspace)).await.map(drop)
+}
+
+/// Databricks keeps artifacts in its customers' cloud storage, and says for each where to put it.
+async fn put_by_grant(http: &Http, trace: &Finished, body: &Value) -> Result<(), Failure> {
+    let id = trace.id.to_mlflow();
+    let path = format!("/api/2.0/mlflow/traces/{id}/credentials-for-data-upload");
+    let reply = http.json(Request::get(&path)).await?;
+    match &reply["credential_info"] {
+        Value::Null => Err(Failure::Server {
+            message: "the server grants no upload of the spans".to_owned(),
+        }),
+        grant => http.upload(grant, body.to_string().into()).await,
     }
 }
 

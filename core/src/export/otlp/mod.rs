@@ -14,6 +14,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use once_cell::unsync::OnceCell;
@@ -253,7 +254,7 @@ impl OtlpExporter {
             ..Request::get(&collector.path)
         };
         let answer = match collector.http.exchange(request).await {
-            Ok(reply) => reply::read(reply),
+            Ok(reply) => reply::read(&reply),
             Err(failure) => {
                 let hint = collector.hint;
                 return Err(self.later(None, &format!("{}{hint}", failure.message())));
@@ -265,7 +266,13 @@ impl OtlpExporter {
             format!("{}{}", text.trim_end(), collector.hint)
         };
         match answer {
-            Answer::Taken { rejected, message } => {
+            Answer::Taken {
+                rejected,
+                message,
+                is_odd,
+            } => {
+                let odd = &self.shared.config.attached.odd_replies;
+                odd.fetch_add(u64::from(is_odd), Ordering::Relaxed);
                 let spans = load.spans(items);
                 self.taken(spans, rejected.min(spans), || {
                     scrub(&message, &collector.secrets)

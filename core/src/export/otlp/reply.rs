@@ -4,15 +4,25 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::export::http::{MAX_MESSAGE, Reply, UNAUTHORIZED_WAIT};
+use crate::export::http::Reply;
 use crate::json;
 use crate::otlp::reader::{Field, Fields};
+use crate::secret::Secrets;
+
+/// What a rejected credential waits before it is tried again; it may have been renewed meanwhile.
+const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
+/// Code points of a message that are shown.
+const MAX_MESSAGE: usize = 200;
 
 /// What became of a request. Messages are the collector's, as they came.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    /// It took all spans but so many, which it will never take.
-    Taken { rejected: u64, message: String },
+    /// It took all spans but so many, which it will never take. An odd success is one that no collector would write.
+    Taken {
+        rejected: u64,
+        message: String,
+        is_odd: bool,
+    },
     /// It takes nothing now.
     Later {
         status: u16,
@@ -24,17 +34,22 @@ pub(super) enum Answer {
 }
 
 /// Only 429, 502, 503 and 504 are worth another try by the protocol. Credentials may be renewed meanwhile.
-pub(super) fn read(reply: Reply) -> Answer {
-    let Reply {
-        status,
-        after,
-        body,
-    } = reply;
-    if status.is_success() {
-        return taken(&body);
+pub(super) fn read(reply: &Reply) -> Answer {
+    let status = reply.status.as_u16();
+    if reply.status.is_success() {
+        return taken(&reply.body, reply.is_whole());
     }
-    let status = status.as_u16();
-    let message = error_message(&body);
+    match reply.is_too_long() {
+        true => Answer::Refused {
+            status,
+            message: "the reply is too long".to_owned(),
+        },
+        false => refused(status, reply.after, &reply.body),
+    }
+}
+
+fn refused(status: u16, after: Option<Duration>, body: &[u8]) -> Answer {
+    let message = error_message(body);
     match status {
         429 | 502..=504 => Answer::Later {
             status,
@@ -51,22 +66,27 @@ pub(super) fn read(reply: Reply) -> Answer {
 }
 
 /// Reads an `ExportTraceServiceResponse`; one that cannot be read changes nothing about the success.
-fn taken(body: &[u8]) -> Answer {
-    let (rejected, message) = match body.first() {
+fn taken(body: &[u8], is_whole: bool) -> Answer {
+    let read = match body.first() {
         Some(b'{') => partial_success_json(body),
         _ => partial_success(body),
-    }
-    .unwrap_or_default();
+    };
+    let is_odd = !is_whole || read.is_none();
+    let (rejected, message) = read.unwrap_or_default();
     Answer::Taken {
         rejected: u64::try_from(rejected).unwrap_or(0),
         message,
+        is_odd,
     }
 }
 
+/// Spans rejected, and why; `None` for what is no such message.
 fn partial_success(body: &[u8]) -> Option<(i64, String)> {
     let reply = fields(body)?;
-    let partial = reply.iter().rfind(|field| field.number == 1)?.bytes()?;
-    let partial = fields(partial)?;
+    let Some(partial) = reply.iter().rfind(|field| field.number == 1) else {
+        return Some((0, String::new()));
+    };
+    let partial = fields(partial.bytes()?)?;
     let rejected = partial
         .iter()
         .rfind(|field| field.number == 1)
@@ -77,7 +97,7 @@ fn partial_success(body: &[u8]) -> Option<(i64, String)> {
 /// The same in JSON, where 64-bit integers are strings, mostly.
 fn partial_success_json(body: &[u8]) -> Option<(i64, String)> {
     let reply: Value = serde_json::from_slice(body).ok()?;
-    let partial = reply.get("partialSuccess")?;
+    let partial = &reply["partialSuccess"];
     let rejected = match &partial["rejectedSpans"] {
         Value::String(digits) => digits.parse().ok(),
         other => other.as_i64(),
@@ -115,11 +135,8 @@ fn text(fields: &[Field<'_>], number: u32) -> String {
 }
 
 /// A collector's message in a form that may be shown: one short line without what it must not repeat.
-pub(super) fn scrub(message: &str, secrets: &[String]) -> String {
-    let mut clean = message.to_owned();
-    for secret in secrets {
-        clean = clean.replace(secret.as_str(), "***");
-    }
+pub(super) fn scrub(message: &str, secrets: &Secrets) -> String {
+    let clean = secrets.scrub(message);
     let words: Vec<&str> = clean
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
@@ -130,22 +147,6 @@ pub(super) fn scrub(message: &str, secrets: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::StatusCode;
-
-    fn answer(status: u16, body: &[u8]) -> Answer {
-        read(Reply {
-            status: StatusCode::from_u16(status).unwrap(),
-            after: None,
-            body: body.to_vec(),
-        })
-    }
-
-    fn rejected(body: &[u8]) -> (u64, String) {
-        match answer(200, body) {
-            Answer::Taken { rejected, message } => (rejected, message),
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn partial_success_in_every_form() {
@@ -171,21 +172,27 @@ mod tests {
             (b"\xff\xff\xff", (0, "")),
             (b"{", (0, "")),
         ] {
-            let (count, message) = rejected(body);
-            assert_eq!((count, message.as_str()), expected, "{body:?}");
+            let is_odd = [&b"<"[..], b"\x0a\xff", b"\xff"]
+                .iter()
+                .any(|odd| body.starts_with(odd));
+            let answer = Answer::Taken {
+                rejected: expected.0,
+                message: expected.1.to_owned(),
+                is_odd: is_odd || body == b"{",
+            };
+            assert_eq!(taken(body, true), answer, "{body:?}");
         }
     }
 
     #[test]
     fn statuses() {
-        let kind = |status| match answer(status, b"") {
+        let kind = |status| match refused(status, None, b"") {
             Answer::Taken { .. } => "taken",
             Answer::Later { .. } => "later",
             Answer::Refused { .. } => "refused",
         };
         for (expected, statuses) in [
-            ("taken", &[200, 202, 204][..]),
-            ("later", &[401, 403, 429, 502, 503, 504]),
+            ("later", &[401, 403, 429, 502, 503, 504][..]),
             (
                 "refused",
                 &[
@@ -214,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_short_and_clean() {
-        let secrets = ["hunter2".to_owned()];
+        let secrets = Secrets::default();
+        secrets.add("hunter2");
         assert_eq!(scrub("no\r\n\x1b[31m hunter2!\0", &secrets), "no [31m ***!");
         assert!(scrub(&"é".repeat(1000), &secrets).chars().count() <= 200);
     }
