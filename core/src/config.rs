@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::mlflow::environment;
 use crate::secret::Secret;
 use crate::token::TokenProvider;
+use crate::uri::{basic_of, without_secrets};
 
 pub use crate::options::{Accepts, OPTIONS, OptionSpec};
 use crate::options::{check, databricks, flag, ratio};
@@ -233,9 +234,10 @@ impl Config {
 
     /// Who records: the Basic user name, else the account of the process.
     pub(crate) fn user(&self) -> &str {
-        self.username()
-            .or_else(|| environment::login())
-            .unwrap_or_else(|| environment::user())
+        match self.username() {
+            Some(user) => user,
+            None => environment::login().unwrap_or_else(environment::user),
+        }
     }
 
     pub(crate) fn source_name(&self) -> Option<&str> {
@@ -414,22 +416,6 @@ impl fmt::Debug for Config {
     }
 }
 
-/// User name and password in a URI.
-pub(crate) fn basic_of(url: &Url) -> Option<(String, Secret)> {
-    let password = Secret::new(percent_decode(url.password()?));
-    Some((percent_decode(url.username()), password))
-}
-
-/// A URI without userinfo, query and trailing slash.
-fn without_secrets(uri: &str) -> Option<String> {
-    let mut url = Url::parse(uri).ok()?;
-    // Both fail only for URLs without a host, which `check` refuses.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    Some(url.as_str().trim_end_matches('/').to_owned())
-}
-
 /// Whether an option takes content out of traces.
 fn is_about_content(option: &OptionSpec) -> bool {
     option.key == "capture_content" || option.key.starts_with("redact.")
@@ -440,30 +426,6 @@ fn index(key: &str) -> Result<usize> {
         .iter()
         .position(|option| option.key == key)
         .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, format!("unknown option '{key}'")))
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex
-            .filter(|_| byte == b'%')
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        {
-            Some(decoded) => {
-                out.push(decoded);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

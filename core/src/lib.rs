@@ -41,6 +41,7 @@ mod state;
 mod sync;
 mod token;
 mod update;
+mod uri;
 
 pub mod client;
 pub mod config;

@@ -6,13 +6,14 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mlflow_trace_core::{Error, ErrorKind, SpanStart, Tracer};
 use serde_json::{Value, json};
 use support::certs::Files;
 use support::raw::{Raw, answer};
 use support::server::{Reply, Seen, Server, reply};
-use support::{PATIENCE, assert_conserved, config, dropped, tracer};
+use support::{PATIENCE, assert_conserved, config, dropped, tracer, until};
 
 fn ask(options: &[(&str, &str)]) -> Result<String, Error> {
     let experiment = tracer(options).client()?.get_experiment("7")?;
@@ -187,10 +188,10 @@ fn cloud(grant: impl Fn(&Seen) -> Value + Send + Sync + 'static) -> Server {
     })
 }
 
-fn connected(server: &Server) -> Tracer {
+fn connected(url: &str) -> Tracer {
     Tracer::new(config(&[
         ("tracking_uri", "databricks"),
-        ("databricks.host", &server.url),
+        ("databricks.host", url),
         ("databricks.token", "hunter2"),
         ("batch.delay_ms", "0"),
     ]))
@@ -209,7 +210,7 @@ fn spans_go_where_the_server_grants() {
         })
     });
     *own.lock().unwrap() = server.url.clone();
-    let tracer = connected(&server);
+    let tracer = connected(&server.url);
     record(&tracer);
     assert_eq!(tracer.stats().delivered, 1);
     let seen = server.seen();
@@ -237,42 +238,52 @@ fn spans_go_where_the_server_grants() {
 fn nothing_inside_the_network_is_reached_by_a_grant() {
     let sink = Raw::start(|_, _| {});
     let port = sink.port;
-    for uri in [
-        format!("http://127.0.0.1:{port}/x"),
-        format!("https://localhost:{port}/x"),
-        format!("https://LOCALHOST.:{port}/x"),
-        format!("https://[::1]:{port}/x"),
-        format!("https://[::ffff:127.0.0.1]:{port}/x"),
-        format!("https://127.1:{port}/x"),
-        format!("https://0x7f.0.0.2:{port}/x"),
-        format!("https://2130706434:{port}/x"),
-        format!("https://0.0.0.0:{port}/x"),
-        "https://169.254.169.254/latest/meta-data".to_owned(),
-        format!("https://me:pw@127.0.0.1:{port}/x"),
-        format!("//127.0.0.1:{port}/x"),
-        "file:///etc/passwd".to_owned(),
-        "s3://bucket/x".to_owned(),
-        "dbfs:/x".to_owned(),
-        String::new(),
+    // The tracking server may be inside; here it is, under the name that the upload's URL does not use.
+    let (name, address) = ("localhost", "127.0.0.1");
+    for (host, uri) in [
+        (name, format!("http://127.0.0.1:{port}/x")),
+        (name, format!("https://127.0.0.1:{port}/x")),
+        (name, format!("https://127.1:{port}/x")),
+        (name, format!("https://0x7f.0.0.1:{port}/x")),
+        (name, format!("https://2130706433:{port}/x")),
+        (name, format!("https://[::ffff:127.0.0.1]:{port}/x")),
+        (name, format!("https://0.0.0.0:{port}/x")),
+        (address, format!("http://127.0.0.1:{port}/x")),
+        (address, format!("https://localhost:{port}/x")),
+        (address, format!("https://LOCALHOST.:{port}/x")),
+        (address, format!("https://me:pw@127.0.0.1:{port}/x")),
+        (address, "https://169.254.169.254/latest/meta-data".into()),
+        (address, format!("//127.0.0.1:{port}/x")),
+        (address, "file:///etc/passwd".into()),
+        (address, "s3://bucket/x".into()),
+        (address, "dbfs:/x".into()),
+        (address, String::new()),
     ] {
         let grant = json!({"signed_uri": uri, "type": "AWS_PRESIGNED_URL"});
         let server = cloud(move |_| grant.clone());
-        let tracer = connected(&server);
+        let tracer = connected(&server.url.replace(address, host));
         tracer.start(SpanStart::new("span")).end().unwrap();
-        tracer.flush(std::time::Duration::from_millis(300));
+        tracer.flush(Duration::from_millis(300));
         assert_eq!(tracer.stats().delivered, 0, "{uri}");
         assert_conserved(&tracer);
     }
     assert_eq!(sink.connections(), 0);
+    // The sink would have noticed: to the tracking server's own host, uploads go.
+    let uri = format!("https://127.0.0.1:{port}/x");
+    let grant = json!({"signed_uri": uri, "type": "AWS_PRESIGNED_URL"});
+    let server = cloud(move |_| grant.clone());
+    let tracer = connected(&server.url);
+    tracer.start(SpanStart::new("span")).end().unwrap();
+    until("it is noticed", || sink.connections() > 0);
 }
 
 #[test]
 fn a_grant_that_is_none_is_refused() {
     let server = cloud(|_| Value::Null);
-    let tracer = connected(&server);
+    let tracer = connected(&server.url);
     tracer.start(SpanStart::new("span")).end().unwrap();
-    support::until("it is given up", || {
-        tracer.flush(std::time::Duration::from_millis(100));
+    until("it is given up", || {
+        tracer.flush(Duration::from_millis(100));
         dropped(&tracer, "rejected") == 1
     });
 }

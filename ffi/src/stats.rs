@@ -15,9 +15,10 @@ use crate::tracer::mlflow_tracer_t;
 
 /// Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
 /// with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
-/// the library ended because the program did not) or "redaction_failed" (spans whose content was withheld). With
-/// "mirror." before the first four, the same of the copies that dual export sends to a collector; 0 without it. Or one
-/// of the whole process: "ignored" (recording calls without effect, for instance on an ended span), "panics"
+/// the library ended because the program did not), "redaction_failed" (spans whose content was withheld) or "odd_2xx"
+/// (replies of success that made no sense, as of a proxy that answers in the server's place). With "mirror." before the
+/// first four, the same of the copies that dual export sends to a collector; 0 without it. Or one of the whole process:
+/// "ignored" (recording calls without effect, for instance on an ended span), "panics"
 /// (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
 ///
 /// Ownership: none.
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
 
 /// Reads "ignored" and every counter of the tracer at once, as JSON:
 /// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
-/// "redaction_failed": 0}; with dual export also "mirror", with the first four for the copies.
+/// "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies.
 ///
 /// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
 /// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -81,6 +82,7 @@ fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
         "ignored" => Some(stats().ignored),
         "abandoned" => Some(stats().abandoned),
         "redaction_failed" => Some(stats().redaction_failed),
+        "odd_2xx" => Some(stats().odd_2xx),
         _ => {
             let stats = stats();
             match name.strip_prefix("mirror.") {

@@ -3,7 +3,10 @@ import { setProcessors, type SpanHook, type SpanProcessor, toProcessors } from '
 
 /** Settings of `init`. What is left out comes from the environment, then from the engine's defaults. */
 export interface InitOptions {
-  /** MLflow server, `http://` or `https://` (`MLFLOW_TRACKING_URI`). Without one, traces go to files. */
+  /**
+   * MLflow server, `http://` or `https://`, or `databricks` or `databricks://PROFILE` (`MLFLOW_TRACKING_URI`). Without one,
+   * traces go to files.
+   */
   trackingUri?: string;
   /** Experiment of new traces, decimal digits (`MLFLOW_EXPERIMENT_ID`). Wins over the name. */
   experimentId?: string | number;
@@ -11,6 +14,8 @@ export interface InitOptions {
   experimentName?: string;
   /** Bearer token (`MLFLOW_TRACKING_TOKEN`). User name and password win over it. */
   trackingToken?: string;
+  /** File with a Bearer token, read again when the server refuses it (`MLFLOW_TRACKING_TOKEN_FILE`). */
+  trackingTokenFile?: string;
   /** User name of Basic authentication (`MLFLOW_TRACKING_USERNAME`). */
   username?: string;
   /** Password of Basic authentication (`MLFLOW_TRACKING_PASSWORD`). */
@@ -62,6 +67,30 @@ export interface InitOptions {
   batchDelayMs?: number;
   /** Limit of one request, in milliseconds (`MLFLOW_TRACE_HTTP_TIMEOUT_MS`). */
   httpTimeoutMs?: number;
+  /** Headers of every request, as `name=value` separated by commas, values percent-encoded (`MLFLOW_TRACE_HTTP_HEADERS`). */
+  httpHeaders?: string;
+  /** Proxy instead of that of `HTTPS_PROXY` and its like; `direct` takes none (`MLFLOW_TRACE_HTTP_PROXY`). */
+  httpProxy?: string;
+  /** PEM file with authorities to trust besides the system's (`MLFLOW_TRACKING_SERVER_CERT_PATH`). */
+  tlsCertificate?: string;
+  /** PEM file with the client's certificate, and its key unless that has a file (`MLFLOW_TRACKING_CLIENT_CERT_PATH`). */
+  tlsClientCertificate?: string;
+  /** PEM file with the key of that certificate (`MLFLOW_TRACE_CLIENT_KEY_PATH`). */
+  tlsClientKey?: string;
+  /** True takes any certificate of the server (`MLFLOW_TRACKING_INSECURE_TLS`). */
+  tlsInsecure?: boolean;
+  /** Databricks workspace, for the tracking URI `databricks` (`DATABRICKS_HOST`). */
+  databricksHost?: string;
+  /** Personal access token for it (`DATABRICKS_TOKEN`). */
+  databricksToken?: string;
+  /** Service principal, for OAuth (`DATABRICKS_CLIENT_ID`). */
+  databricksClientId?: string;
+  /** Secret of the service principal (`DATABRICKS_CLIENT_SECRET`). */
+  databricksClientSecret?: string;
+  /** Profile of the file with profiles (`DATABRICKS_CONFIG_PROFILE`). */
+  databricksProfile?: string;
+  /** File with profiles; `~/.databrickscfg` by default (`DATABRICKS_CONFIG_FILE`). */
+  databricksConfigFile?: string;
   /** Longest wait for deliveries as the process ends, in milliseconds (`MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS`). */
   shutdownTimeoutMs?: number;
   /** True records nothing (`OTEL_SDK_DISABLED`). */
@@ -110,6 +139,10 @@ export interface InitOptions {
   trackingServerUsername?: string;
   /** Name that MLflow gives this option; see `password`. */
   trackingServerPassword?: string;
+  /** Name that MLflow gives this option; see `databricksConfigFile`. */
+  databricksConfigPath?: string;
+  /** Name that MLflow gives this option; see `databricksHost`. */
+  host?: string;
 }
 
 /**
@@ -121,6 +154,7 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   experimentId: 'experiment_id',
   experimentName: 'experiment_name',
   trackingToken: 'tracking_token',
+  trackingTokenFile: 'tracking_token_file',
   username: 'tracking_username',
   password: 'tracking_password',
   workspace: 'workspace',
@@ -145,6 +179,18 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   batchMaxBytes: 'batch.max_bytes',
   batchDelayMs: 'batch.delay_ms',
   httpTimeoutMs: 'http.timeout_ms',
+  httpHeaders: 'http.headers',
+  httpProxy: 'http.proxy',
+  tlsCertificate: 'tls.certificate',
+  tlsClientCertificate: 'tls.client_certificate',
+  tlsClientKey: 'tls.client_key',
+  tlsInsecure: 'tls.insecure',
+  databricksHost: 'databricks.host',
+  databricksToken: 'databricks.token',
+  databricksClientId: 'databricks.client_id',
+  databricksClientSecret: 'databricks.client_secret',
+  databricksProfile: 'databricks.profile',
+  databricksConfigFile: 'databricks.config_file',
   shutdownTimeoutMs: 'shutdown.timeout_ms',
   sdkDisabled: 'sdk.disabled',
   samplingRatio: 'sampling.ratio',
@@ -168,6 +214,8 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   trackingServerToken: 'tracking_token',
   trackingServerUsername: 'tracking_username',
   trackingServerPassword: 'tracking_password',
+  databricksConfigPath: 'databricks.config_file',
+  host: 'databricks.host',
 };
 
 const INVALID_CONFIG = 'ERR_MLFLOW_TRACE_INVALID_CONFIG';

@@ -28,12 +28,14 @@ export interface Stats {
   abandoned: number;
   /** Spans whose content was replaced by `[redaction failed]`. */
   redactionFailed: number;
+  /** Replies of success that made no sense, as of a proxy that answers in the server's place. */
+  odd2xx: number;
   /** With dual export, what became of the copies for the collector. */
   mirror?: Pick<Stats, 'created' | 'delivered' | 'pending' | 'dropped'>;
 }
 
 /** The engine's spelling. */
-type EngineStats = Omit<Stats, 'redactionFailed'> & { redaction_failed: number };
+type EngineStats = Omit<Stats, 'redactionFailed' | 'odd2xx'> & { redaction_failed: number; odd_2xx: number };
 
 // Bound at load, so that a test's fake timers do not hold spans back.
 const soon = setImmediate;
@@ -185,8 +187,12 @@ export function stats(): Stats {
   if (engineState === 'ready') {
     handOver();
     try {
-      const { redaction_failed: redactionFailed, ...counts } = JSON.parse(native().stats()) as EngineStats;
-      return { ...counts, redactionFailed };
+      const {
+        redaction_failed: redactionFailed,
+        odd_2xx: odd2xx,
+        ...counts
+      } = JSON.parse(native().stats()) as EngineStats;
+      return { ...counts, redactionFailed, odd2xx };
     } catch (error) {
       report(`stats failed: ${messageOf(error)}`);
     }
@@ -199,6 +205,7 @@ export function stats(): Stats {
     ignored: 0,
     abandoned: 0,
     redactionFailed: 0,
+    odd2xx: 0,
   };
 }
 

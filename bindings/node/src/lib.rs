@@ -80,7 +80,7 @@ pub fn shutdown_sync(timeout_ms: u32) -> i64 {
     to_count(PROCESS.shutdown(milliseconds(timeout_ms)))
 }
 
-/// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n},"ignored":n,"abandoned":n,"redaction_failed":n}`
+/// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n},"ignored":n,"abandoned":n,"redaction_failed":n,"odd_2xx":n}`
 #[napi(catch_unwind)]
 pub fn stats() -> String {
     PROCESS.stats().to_json()

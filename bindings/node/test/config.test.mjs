@@ -64,7 +64,15 @@ test('names are the keys in camel case, apart from those of MLflow', () => {
   const others = Object.entries(KEYS).filter(([name, key]) => name !== camel(key));
   assert.deepEqual(
     others.map(([name]) => name),
-    ['username', 'password', 'trackingServerToken', 'trackingServerUsername', 'trackingServerPassword'],
+    [
+      'username',
+      'password',
+      'trackingServerToken',
+      'trackingServerUsername',
+      'trackingServerPassword',
+      'databricksConfigPath',
+      'host',
+    ],
   );
 });
 

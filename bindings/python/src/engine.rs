@@ -203,6 +203,7 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("ignored", stats.ignored)?;
     dict.set_item("abandoned", stats.abandoned)?;
     dict.set_item("redaction_failed", stats.redaction_failed)?;
+    dict.set_item("odd_2xx", stats.odd_2xx)?;
     if let Some(mirror) = stats.mirror {
         let copies = PyDict::new(py);
         copies.set_item("created", mirror.created)?;

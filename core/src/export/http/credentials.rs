@@ -104,7 +104,7 @@ pub(crate) fn login() -> Option<String> {
 }
 
 /// A path in the home directory of the process's user.
-pub(super) fn at_home(path: &str) -> PathBuf {
+pub(super) fn at_home(path: impl AsRef<Path>) -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(path)
 }
 

@@ -40,67 +40,86 @@ pub(super) fn is_recent(since: Instant) -> bool {
 }
 
 /// What is known of a workspace, from one place: a token never goes to a host that is configured elsewhere.
-struct Known<'a> {
+struct Known {
     place: String,
-    get: Box<dyn Fn(&str) -> Option<Secret> + 'a>,
+    base: Option<String>,
+    auth: Option<Auth>,
+}
+
+impl Known {
+    fn read(place: String, get: impl Fn(&str) -> Option<Secret>) -> Self {
+        let text = |key| get(key).map(|value: Secret| value.expose().to_owned());
+        let auth = if let Some(token) = get("token") {
+            Some(Auth::Bearer(token))
+        } else if let (Some(user), Some(password)) = (text("username"), get("password")) {
+            Some(Auth::Basic { user, password })
+        } else if let (Some(client_id), Some(client_secret)) =
+            (text("client_id"), get("client_secret"))
+        {
+            Some(Auth::Machine(Machine {
+                client_id,
+                client_secret,
+            }))
+        } else {
+            None
+        };
+        Known {
+            place,
+            base: text("host").and_then(|host| base_of(&host)),
+            auth,
+        }
+    }
 }
 
 /// The base URL and the credentials of a workspace: of the profile that the tracking URI names, or else of the options
 /// if they name a host, or else of the profile that they name, which is `DEFAULT` if they do not.
 pub(super) fn resolve(config: &Config, profile: Option<&str>) -> Result<(String, Auth)> {
-    let fault = |problem| Err(Error::new(ErrorKind::InvalidConfig, problem));
+    let fault = |problem| Error::new(ErrorKind::InvalidConfig, problem);
     let option = |key: &str| config.secret(&format!("databricks.{key}"));
-    let path = config
-        .path("databricks.config_file")
-        .unwrap_or_else(|| PathBuf::from("~/.databrickscfg"));
-    let path = match path.strip_prefix("~") {
-        Ok(rest) => at_home(&rest.to_string_lossy()),
-        Err(_) => path,
-    };
-    let ini = Ini::read(&path);
-    let ini = &ini;
     let known = match profile {
-        None if option("host").is_some() => Known {
-            place: "the options 'databricks.*'".to_owned(),
-            get: Box::new(option),
-        },
+        None if option("host").is_some() => {
+            // These have no user name and password.
+            let keys = ["host", "token", "client_id", "client_secret"];
+            let place = "the options 'databricks.*'".to_owned();
+            Known::read(place, |key| {
+                keys.contains(&key).then(|| option(key)).flatten()
+            })
+        }
         _ => {
             let chosen = option("profile");
             let chosen = chosen.as_ref().map(Secret::expose);
-            let name = profile.or(chosen).unwrap_or("DEFAULT").to_owned();
+            let name = profile.or(chosen).unwrap_or("DEFAULT");
+            let path = file(config);
             let place = format!("profile '{name}' of '{}'", path.display());
-            if !ini.has(&name) {
-                return fault(format!("there is no {place}"));
+            let ini = Ini::read(&path);
+            if !ini.has(name) {
+                return Err(fault(format!("there is no {place}")));
             }
-            Known {
-                place,
-                get: Box::new(move |key| ini.get(&name, key).cloned()),
-            }
+            Known::read(place, |key| ini.get(name, key).cloned())
         }
     };
-    let Known { place, get } = known;
-    let Some(base) = get("host").as_ref().and_then(|host| base_of(host.expose())) else {
-        return fault(format!("{place}: no host of a Databricks workspace"));
-    };
-    let text = |key: &str| get(key).map(|value| value.expose().to_owned());
-    let auth = if let Some(provider) = config.attached.tokens.clone() {
-        Auth::Provider(Provider(provider))
-    } else if let Some(token) = get("token") {
-        Auth::Bearer(token)
-    } else if let (Some(user), Some(password)) = (text("username"), get("password")) {
-        Auth::Basic { user, password }
-    } else if let (Some(client_id), Some(client_secret)) = (text("client_id"), get("client_secret"))
-    {
-        Auth::Machine(Machine {
-            client_id,
-            client_secret,
-        })
-    } else {
-        return fault(format!(
-            "{place}: neither a token nor a client id with its secret"
-        ));
-    };
+    let Known { place, base, auth } = known;
+    let base = base.ok_or_else(|| fault(format!("{place}: no host of a Databricks workspace")))?;
+    let given = config.attached.tokens.clone();
+    let auth = given
+        .map(|tokens| Auth::Provider(Provider(tokens)))
+        .or(auth)
+        .ok_or_else(|| {
+            fault(format!(
+                "{place}: neither a token nor a client id with its secret"
+            ))
+        })?;
     Ok((base, auth))
+}
+
+/// The file with profiles.
+fn file(config: &Config) -> PathBuf {
+    let path = config.path("databricks.config_file");
+    let path = path.unwrap_or_else(|| PathBuf::from("~/.databrickscfg"));
+    match path.strip_prefix("~") {
+        Ok(rest) => at_home(rest),
+        Err(_) => path,
+    }
 }
 
 /// `https://` unless the host says otherwise, and nothing after the port.

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::Mutex;
 use crate::secret::Secrets;
 pub(crate) use auth::Auth;
 use fault::Fault;
@@ -39,7 +40,7 @@ use reply::State;
 pub(crate) use reply::{Failure, NO_ENDPOINT, Reply};
 pub(crate) use tls::TlsOptions;
 
-/// Headers of users with shorter values may be shown.
+/// Values of headers that are shorter than this are no secrets.
 const SECRET_LENGTH: usize = 6;
 
 /// A server, and how to talk to it.
@@ -65,6 +66,8 @@ pub(crate) struct Http {
     timeout: Duration,
     proxies: Proxies,
     link: Link,
+    /// The way of the last upload.
+    uploads: Mutex<Option<(url::Origin, Arc<Link>)>>,
     /// The longest wait that a server may ask for.
     patience: Duration,
     secrets: Secrets,
@@ -162,13 +165,17 @@ impl Http {
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, "not a URL of HTTP"))?;
         let secrets = Secrets::default();
-        let values = headers.values().filter_map(|value| value.to_str().ok());
-        // What is shorter is no secret, and would be taken out of addresses and times.
-        let values = values.filter(|value| value.len() >= SECRET_LENGTH);
-        values.for_each(|value| secrets.add(value));
+        for value in headers.values().filter_map(|value| value.to_str().ok()) {
+            // After the name of a scheme, the credential alone.
+            let credential = value.split_once(' ').map(|(_, credential)| credential);
+            let parts = [value].into_iter().chain(credential);
+            let long = parts.filter(|part| part.len() >= SECRET_LENGTH);
+            long.for_each(|part| secrets.add(part));
+        }
         let mut http = Http {
             base: url.as_str().trim_end_matches('/').to_owned(),
             link: Link::new(url.scheme() == "https", tls.clone(), None, None),
+            uploads: Mutex::default(),
             url,
             auth: authorization,
             held: tokio::sync::Mutex::default(),
@@ -194,6 +201,11 @@ impl Http {
         let secure = self.url.scheme() == "https";
         self.link = Link::new(secure, self.tls.clone(), via, None);
         self.proxies = proxies;
+    }
+
+    /// What no message about it may hold; more can be added.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Whether artifacts go by way of grants ([`Self::upload`]).

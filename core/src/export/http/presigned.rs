@@ -36,9 +36,10 @@ impl Http {
             ))
         };
         let grant = Grant::read(grant).map_err(refused)?;
-        let link = self.upload_link(&grant.url).await.map_err(refused)?;
-        let steps = grant.steps(body);
-        for (method, url, body) in steps {
+        let link = tokio::time::timeout(self.timeout, self.upload_link(&grant.url)).await;
+        let late = |_| Failure::passing("the upload's host was not resolved in time".to_owned());
+        let link = link.map_err(late)?.map_err(refused)?;
+        for (method, url, body) in grant.steps(body) {
             let limit = self.allowance(body.len());
             let call = Call {
                 method,
@@ -55,7 +56,7 @@ impl Http {
     }
 
     /// The way to an upload, if it is one that may be taken.
-    async fn upload_link(&self, url: &Url) -> std::result::Result<Link, String> {
+    async fn upload_link(&self, url: &Url) -> std::result::Result<Arc<Link>, String> {
         let same_origin = url.origin() == self.url.origin();
         if url.scheme() != "https" && !same_origin {
             return Err("its scheme is not https".to_owned());
@@ -79,10 +80,18 @@ impl Http {
             }
             Some(_) => {}
         }
+        let mut last = self.uploads.lock();
+        if let Some((origin, link)) = &*last
+            && *origin == url.origin()
+        {
+            return Ok(link.clone());
+        }
         // Through a proxy, only the proxy is connected to.
         let guard = via.is_none().then(|| Arc::new(guard));
         let secure = url.scheme() == "https";
-        Ok(Link::new(secure, self.tls.clone(), via, guard))
+        let link = Arc::new(Link::new(secure, self.tls.clone(), via, guard));
+        *last = Some((url.origin(), link.clone()));
+        Ok(link)
     }
 }
 

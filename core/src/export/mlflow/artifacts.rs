@@ -119,4 +119,59 @@ mod tests {
             assert_eq!(root(location), path, "{location}");
         }
     }
+
+    #[test]
+    fn no_location_leads_elsewhere() {
+        let pieces = [
+            "..",
+            ".",
+            "/",
+            "//",
+            "\\",
+            "%2e",
+            "%2E%2e",
+            "%2f",
+            "%5c",
+            "%00",
+            "\0",
+            "\r\n",
+            "?",
+            "#",
+            ";",
+            ":",
+            "@",
+            " ",
+            "\u{ff0e}\u{ff0e}",
+            "\u{2215}",
+            "~",
+            "*",
+            "1",
+            "a",
+        ];
+        let mut kept = 0;
+        for one in pieces {
+            for two in pieces {
+                for location in [
+                    format!("mlflow-artifacts:/{one}{two}"),
+                    format!("mlflow-artifacts:/1/{one}{two}/2"),
+                    format!("mlflow-artifacts:{one}/{two}"),
+                    format!("{one}mlflow-artifacts:/{two}"),
+                ] {
+                    let Some(root) = root(&location) else {
+                        continue;
+                    };
+                    kept += 1;
+                    let base = "http://h/api/2.0/mlflow-artifacts/artifacts/";
+                    let url = reqwest::Url::parse(&format!("{base}{root}")).unwrap();
+                    assert_eq!(url.as_str(), format!("{base}{root}"), "{location}");
+                    assert!(
+                        url.query().is_none() && url.fragment().is_none(),
+                        "{location}"
+                    );
+                    assert!(!root.contains('%') && !root.contains("//"), "{location}");
+                }
+            }
+        }
+        assert!(kept > 0);
+    }
 }

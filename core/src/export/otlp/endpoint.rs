@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 
-use crate::config::{Config, basic_of};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::http::{Auth, Endpoint, Http, TlsOptions, headers};
-use crate::secret::Secrets;
+use crate::uri::basic_of;
 
 /// Where collectors listen unless something else is said.
 const USUAL: &str = "http://localhost:4318";
@@ -18,8 +16,6 @@ const USUAL: &str = "http://localhost:4318";
 const TRACES: &str = "/v1/traces";
 /// The port for gRPC, which answers nothing that is of use here.
 const GRPC_PORT: u16 = 4317;
-/// Header values shorter than this are no secrets.
-const SECRET_LENGTH: usize = 6;
 
 /// A connection to a collector.
 pub(super) struct Collector {
@@ -27,8 +23,6 @@ pub(super) struct Collector {
     /// Path and query that take traces.
     pub(super) path: String,
     pub(super) gzip: bool,
-    /// What must not be repeated, though the collector may say it.
-    pub(super) secrets: Secrets,
     /// What to add to the news that it cannot be reached.
     pub(super) hint: &'static str,
 }
@@ -38,42 +32,36 @@ impl Collector {
     pub(super) fn new(config: &Config) -> Result<Self> {
         let url = url(config)?;
         let headers = headers_of(config)?;
-        let secrets = Secrets::default();
-        headers
-            .values()
-            .for_each(|value| add_secrets(value, &secrets));
-        url.query().inspect(|query| secrets.add(query));
         let authorization = match basic_of(&url) {
             Some((user, password)) if !headers.contains_key(AUTHORIZATION) => {
-                secrets.add(password.expose());
-                secrets.add(&STANDARD.encode(format!("{user}:{}", password.expose())));
                 Auth::Basic { user, password }
             }
             _ => Auth::None,
         };
+        let http = Http::to(Endpoint {
+            base: url.origin().ascii_serialization(),
+            authorization,
+            headers,
+            tls: TlsOptions {
+                certificate: config.path("otlp.certificate"),
+                client_certificate: config.path("otlp.client_certificate"),
+                client_key: config.path("otlp.client_key"),
+                insecure: false,
+            },
+            timeout: Duration::from_millis(config.number("otlp.timeout_ms")),
+        })?;
+        url.query().inspect(|query| http.secrets().add(query));
         Ok(Collector {
             path: match url.query() {
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
             gzip: config.text("otlp.compression") == Some("gzip"),
-            secrets,
             hint: match url.port() {
                 Some(GRPC_PORT) => " (4317 is the port for gRPC; http/protobuf is usually at 4318)",
                 _ => "",
             },
-            http: Http::to(Endpoint {
-                base: url.origin().ascii_serialization(),
-                authorization,
-                headers,
-                tls: TlsOptions {
-                    certificate: config.path("otlp.certificate"),
-                    client_certificate: config.path("otlp.client_certificate"),
-                    client_key: config.path("otlp.client_key"),
-                    insecure: false,
-                },
-                timeout: Duration::from_millis(config.number("otlp.timeout_ms")),
-            })?,
+            http,
         })
     }
 }
@@ -99,15 +87,6 @@ fn headers_of(config: &Config) -> Result<HeaderMap> {
         let message = format!("option 'otlp.headers': {problem}");
         Error::new(ErrorKind::InvalidConfig, message)
     })
-}
-
-/// A header's value and, after the name of a scheme, the credential alone; unless it is too short to be a secret.
-fn add_secrets(value: &HeaderValue, secrets: &Secrets) {
-    let value = String::from_utf8_lossy(value.as_bytes());
-    let credential = value.split_once(' ').map(|(_, credential)| credential);
-    let parts = [Some(&value[..]), credential].into_iter().flatten();
-    let long = parts.filter(|part| part.len() >= SECRET_LENGTH);
-    long.for_each(|part| secrets.add(part));
 }
 
 #[cfg(test)]
@@ -154,21 +133,5 @@ mod tests {
                 .contains("4318")
         );
         assert_eq!(collector(&[("otlp.endpoint", "http://host:4318")]).hint, "");
-    }
-
-    #[test]
-    fn secrets_are_known_in_all_their_forms() {
-        let known = collector(&[
-            ("otlp.headers", "authorization=Bearer%20hunter2,x=1"),
-            (
-                "otlp.traces_endpoint",
-                "http://me:p%40ssword@host/?key=swordfish",
-            ),
-        ]);
-        let text = "1 Bearer hunter2 hunter2 key=swordfish p@ssword";
-        // The userinfo is not used, the header is.
-        assert_eq!(known.secrets.scrub(text), "1 *** *** *** p@ssword");
-        let userinfo = collector(&[("otlp.endpoint", "http://me:p%40ssword@host")]);
-        assert_eq!(userinfo.secrets.scrub("p@ssword"), "***");
     }
 }

@@ -261,7 +261,7 @@ impl OtlpExporter {
             }
         };
         let told = |status: u16, message: &str| {
-            let message = scrub(message, &collector.secrets);
+            let message = scrub(message, collector.http.secrets());
             let text = format!("HTTP {status} {message}");
             format!("{}{}", text.trim_end(), collector.hint)
         };
@@ -275,7 +275,7 @@ impl OtlpExporter {
                 odd.fetch_add(u64::from(is_odd), Ordering::Relaxed);
                 let spans = load.spans(items);
                 self.taken(spans, rejected.min(spans), || {
-                    scrub(&message, &collector.secrets)
+                    scrub(&message, collector.http.secrets())
                 });
                 self.grow_limit();
                 Ok(None)

@@ -1,0 +1,240 @@
+//! A secret never shows, wherever it was given and whatever went wrong (reliability 3.5).
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use mlflow_trace_core::{Config, Error, ErrorKind, Secret, SpanStart, Tracer, TracerBuilder};
+use support::certs::Files;
+use support::raw::Raw;
+use support::server::{Seen, Server, reply};
+use support::{config, until};
+
+const CANARY: &str = "canary/7d1f\"e";
+/// As it stands in a URL.
+const IN_URL: &str = "canary%2F7d1f%22e";
+
+/// Every form of the canary that a server or a message may hold.
+fn forms() -> Vec<String> {
+    let base64 = |text: &str| {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    vec![
+        CANARY.to_owned(),
+        IN_URL.to_owned(),
+        CANARY.replace('"', "\\\""),
+        base64(&format!("me:{CANARY}")),
+        "7d1f".to_owned(),
+    ]
+}
+
+fn assert_clean(what: &str, text: &str) {
+    for form in forms() {
+        assert!(!text.contains(&form), "{what}: {text}");
+    }
+}
+
+/// Everything that a host may see of a tracer that tries to send a trace.
+fn shown(what: &str, config: Config, provider: Option<&'static str>) -> String {
+    let mut all = format!("{config:?}\n{config:#?}\n");
+    let mut builder = TracerBuilder::new(config);
+    if let Some(text) = provider {
+        builder = builder.token_provider(move || match text {
+            "" => Err(Error::new(
+                ErrorKind::Transport,
+                format!("cannot unwrap {CANARY}"),
+            )),
+            text => Ok(Secret::new(text)),
+        });
+    }
+    let tracer: Tracer = builder.build().unwrap();
+    let client = tracer.client().unwrap();
+    all += &format!("{client:?}\n");
+    if let Err(error) = client.get_experiment("7") {
+        all += &format!("{error} {error:?}\n");
+    }
+    if let Err(error) = client.set_experiment("name") {
+        all += &format!("{error} {error:?}\n");
+    }
+    tracer.start(SpanStart::new("span")).end().unwrap();
+    until("something is told", || {
+        tracer.has_diagnostics() || tracer.flush(Duration::from_millis(5)) == 0
+    });
+    tracer.shutdown(Duration::ZERO);
+    let stats = tracer.stats();
+    all += &format!("{stats:?}\n{}\n", stats.to_json());
+    while let Some(line) = tracer.next_diagnostic() {
+        all += &format!("{line} {line:?}\n");
+    }
+    assert!(all.contains("created"), "{what}");
+    all
+}
+
+/// What a server repeats of a request: everything, in every form.
+fn echo(seen: &Seen) -> String {
+    let headers: Vec<String> = seen
+        .headers
+        .iter()
+        .map(|(_, value)| value.clone())
+        .collect();
+    let words: Vec<&str> = headers.iter().flat_map(|value| value.split(' ')).collect();
+    let message = format!("{} {CANARY} {IN_URL} {words:?}", headers.join(" "));
+    let detail = serde_json::json!([{"input": headers, "given": CANARY}]);
+    serde_json::json!({"error_code": CANARY, "message": message, "detail": detail}).to_string()
+}
+
+#[test]
+fn a_server_that_repeats_secrets_is_not_repeated() {
+    let files = Files::new("secrets");
+    let token = files.write("token", CANARY);
+    let password = [("tracking_username", "me"), ("tracking_password", CANARY)];
+    for status in [200, 302, 400, 401, 403, 404, 407, 409, 422, 429, 500, 503] {
+        for bare in [false, true] {
+            let server = Server::start(move |seen| match bare {
+                true => reply(status, &echo(seen)),
+                // Without the text that comes first, what is shown is the rest.
+                false => {
+                    let mut body: serde_json::Value = serde_json::from_str(&echo(seen)).unwrap();
+                    body.as_object_mut().unwrap().remove("message");
+                    reply(status, &body.to_string())
+                }
+            });
+            let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
+            let with_userinfo = proxy.clone();
+            let headers = format!("x-api-key={IN_URL}");
+            for options in [
+                &password[..],
+                &[("tracking_token", CANARY)],
+                &[("tracking_token_file", token.as_str())],
+                &[("http.headers", headers.as_str())],
+                &[("http.proxy", proxy.as_str())],
+                &[("tracking_uri", with_userinfo.as_str())],
+                &[
+                    ("tracking_uri", "databricks"),
+                    ("databricks.host", &server.url),
+                    ("databricks.token", CANARY),
+                ],
+                &[
+                    ("tracking_uri", "databricks"),
+                    ("databricks.host", &server.url),
+                    ("databricks.client_id", "me"),
+                    ("databricks.client_secret", CANARY),
+                ],
+            ] {
+                let options = [
+                    &[
+                        ("tracking_uri", server.url.as_str()),
+                        ("batch.delay_ms", "0"),
+                    ],
+                    options,
+                ]
+                .concat();
+                let what = format!("{status} {:?}", options[2].0);
+                assert_clean(&what, &shown(&what, config(&options), None));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_shows_where_there_is_no_reply() {
+    let garbage = Raw::start(|mut stream, _| {
+        let _ = stream.write_all(format!("{CANARY}\r\n\r\n").as_bytes());
+    });
+    let cut = Raw::start(|_, _| {});
+    for target in [
+        format!("http://me:{IN_URL}@127.0.0.1:{}", garbage.port),
+        format!("https://me:{IN_URL}@127.0.0.1:{}", garbage.port),
+        format!("http://me:{IN_URL}@127.0.0.1:{}", cut.port),
+        format!("https://me:{IN_URL}@127.0.0.1:1"),
+        format!("http://me:{IN_URL}@no.such.host.invalid"),
+    ] {
+        let options = [("tracking_uri", target.as_str()), ("batch.delay_ms", "0")];
+        assert_clean(&target, &shown(&target, config(&options), None));
+        let direct = [
+            ("tracking_uri", "http://mlflow.invalid"),
+            ("http.proxy", target.as_str()),
+        ];
+        assert_clean(&target, &shown(&target, config(&direct), None));
+    }
+}
+
+#[test]
+fn what_a_provider_says_shows_no_token() {
+    let server = Server::start(|seen| reply(401, &echo(seen)));
+    let options = [
+        ("tracking_uri", server.url.as_str()),
+        ("batch.delay_ms", "0"),
+    ];
+    assert_clean("token", &shown("token", config(&options), Some(CANARY)));
+    // Its own errors are the host's words, which are passed on.
+    let failed = shown("error", config(&options), Some(""));
+    assert!(failed.contains("the token provider failed"), "{failed}");
+}
+
+#[test]
+fn refused_values_are_not_repeated() {
+    let control = format!("{CANARY}\n");
+    let (bad_uri, bad_proxy) = (
+        format!("ftp://me:{IN_URL}@h"),
+        format!("ftp://me:{IN_URL}@p"),
+    );
+    let list = format!("host={IN_URL}");
+    for (key, value) in [
+        ("tracking_uri", bad_uri.as_str()),
+        ("tracking_uri", "http://me:canary%2F7d1f%22e@h:port"),
+        ("tracking_password", &control),
+        ("tracking_token", &control),
+        ("http.proxy", &bad_proxy),
+        ("http.headers", &list),
+        ("http.headers", CANARY),
+        ("databricks.token", &control),
+        ("databricks.client_secret", &control),
+    ] {
+        let error = Config::new().set(key, value).unwrap_err();
+        assert_clean(key, &format!("{error} {error:?}"));
+    }
+}
+
+/// Runs in a process of its own, and prints what it can.
+#[test]
+#[ignore = "started by the test below"]
+fn child() {
+    let config = Config::from_env().unwrap();
+    println!("{}", shown("environment", config, None));
+}
+
+#[test]
+fn nothing_of_the_environment_shows() {
+    let server = Server::start(|seen| reply(401, &echo(seen)));
+    let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
+    for variables in [
+        &[
+            ("MLFLOW_TRACKING_USERNAME", "me"),
+            ("MLFLOW_TRACKING_PASSWORD", CANARY),
+        ][..],
+        &[("MLFLOW_TRACKING_TOKEN", CANARY)],
+        &[("HTTP_PROXY", proxy.as_str())],
+        &[("MLFLOW_TRACKING_URI", proxy.as_str())],
+    ] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .env("MLFLOW_TRACKING_URI", &server.url)
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(
+            output.status.success() && printed.contains("1 passed"),
+            "{printed}"
+        );
+        assert_clean(variables[0].0, &printed);
+    }
+}
