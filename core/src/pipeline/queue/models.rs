@@ -74,7 +74,7 @@ impl Host {
 
     /// Starts and ends a trace; whether the queue took it.
     fn record(&self) -> Result<(), stats::Drop> {
-        self.outbox.create();
+        self.outbox.create(1);
         self.put(trace())
     }
 
@@ -222,7 +222,7 @@ fn open_traces_give_back_what_they_reserve() {
             thread::spawn(move || {
                 let reserved = queue.reserve(100).unwrap();
                 assert!(reserved >= 100);
-                queue.give_back(reserved);
+                queue.room.give_back(reserved);
             })
         };
         assert_eq!(work(&queue, 1), 1);
