@@ -10,7 +10,7 @@ SHELL := /bin/bash
 # Settings of the caller's own MLflow or OpenTelemetry must not reach the tests or the demo.
 unexport MLFLOW_TRACKING_URI MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
 unexport MLFLOW_EXPERIMENT_ID MLFLOW_EXPERIMENT_NAME MLFLOW_WORKSPACE
-unexport OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES OTEL_EXPORTER_OTLP_ENDPOINT
+unexport OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 PYTHON3 ?= $(firstword $(shell command -v python3.11 python3))
 VENV := $(CURDIR)/.venv
@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-export faults crash check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-export faults crash check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,12 +133,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node e2e parity; do \
+	for suite in lint rust c abi python node e2e parity otlp; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-e2e parity
+suites: lint test-rust test-c abi test-python test-node test-e2e parity test-otlp
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -189,6 +189,19 @@ parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK an
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
+test-otlp: setup $(STAMPS)/python ## Compare what a collector gets with what MLflow's own SDK sends it
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 --ignore tests/otlp/test_backends.py tests/otlp 2>&1 | tee $(LOGS)/otlp.log
+
+COLLECTORS := $(STAMPS)/collectors
+$(COLLECTORS)/.complete: tests/otlp/requirements.txt | $(STAMPS)/system
+	$(PYTHON3) -m venv $(COLLECTORS)
+	$(COLLECTORS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+collectors: setup $(STAMPS)/python $(COLLECTORS)/.complete ## Send traces to a real collector and a real backend; installs 900 MB of Python packages
+	COLLECTORS_PYTHON=$(COLLECTORS)/bin/python $(PYTHON) -m pytest --timeout 300 tests/otlp/test_backends.py
+
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
 	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
@@ -220,6 +233,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/e2e/bench
 	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
 	$(MYPY) --strict tests/parity/*.py
+	MYPYPATH=tests/server $(MYPY) --strict tests/otlp/*.py
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/languages/*.py

@@ -401,7 +401,8 @@ void mlflow_tracer_free(mlflow_tracer_t *tracer);
  * Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
  * with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
  * the library ended because the program did not), "redaction_failed" (spans whose content was withheld) or "odd_2xx"
- * (replies of success that made no sense, as of a proxy that answers in the server's place). Or one of the whole process:
+ * (replies of success that made no sense, as of a proxy that answers in the server's place). With "mirror." before the
+ * first four, the same of the copies that dual export sends to a collector; 0 without it. Or one of the whole process:
  * "ignored" (recording calls without effect, for instance on an ended span), "panics"
  * (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
  *
@@ -419,7 +420,7 @@ mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
 /**
  * Reads "ignored" and every counter of the tracer at once, as JSON:
  * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
- * "redaction_failed": 0, "odd_2xx": 0}.
+ * "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies.
  *
  * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
  * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -447,7 +448,7 @@ mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
  * Takes the oldest message of the library about itself: a stable word, a colon and text for people. The word
  * "file" tells where traces are written. Every other one is about a problem: "unreachable", "rejected",
  * "refused_spans", "attachment", "queue_full", "file_error", "shutdown", "too_many_spans", "ended_parent",
- * "abandoned", "redaction_failed", "insecure_tls", "thread", "internal"; more may come.
+ * "abandoned", "redaction_failed", "partial_success", "environment", "insecure_tls", "thread", "internal"; more may come.
  *
  * Ownership: the caller owns `*message` and releases it with mlflow_text_free.
  * Threads: any thread, at any time; each message is given once. A forked child has its own ring.

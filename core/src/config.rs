@@ -19,6 +19,7 @@ use crate::mlflow::environment;
 use crate::pipeline::queue::Bounds;
 use crate::secret::Secret;
 use crate::token::TokenProvider;
+use crate::uri::{basic_of, without_secrets};
 
 pub use crate::options::{Accepts, OPTIONS, OptionSpec};
 use crate::options::{check, databricks, flag, ratio};
@@ -29,7 +30,9 @@ pub struct Config {
     values: Vec<Option<String>>,
     /// Options about content that were last given a value they do not accept, a bit each. Who asks for
     /// less content and makes a slip must not send all of it.
-    refused: u64,
+    refused: u128,
+    /// What was wrong with variables that are not only ours, by the option.
+    ignored: Vec<(usize, String)>,
     pub(crate) attached: Attached,
 }
 
@@ -63,16 +66,17 @@ pub(crate) enum Target<'a> {
 }
 
 /// The bit of an option about content that does not exist: a slip in its name.
-const UNKNOWN: u64 = 1 << 63;
+const UNKNOWN: u128 = 1 << 127;
 
 // A bit for every option, apart from that.
-const _: () = assert!(OPTIONS.len() < u64::BITS as usize);
+const _: () = assert!(OPTIONS.len() < u128::BITS as usize);
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             values: vec![None; OPTIONS.len()],
             refused: 0,
+            ignored: Vec::new(),
             attached: Attached::default(),
         }
     }
@@ -105,17 +109,40 @@ impl Config {
     }
 
     /// Takes over the variable of one option, if it is set and not empty.
+    ///
+    /// Those of the OTLP exporter speak to all that is in the process: as OpenTelemetry has it, a value that is of no
+    /// use here is ignored, and told to who uses a collector.
     pub(crate) fn set_variable(&mut self, option: &OptionSpec) -> Result<()> {
-        let value = match std::env::var(option.variable) {
-            Ok(value) if !value.is_empty() => value,
-            // Refused where that matters: no option about content accepts it.
-            Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
-            _ => return Ok(()),
-        };
-        self.set(option.key, &value).map_err(|error| {
-            let message = format!("{} ({})", error.message(), option.variable);
-            Error::new(error.kind(), message)
-        })
+        let variables = [option.variable, option.general].into_iter();
+        for variable in variables.filter(|variable| !variable.is_empty()) {
+            let value = match std::env::var(variable) {
+                Ok(value) if !value.is_empty() => value,
+                // Refused where that matters: no option about content accepts it.
+                Err(VarError::NotUnicode(_)) if is_about_content(option) => "\0".to_owned(),
+                _ => continue,
+            };
+            let Err(error) = self.set(option.key, &value) else {
+                return Ok(());
+            };
+            let message = format!("{} ({variable})", error.message());
+            if !variable.starts_with("OTEL_EXPORTER_OTLP_") {
+                return Err(Error::new(error.kind(), message));
+            }
+            self.ignored.push((index(option.key)?, message));
+        }
+        Ok(())
+    }
+
+    /// What was wrong with variables of the OTLP exporter, where it matters: with one that says where to send
+    /// traces, and with all of them when they are sent.
+    pub(crate) fn ignored(&self) -> Option<String> {
+        let is_used = self.exporter() == "otlp" || self.mirrors();
+        let matter = self
+            .ignored
+            .iter()
+            .filter(|(index, _)| is_used || OPTIONS[*index].accepts == Accepts::Endpoint);
+        let messages: Vec<&str> = matter.map(|(_, message)| message.as_str()).collect();
+        (!messages.is_empty()).then(|| format!("ignored: {}", messages.join("; ")))
     }
 
     /// Sets an option; the empty text goes back to its default.
@@ -138,11 +165,12 @@ impl Config {
             value => check(&OPTIONS[index], value),
         };
         let refused = checked.is_err() && is_about_content(&OPTIONS[index]);
-        self.refused = self.refused & !(1 << index) | u64::from(refused) << index;
+        self.refused = self.refused & !(1 << index) | u128::from(refused) << index;
         checked?;
         if is_about_content(&OPTIONS[index]) {
             self.refused &= !UNKNOWN;
         }
+        self.ignored.retain(|(about, _)| *about != index);
         self.values[index] = (!value.is_empty()).then(|| value.to_owned());
         Ok(())
     }
@@ -156,11 +184,11 @@ impl Config {
     }
 
     /// For keys of the table only.
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.get(key).ok().filter(|text| !text.is_empty())
     }
 
-    fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         self.text(key)
             .and_then(|text| text.parse().ok())
             .unwrap_or(0)
@@ -179,15 +207,10 @@ impl Config {
     /// Where traces are tracked, if anywhere.
     pub(crate) fn target(&self) -> Option<Target<'_>> {
         let uri = self.text("tracking_uri")?;
-        if let Some(profile) = databricks(uri) {
-            return Some(Target::Databricks(profile));
+        match databricks(uri) {
+            Some(profile) => Some(Target::Databricks(profile)),
+            None => without_secrets(uri).map(Target::Server),
         }
-        let mut url = Url::parse(uri).ok()?;
-        // Both fail only for URLs without a host, which `check` refuses.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        let base = url.as_str().trim_end_matches('/').to_owned();
-        Some(Target::Server(base))
     }
 
     /// User name and password, from the options or else from the tracking URI.
@@ -195,9 +218,7 @@ impl Config {
         if let (Some(user), Some(password)) = (self.username(), self.password()) {
             return Some((user.to_owned(), password));
         }
-        let url = Url::parse(self.text("tracking_uri")?).ok()?;
-        let password = Secret::new(percent_decode(url.password()?));
-        Some((percent_decode(url.username()), password))
+        basic_of(&Url::parse(self.text("tracking_uri")?).ok()?)
     }
 
     pub(crate) fn username(&self) -> Option<&str> {
@@ -246,10 +267,26 @@ impl Config {
     /// The exporter, with `auto` resolved.
     pub(crate) fn exporter(&self) -> &str {
         match self.text("exporter") {
+            Some("auto") | None if self.has_collector() && !self.is_dual() => "otlp",
             Some("auto") | None if self.text("tracking_uri").is_some() => "mlflow",
             Some("auto") | None => "file",
             Some(name) => name,
         }
+    }
+
+    /// Whether a collector gets what the exporter sends elsewhere as well.
+    pub(crate) fn mirrors(&self) -> bool {
+        self.has_collector() && self.is_dual() && self.exporter() != "otlp"
+    }
+
+    fn is_dual(&self) -> bool {
+        self.flag("otlp.dual_export")
+    }
+
+    /// Whether a collector is named, and may be used without being asked for.
+    fn has_collector(&self) -> bool {
+        let named = ["otlp.traces_endpoint", "otlp.endpoint"];
+        self.flag("otlp.enabled") && named.iter().any(|key| self.text(key).is_some())
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -324,7 +361,7 @@ impl Config {
         Duration::from_millis(self.number("http.timeout_ms"))
     }
 
-    fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         self.text(key).and_then(flag) == Some(true)
     }
 
@@ -418,6 +455,9 @@ impl fmt::Debug for Config {
                 (Accepts::Uri, Some(_)) => {
                     map.entry(&option.key, &self.target());
                 }
+                (Accepts::Endpoint, Some(value)) => {
+                    map.entry(&option.key, &without_secrets(value));
+                }
                 (_, Some(value)) => {
                     map.entry(&option.key, value);
                 }
@@ -437,30 +477,6 @@ fn index(key: &str) -> Result<usize> {
         .iter()
         .position(|option| option.key == key)
         .ok_or_else(|| Error::new(ErrorKind::InvalidConfig, format!("unknown option '{key}'")))
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex
-            .filter(|_| byte == b'%')
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        {
-            Some(decoded) => {
-                out.push(decoded);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -504,6 +520,12 @@ mod tests {
             ("redact.keys", "[\"password\"]"),
             ("redact.paths", "inputs.messages[-1]"),
             ("redact.patterns", "(secret"),
+            ("otlp.endpoint", "localhost:4317"),
+            ("otlp.endpoint", "databricks"),
+            ("otlp.traces_endpoint", "http://host/#part"),
+            ("otlp.headers", "api-key"),
+            ("otlp.protocol", "grpc"),
+            ("otlp.compression", "zstd"),
         ] {
             let error = config.set(key, value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -549,6 +571,9 @@ mod tests {
             .unwrap();
         config.set("tracking_token", "hunter2").unwrap();
         config.set("redact.patterns", "hunter2").unwrap();
+        config.set("otlp.headers", "api-key=hunter2").unwrap();
+        let endpoint = "http://me:hunter2@host/v1/traces?key=hunter2";
+        config.set("otlp.traces_endpoint", endpoint).unwrap();
         let base = "http://host:5000/base".to_owned();
         assert_eq!(config.target(), Some(Target::Server(base)));
         assert_eq!(config.basic(), Some(("me".into(), "p@ss".into())));
@@ -599,12 +624,38 @@ mod tests {
     }
 
     #[test]
-    fn auto_follows_the_tracking_uri() {
-        let mut config = Config::new();
-        assert_eq!(config.exporter(), "file");
-        config.set("tracking_uri", "http://localhost:5000").unwrap();
-        assert_eq!(config.exporter(), "mlflow");
-        config.set("tracking_uri", "").unwrap();
-        assert_eq!(config.exporter(), "file");
+    fn auto_follows_what_is_named() {
+        let mlflow = ("tracking_uri", "http://localhost:5000");
+        let collector = ("otlp.endpoint", "http://localhost:4318");
+        let traces = ("otlp.traces_endpoint", "http://localhost:4318/?key=1");
+        let (dual, disabled) = (("otlp.dual_export", "true"), ("otlp.enabled", "false"));
+        let otlp = ("exporter", "otlp");
+        for (options, exporter, mirrors) in [
+            (&[][..], "file", false),
+            (&[mlflow], "mlflow", false),
+            (&[mlflow, ("tracking_uri", "")], "file", false),
+            // As MLflow's SDK has it, a collector takes precedence.
+            (&[mlflow, collector], "otlp", false),
+            (&[traces], "otlp", false),
+            (&[mlflow, traces, disabled], "mlflow", false),
+            (&[mlflow, collector, dual], "mlflow", true),
+            (&[traces, dual], "file", true),
+            (&[mlflow, dual], "mlflow", false),
+            (&[mlflow, collector, dual, disabled], "mlflow", false),
+            (
+                &[mlflow, collector, ("exporter", "mlflow")],
+                "mlflow",
+                false,
+            ),
+            (&[mlflow, collector, dual, otlp], "otlp", false),
+            (&[mlflow, disabled, otlp], "otlp", false),
+        ] {
+            let mut config = Config::new();
+            for (key, value) in options {
+                config.set(key, value).unwrap();
+            }
+            assert_eq!(config.exporter(), exporter, "{options:?}");
+            assert_eq!(config.mirrors(), mirrors, "{options:?}");
+        }
     }
 }

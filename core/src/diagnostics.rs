@@ -17,7 +17,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(30);
 pub struct Diagnostic {
     /// What it is about, as a stable word: `file`, `file_error`, `unreachable`, `recovered`, `rejected`,
     /// `refused_spans`, `attachment`, `queue_full`, `shutdown`, `too_many_spans`, `ended_parent`, `abandoned`,
-    /// `redaction_failed`, `insecure_tls`, `thread`, `exporter`, `internal`, `host`.
+    /// `redaction_failed`, `partial_success`, `environment`, `insecure_tls`, `thread`, `exporter`, `internal`, `host`.
     pub reason: &'static str,
     /// The text, for people.
     pub message: String,

@@ -66,6 +66,8 @@ pub(crate) struct Progress {
     pub(crate) doubted: Option<Instant>,
     /// It has to wait for the next attempt, unlike others of its batch.
     pub(crate) delayed: bool,
+    /// How many spans the shortest request had that a collector refused because of these spans or others in it.
+    pub(crate) refused_among: Option<u32>,
     server_errors: u8,
     /// When delivering it first failed.
     failing_since: Option<Instant>,
@@ -163,6 +165,23 @@ impl Finished {
         };
         self.span_count = first;
         Some(rest)
+    }
+
+    /// Another one with the same content, which has gone nowhere yet.
+    pub(crate) fn copy(&self) -> Finished {
+        Finished {
+            id: self.id,
+            destination: self.destination,
+            has_info: self.has_info,
+            earlier: self.earlier,
+            goes_on: self.goes_on,
+            packed_bytes: 0,
+            attachments: self.attachments.clone(),
+            update: self.update.clone(),
+            spans: self.spans.clone(),
+            span_count: self.span_count,
+            progress: Progress::default(),
+        }
     }
 
     /// Bytes that it holds, for the queue's bound.

@@ -41,6 +41,7 @@ mod state;
 mod sync;
 mod token;
 mod update;
+mod uri;
 
 pub mod client;
 pub mod config;
@@ -69,7 +70,7 @@ pub use id::{SpanId, TraceId};
 pub use ingest::HostRules;
 pub use mlflow::attachment::Attachment;
 pub use pipeline::health::{DeliveryError, Health};
-pub use pipeline::stats::Stats;
+pub use pipeline::stats::{MirrorStats, Stats};
 pub use process::Process;
 pub use processor::{ProcessorError, SpanProcessor};
 pub use propagation::{

@@ -14,6 +14,7 @@ use crate::destination::{self, Destination};
 use crate::id::{self, TraceId};
 use crate::pipeline::fork;
 use crate::pipeline::outbox::Outbox;
+use crate::pipeline::queue::Queue;
 use crate::slot::FreeSlots;
 use crate::state::State;
 
@@ -24,7 +25,7 @@ pub(crate) struct Local {
     pub(crate) anchor: Anchor,
     pub(crate) free: FreeSlots,
     pub(crate) buffers: Buffers,
-    /// One for each tracer that this thread has used, by the number of its state.
+    /// One for each tracer that this thread has used, by the number of its state, and for its mirror.
     outboxes: Vec<(u64, Arc<Outbox>)>,
     /// The destination last asked for, by its number.
     destination: Option<(u32, &'static Destination)>,
@@ -81,16 +82,23 @@ impl Local {
     #[inline]
     pub(crate) fn outbox(&mut self, state: &State) -> &Outbox {
         let known = self.outboxes.iter().position(|(id, _)| *id == state.id);
-        let index = known.unwrap_or_else(|| self.register(state));
+        let index = known.unwrap_or_else(|| self.register(state.id, &state.shared.queue));
+        &self.outboxes[index].1
+    }
+
+    /// This thread's outbox of a queue, by the number under which it is kept.
+    pub(crate) fn outbox_of(&mut self, number: u64, queue: &Queue) -> &Outbox {
+        let known = self.outboxes.iter().position(|(id, _)| *id == number);
+        let index = known.unwrap_or_else(|| self.register(number, queue));
         &self.outboxes[index].1
     }
 
     #[cold]
-    fn register(&mut self, state: &State) -> usize {
+    fn register(&mut self, number: u64, queue: &Queue) -> usize {
         self.outboxes.retain(|(_, outbox)| !outbox.is_closed());
         let outbox = Arc::new(Outbox::default());
-        state.shared.queue.register(outbox.clone());
-        self.outboxes.push((state.id, outbox));
+        queue.register(outbox.clone());
+        self.outboxes.push((number, outbox));
         self.outboxes.len() - 1
     }
 

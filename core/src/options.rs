@@ -15,6 +15,8 @@ pub enum Accepts {
     Secret,
     /// An `http://` or `https://` URI, `databricks` or `databricks://` with a profile.
     Uri,
+    /// An `http://` or `https://` URI, which may have a query.
+    Endpoint,
     /// A file that is read when it is needed.
     File,
     /// The URI of a proxy, or `direct`; never printed.
@@ -50,6 +52,8 @@ pub struct OptionSpec {
     pub key: &'static str,
     /// The environment variable that [`Config::from_env`] reads.
     pub variable: &'static str,
+    /// A variable that is read where that one says nothing; empty for most options.
+    pub general: &'static str,
     /// The default; empty means "not set".
     pub default: &'static str,
     /// What it accepts.
@@ -68,13 +72,20 @@ const fn option(
     OptionSpec {
         key,
         variable,
+        general: "",
         default,
         accepts,
         doc,
     }
 }
 
-const EXPORTERS: &[&str] = &["auto", "mlflow", "file", "memory", "none"];
+impl OptionSpec {
+    const fn or(self, general: &'static str) -> Self {
+        OptionSpec { general, ..self }
+    }
+}
+
+const EXPORTERS: &[&str] = &["auto", "mlflow", "otlp", "file", "memory", "none"];
 const MINUTE_MS: u64 = 60_000;
 const MIB: u64 = 1 << 20;
 
@@ -89,8 +100,20 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("tracking_token", "MLFLOW_TRACKING_TOKEN", "", Accepts::Secret, "Bearer token; user name and password win over it"),
     option("tracking_token_file", "MLFLOW_TRACKING_TOKEN_FILE", "", Accepts::File, "file with a Bearer token, read again when the server refuses it; tracking_token wins over it"),
     option("workspace", "MLFLOW_WORKSPACE", "", Accepts::Word, "workspace of new traces, sent as X-MLFLOW-WORKSPACE"),
-    option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is mlflow with a tracking URI and file without"),
+    option("exporter", "MLFLOW_TRACE_EXPORTER", "auto", Accepts::Choice(EXPORTERS), "auto is otlp with an endpoint of a collector, else mlflow with a tracking URI, else file"),
     option("file.directory", "MLFLOW_TRACE_FILE_DIRECTORY", "./mlflow-traces", Accepts::Directory, "where the file exporter writes OTLP/JSON lines"),
+    option("otlp.endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", Accepts::Endpoint, "OpenTelemetry collector; traces go to /v1/traces below it"),
+    option("otlp.traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", Accepts::Endpoint, "where the collector takes traces, used as it is; wins over otlp.endpoint"),
+    option("otlp.headers", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "", Accepts::Headers, "headers of requests to the collector").or("OTEL_EXPORTER_OTLP_HEADERS"),
+    option("otlp.protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", Accepts::Choice(&["http/protobuf"]), "the protocol; there is only this one").or("OTEL_EXPORTER_OTLP_PROTOCOL"),
+    option("otlp.timeout_ms", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10000", Accepts::Integer(1, 10 * MINUTE_MS), "http.timeout_ms for the collector").or("OTEL_EXPORTER_OTLP_TIMEOUT"),
+    option("otlp.compression", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none", Accepts::Choice(&["gzip", "none"]), "compression of requests to the collector").or("OTEL_EXPORTER_OTLP_COMPRESSION"),
+    option("otlp.certificate", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "", Accepts::File, "PEM file with the authorities that the collector's certificate is checked against, besides the system's").or("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    option("otlp.client_certificate", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "", Accepts::File, "PEM file with the client's certificate for the collector").or("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+    option("otlp.client_key", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "", Accepts::File, "PEM file with the key of that certificate").or("OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+    option("otlp.enabled", "MLFLOW_ENABLE_OTLP_EXPORTER", "true", Accepts::Flag, "false takes no notice of endpoints of collectors, unless exporter is otlp"),
+    option("otlp.dual_export", "MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT", "false", Accepts::Flag, "true sends traces to the collector besides, not instead"),
+    option("otlp.genai_semconv", "MLFLOW_ENABLE_OTEL_GENAI_SEMCONV", "false", Accepts::Flag, "true sends the collector attributes of the GenAI semantic conventions instead of MLflow's"),
     option("service.name", "OTEL_SERVICE_NAME", "", Accepts::Text, "resource attribute service.name"),
     option("source.name", "MLFLOW_TRACE_SOURCE_NAME", "", Accepts::Text, "metadata mlflow.source.name; the program's path by default"),
     option("queue.max_bytes", "MLFLOW_TRACE_QUEUE_MAX_BYTES", "67108864", Accepts::Integer(MIB, 1 << 40), "memory for traces that are open, wait or are sent; what is too much is dropped and counted"),
@@ -161,6 +184,7 @@ pub(crate) fn check(option: &OptionSpec, value: &str) -> Result<()> {
             )),
         },
         Accepts::Uri => uri(value),
+        Accepts::Endpoint => endpoint(value, true),
         Accepts::Flag => flag(value)
             .is_none()
             .then(|| format!("'{value}' is not one of true, false, 1, 0, on, off")),
@@ -221,6 +245,11 @@ fn uri(value: &str) -> Option<String> {
             false => Some("the name of the Databricks profile is malformed".to_owned()),
         };
     }
+    endpoint(value, false)
+}
+
+/// As [`uri`], of HTTP alone.
+fn endpoint(value: &str, with_query: bool) -> Option<String> {
     match Url::parse(value) {
         Err(error) => Some(format!("not a URI: {error}")),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => Some(format!(
@@ -228,9 +257,8 @@ fn uri(value: &str) -> Option<String> {
             url.scheme()
         )),
         Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            Some("has a query or a fragment".to_owned())
-        }
+        Ok(url) if url.query().is_some() && !with_query => Some("has a query".to_owned()),
+        Ok(url) if url.fragment().is_some() => Some("has a fragment".to_owned()),
         Ok(_) => control(value),
     }
 }

@@ -112,7 +112,7 @@ impl Process {
         tracers.retain(|tracer| {
             let last = tracer.stats();
             let done =
-                last.pending == 0 && !tracer.has_diagnostics() && !tracer.has_memory_traces();
+                last.is_settled() && !tracer.has_diagnostics() && !tracer.has_memory_traces();
             if done {
                 past.add(&last);
             }

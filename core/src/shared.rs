@@ -10,7 +10,8 @@ use crate::diagnostics::Diagnostics;
 use crate::export::sink::Sink;
 use crate::lock::Mutex;
 use crate::pipeline::health::Monitor;
-use crate::pipeline::queue::Queue;
+use crate::pipeline::mirror::Mirror;
+use crate::pipeline::queue::{Bounds, Queue};
 use crate::pipeline::stats::{Counters, Drop};
 use crate::plugins::Plugins;
 use crate::redact::Redactor;
@@ -24,6 +25,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Whether the exporter takes spans of traces that are still running.
     pub(crate) takes_parts: AtomicBool,
+    /// Whether a destination gets attachments in the spans that refer to them, and with these.
+    pub(crate) keeps_inline: bool,
+    /// The second destination, where there is one.
+    pub(crate) mirror: Option<Mirror>,
     /// What must be taken out of spans; absent when nothing is.
     pub(crate) redactor: Option<Redactor>,
     pub(crate) queue: Queue,
@@ -42,28 +47,75 @@ impl Shared {
     pub(crate) fn new(id: u64, mut config: Config, plugins: &Plugins) -> Arc<Self> {
         // Of this tracer in this process, as its other counters.
         config.attached.odd_replies = Arc::default();
-        let diagnostics = Diagnostics::default();
-        if config.is_insecure() && config.exporter() == "mlflow" {
-            diagnostics.report("insecure_tls", || {
+        let mirror = Mirror::new(&config, plugins);
+        let bytes = match mirror {
+            Some(_) => Mirror::share(&config),
+            None => config.bounds().max_bytes,
+        };
+        let shared = Self::lane(id, config, plugins, bytes, mirror);
+        if let Some(ignored) = shared.config.ignored() {
+            shared.diagnostics.report("environment", || ignored);
+        }
+        if shared.config.is_insecure() && shared.config.exporter() == "mlflow" {
+            shared.diagnostics.report("insecure_tls", || {
                 "option 'tls.insecure': no certificate is checked; anybody on the way to the server can read and change what is sent".into()
             });
         }
+        shared
+    }
+
+    /// What belongs to one destination; its queue may hold so many bytes.
+    pub(crate) fn lane(
+        id: u64,
+        config: Config,
+        plugins: &Plugins,
+        bytes: usize,
+        mirror: Option<Mirror>,
+    ) -> Arc<Self> {
+        let exporter = match plugins.exporter {
+            Some(_) => "",
+            None => config.exporter(),
+        };
         Arc::new(Shared {
             id,
             // Most servers do; one that does not shows when it is asked for its version.
-            takes_parts: AtomicBool::new(
-                plugins.exporter.is_none() && config.exporter() == "mlflow",
-            ),
-            queue: Queue::new(config.bounds()),
+            takes_parts: AtomicBool::new(matches!(exporter, "mlflow" | "otlp")),
+            keeps_inline: exporter == "otlp" || mirror.is_some(),
+            mirror,
+            queue: Queue::new(Bounds {
+                max_bytes: bytes,
+                ..config.bounds()
+            }),
             health: Monitor::default(),
             counters: Counters::default(),
-            diagnostics,
+            diagnostics: Diagnostics::default(),
             resource: resource::message(&plugins.resource),
             sink: plugins.exporter.as_ref().map(Sink::new),
             memory: Mutex::default(),
             redactor: Redactor::from_config(&config),
             config,
         })
+    }
+
+    /// Takes at least so many bytes of the limit for an open trace; `None` when there are none left.
+    #[cold]
+    pub(crate) fn claim_open(&self, bytes: usize) -> Option<usize> {
+        if let Some(mirror) = &self.mirror {
+            return mirror.open.claim(bytes);
+        }
+        let claimed = self.queue.claim(bytes);
+        match claimed.is_none() && self.make_room(bytes) {
+            true => self.queue.claim(bytes),
+            false => claimed,
+        }
+    }
+
+    /// Gives them back.
+    pub(crate) fn release_open(&self, bytes: usize) {
+        match &self.mirror {
+            Some(mirror) => mirror.open.give_back(bytes),
+            None => self.queue.give_back(bytes),
+        }
     }
 
     /// Whether ended spans of running traces may be sent.

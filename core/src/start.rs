@@ -92,7 +92,7 @@ impl Starting<'_> {
             return Some((Span::UNSAMPLED, R::unsampled(local)));
         }
         state.attend();
-        local.outbox(state).create();
+        local.outbox(state).create(1);
         let now = local.anchor.now();
         let destination = local.destination(self.destination());
         let Some(mut locked) = slot::allocate(&mut local.free) else {
@@ -156,7 +156,7 @@ impl Starting<'_> {
             // The trace was handed over meanwhile or belongs to another tracer.
             return self.apart(kin, now, local);
         }
-        local.outbox(self.state).create();
+        local.outbox(self.state).create(1);
         self.beside(home, kin, now, local)
     }
 
@@ -206,7 +206,7 @@ impl Starting<'_> {
         if !opened {
             return self.silent(kin, local);
         }
-        local.outbox(self.state).create();
+        local.outbox(self.state).create(1);
         self.beside(home, kin, now, local)
     }
 
@@ -225,7 +225,7 @@ impl Starting<'_> {
 
     fn join<R: Answer>(&self, kin: Kin, now: Moment, local: &mut Local) -> Option<(Span, R)> {
         let destination = local.destination(self.tracer.destination());
-        local.outbox(self.state).create();
+        local.outbox(self.state).create(1);
         let (id, monotonic) = (kin.trace_id, now.monotonic);
         let state = self.state;
         match state.join(id, false, false, destination, monotonic, local) {

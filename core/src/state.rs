@@ -14,6 +14,7 @@ use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
 use crate::pipeline::health::Health;
+use crate::pipeline::mirror::Mirror;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
@@ -38,10 +39,15 @@ pub(crate) struct State {
     stopped: AtomicBool,
 }
 
+/// A number that nothing else in this process has.
+pub(crate) fn next_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
+
 impl State {
     pub(crate) fn new(config: Config, plugins: Arc<Plugins>) -> Arc<Self> {
-        static STATES: AtomicU64 = AtomicU64::new(0);
-        let id = STATES.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         let limits = config.limits();
         let shared = Shared::new(id, config, &plugins);
         Arc::new(State {
@@ -125,6 +131,10 @@ impl State {
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;
+        if let Some(mirror) = &self.shared.mirror {
+            return self.hand_over_twice(local, mirror, size, spans, make);
+        }
+        let mut make = |packed: &mut Vec<u8>| Some(make(packed));
         let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
         if pushed == Err(Drop::QueueFull) && self.shared.make_room(size) {
             pushed = local.outbox(self).push(queue, size, spans, &mut make);
@@ -133,6 +143,33 @@ impl State {
             self.refused(reason, spans);
         }
         pushed.is_ok()
+    }
+
+    /// As [`Self::hand_over`], with a copy for the collector whether or not there is room for the trace itself.
+    #[cold]
+    fn hand_over_twice(
+        &self,
+        local: &mut Local,
+        mirror: &Mirror,
+        size: usize,
+        spans: u64,
+        mut make: impl FnMut(&mut Vec<u8>) -> Finished,
+    ) -> bool {
+        let mut packed = Vec::new();
+        let mut trace = make(&mut packed);
+        trace.unpack(&packed);
+        mirror.offer(&trace, local);
+        let queue = &self.shared.queue;
+        let mut made = Some(trace);
+        let mut make = |_: &mut Vec<u8>| made.take();
+        let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        if pushed == Err(Drop::QueueFull) && self.shared.make_room(size) {
+            pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        }
+        if let Err(reason) = pushed {
+            self.refused(reason, spans);
+        }
+        true
     }
 
     #[cold]
@@ -205,6 +242,7 @@ impl State {
         let created = || self.shared.queue.created();
         let mut stats = self.shared.counters.read(created);
         stats.ignored += crate::span::ignored_calls();
+        stats.mirror = self.shared.mirror.as_ref().map(Mirror::stats);
         let odd = &self.shared.config.attached.odd_replies;
         stats.odd_2xx = odd.load(Ordering::Relaxed);
         stats
@@ -222,8 +260,14 @@ impl State {
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
+        let mirror = self.shared.mirror.as_ref();
         let waiting = match self.worker_started.load(Ordering::Acquire) {
-            true => self.shared.queue.flush(deadline),
+            true => {
+                // Both at once: one that does not deliver must not use up the other's time.
+                mirror.inspect(|mirror| mirror.urge());
+                let own = self.shared.queue.flush(deadline);
+                own + mirror.map_or(0, |mirror| mirror.flush(deadline))
+            }
             false => self.shared.queue.spans(),
         };
         self.shared.flush_sink(deadline);
@@ -235,17 +279,21 @@ impl State {
         let deadline = deadline(timeout);
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
-            self.shared.queue.close(deadline);
+            self.close_queues(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nobody will send what is queued: nothing was, or no thread was to be had for it.
                 let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
                 drop(self.shared.queue.give_up(count));
+                self.shared.mirror.iter().for_each(Mirror::end);
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);
         let undelivered = |waiting| waiting + given_up();
         let queue = &self.shared.queue;
-        let left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        let mut left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        if let Some(mirror) = &self.shared.mirror {
+            left += mirror.wait_stopped(deadline + SETTLING);
+        }
         // A trace may have begun while the others were closed, by a thread that had not seen the end yet.
         self.close_open_traces();
         self.shared.close_sink(deadline + SETTLING);
@@ -256,10 +304,17 @@ impl State {
     pub(crate) fn close(&self, timeout: Duration) {
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
-            self.shared.queue.close(deadline(timeout));
+            self.close_queues(deadline(timeout));
             if !self.worker_started.load(Ordering::Acquire) {
                 self.shared.close_sink(Instant::now());
             }
+        }
+    }
+
+    fn close_queues(&self, deadline: Instant) {
+        self.shared.queue.close(deadline);
+        if let Some(mirror) = &self.shared.mirror {
+            mirror.close(deadline);
         }
     }
 

@@ -286,7 +286,11 @@ impl Trace {
     /// information is made from it.
     pub(crate) fn may_be_parted(&self) -> bool {
         let run = &self.run;
-        run.is_wanted() && (!run.root_ended || run.spans_only) && self.state.shared.takes_parts()
+        let shared = &self.state.shared;
+        run.is_wanted()
+            && (!run.root_ended || run.spans_only)
+            && shared.takes_parts()
+            && (run.attachments.is_empty() || !shared.keeps_inline)
     }
 
     /// Spans that have ended and were not handed over.
@@ -328,11 +332,7 @@ impl Run {
     /// Makes room for spans of so many bytes together within the queue's limit.
     #[cold]
     fn reserve(&mut self, needed: usize, shared: &Shared) -> bool {
-        let missing = needed - self.reserved;
-        let mut bytes = shared.queue.claim(missing);
-        if bytes.is_none() && shared.make_room(missing) {
-            bytes = shared.queue.claim(missing);
-        }
+        let bytes = shared.claim_open(needed - self.reserved);
         self.reserved += bytes.unwrap_or(0);
         bytes.is_some()
     }
@@ -355,7 +355,7 @@ impl Run {
     #[inline]
     fn release(&mut self, shared: &Shared) {
         if self.reserved > 0 {
-            shared.queue.give_back(self.reserved);
+            shared.release_open(self.reserved);
             self.reserved = 0;
         }
     }

@@ -306,12 +306,16 @@ impl Tracer {
 
     /// Takes the oldest message about the engine itself. There is at most one per reason in 30 s.
     pub fn next_diagnostic(&self) -> Option<Diagnostic> {
-        self.state().shared.diagnostics.next()
+        let shared = &self.state().shared;
+        let mirror = || shared.mirror.as_ref()?.diagnostics().next();
+        shared.diagnostics.next().or_else(mirror)
     }
 
     /// Whether [`Self::next_diagnostic`] has something: one load, cheap enough for every span.
     pub fn has_diagnostics(&self) -> bool {
-        self.state().shared.diagnostics.waiting()
+        let shared = &self.state().shared;
+        let mirror = shared.mirror.as_ref();
+        shared.diagnostics.waiting() || mirror.is_some_and(|mirror| mirror.diagnostics().waiting())
     }
 
     /// Whether it was shut down.

@@ -9,6 +9,7 @@ fn accepts(kind: Accepts) -> String {
     match kind {
         Accepts::Text | Accepts::Secret => "text".into(),
         Accepts::Uri => "`http://` or `https://` URI, `databricks`, `databricks://PROFILE`".into(),
+        Accepts::Endpoint => "`http://` or `https://` URI".into(),
         Accepts::File => "file".into(),
         Accepts::Proxy => "URI or `direct`".into(),
         Accepts::Headers => "`name=value` separated by commas".into(),
@@ -39,9 +40,13 @@ fn page() -> String {
             "" => "not set".to_owned(),
             default => format!("`{default}`"),
         };
+        let general = match option.general {
+            "" => String::new(),
+            general => format!("; also from `{general}`"),
+        };
         writeln!(
             page,
-            "| `{}` | `{}` | {default} | {} | {} |",
+            "| `{}` | `{}` | {default} | {} | {}{general} |",
             option.key,
             option.variable,
             accepts(option.accepts),

@@ -22,7 +22,7 @@ use crate::tracer::mlflow_tracer_t;
 /// Takes the oldest message of the library about itself: a stable word, a colon and text for people. The word
 /// "file" tells where traces are written. Every other one is about a problem: "unreachable", "rejected",
 /// "refused_spans", "attachment", "queue_full", "file_error", "shutdown", "too_many_spans", "ended_parent",
-/// "abandoned", "redaction_failed", "insecure_tls", "thread", "internal"; more may come.
+/// "abandoned", "redaction_failed", "partial_success", "environment", "insecure_tls", "thread", "internal"; more may come.
 ///
 /// Ownership: the caller owns `*message` and releases it with mlflow_text_free.
 /// Threads: any thread, at any time; each message is given once. A forked child has its own ring.

@@ -3,7 +3,7 @@
 //! created = delivered + dropped + pending, counted in spans. While a batch is being delivered, spans of it may
 //! be counted both as delivered and as pending.
 
-use mlflow_trace_core::{Error, ErrorKind, Stats};
+use mlflow_trace_core::{Error, ErrorKind, MirrorStats, Stats};
 
 use crate::counters;
 use crate::error::mlflow_error_t;
@@ -16,7 +16,8 @@ use crate::tracer::mlflow_tracer_t;
 /// Reads one counter of the tracer: "created", "delivered", "pending", "dropped" (the sum) or "dropped.<reason>",
 /// with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
 /// the library ended because the program did not), "redaction_failed" (spans whose content was withheld) or "odd_2xx"
-/// (replies of success that made no sense, as of a proxy that answers in the server's place). Or one of the whole process:
+/// (replies of success that made no sense, as of a proxy that answers in the server's place). With "mirror." before the
+/// first four, the same of the copies that dual export sends to a collector; 0 without it. Or one of the whole process:
 /// "ignored" (recording calls without effect, for instance on an ended span), "panics"
 /// (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
 ///
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
 
 /// Reads "ignored" and every counter of the tracer at once, as JSON:
 /// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
-/// "redaction_failed": 0, "odd_2xx": 0}.
+/// "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies.
 ///
 /// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
 /// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -82,14 +83,13 @@ fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
         "abandoned" => Some(stats().abandoned),
         "redaction_failed" => Some(stats().redaction_failed),
         "odd_2xx" => Some(stats().odd_2xx),
-        "dropped" => Some(stats().dropped_total()),
-        _ => name.strip_prefix("dropped.").and_then(|reason| {
-            let dropped = stats().dropped;
-            dropped
-                .iter()
-                .find(|(known, _)| *known == reason)
-                .map(|(_, count)| *count)
-        }),
+        _ => {
+            let stats = stats();
+            match name.strip_prefix("mirror.") {
+                None => dropped(name, &stats.dropped),
+                Some(name) => mirrored(name, &stats),
+            }
+        }
     };
     found.ok_or_else(|| {
         Error::new(
@@ -98,4 +98,32 @@ fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
         )
         .into()
     })
+}
+
+/// A counter of the copies; without dual export there are none.
+fn mirrored(name: &str, stats: &Stats) -> Option<u64> {
+    let mirror = stats.mirror.clone().unwrap_or_else(|| MirrorStats {
+        dropped: stats
+            .dropped
+            .iter()
+            .map(|(reason, _)| (*reason, 0))
+            .collect(),
+        ..MirrorStats::default()
+    });
+    match name {
+        "created" => Some(mirror.created),
+        "delivered" => Some(mirror.delivered),
+        "pending" => Some(mirror.pending),
+        _ => dropped(name, &mirror.dropped),
+    }
+}
+
+/// "dropped" is the sum, "dropped.<reason>" a part of it.
+fn dropped(name: &str, reasons: &[(&str, u64)]) -> Option<u64> {
+    if name == "dropped" {
+        return Some(reasons.iter().map(|(_, spans)| spans).sum());
+    }
+    let reason = name.strip_prefix("dropped.")?;
+    let found = reasons.iter().find(|(known, _)| *known == reason);
+    found.map(|(_, spans)| *spans)
 }

@@ -26,10 +26,37 @@ export interface InitOptions {
   serviceName?: string;
   /** Metadata `mlflow.source.name`; the program's path by default (`MLFLOW_TRACE_SOURCE_NAME`). */
   sourceName?: string;
-  /** Where traces go; `auto` is `mlflow` with a tracking URI and `file` without (`MLFLOW_TRACE_EXPORTER`). */
-  exporter?: 'auto' | 'mlflow' | 'file' | 'memory' | 'none';
+  /**
+   * Where traces go; `auto` is `otlp` with an endpoint of a collector, else `mlflow` with a tracking URI, else `file`
+   * (`MLFLOW_TRACE_EXPORTER`).
+   */
+  exporter?: 'auto' | 'mlflow' | 'otlp' | 'file' | 'memory' | 'none';
   /** Directory of the file exporter's OTLP/JSON lines (`MLFLOW_TRACE_FILE_DIRECTORY`). */
   fileDirectory?: string;
+  /** OpenTelemetry collector; traces go to `/v1/traces` below it (`OTEL_EXPORTER_OTLP_ENDPOINT`). */
+  otlpEndpoint?: string;
+  /** Where the collector takes traces, used as it is (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`). */
+  otlpTracesEndpoint?: string;
+  /** Headers for the collector, `name=value` separated by commas (`OTEL_EXPORTER_OTLP_HEADERS`). */
+  otlpHeaders?: string;
+  /** The protocol; there is only `http/protobuf` (`OTEL_EXPORTER_OTLP_PROTOCOL`). */
+  otlpProtocol?: 'http/protobuf';
+  /** Limit of one request to the collector, in milliseconds (`OTEL_EXPORTER_OTLP_TIMEOUT`). */
+  otlpTimeoutMs?: number;
+  /** Compression of requests to the collector (`OTEL_EXPORTER_OTLP_COMPRESSION`). */
+  otlpCompression?: 'gzip' | 'none';
+  /** PEM file with the authorities that the collector's certificate is checked against (`OTEL_EXPORTER_OTLP_CERTIFICATE`). */
+  otlpCertificate?: string;
+  /** PEM file with the client's certificate for the collector (`OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`). */
+  otlpClientCertificate?: string;
+  /** PEM file with the key of that certificate (`OTEL_EXPORTER_OTLP_CLIENT_KEY`). */
+  otlpClientKey?: string;
+  /** False takes no notice of endpoints of collectors, unless `exporter` is `otlp` (`MLFLOW_ENABLE_OTLP_EXPORTER`). */
+  otlpEnabled?: boolean;
+  /** True sends traces to the collector besides, not instead (`MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT`). */
+  otlpDualExport?: boolean;
+  /** True sends the collector attributes of the GenAI semantic conventions (`MLFLOW_ENABLE_OTEL_GENAI_SEMCONV`). */
+  otlpGenaiSemconv?: boolean;
   /** Memory for traces that wait; newer ones are dropped and counted (`MLFLOW_TRACE_QUEUE_MAX_BYTES`). */
   queueMaxBytes?: number;
   /** Spans in one request (`MLFLOW_TRACE_BATCH_MAX_SPANS`). */
@@ -135,6 +162,18 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   sourceName: 'source.name',
   exporter: 'exporter',
   fileDirectory: 'file.directory',
+  otlpEndpoint: 'otlp.endpoint',
+  otlpTracesEndpoint: 'otlp.traces_endpoint',
+  otlpHeaders: 'otlp.headers',
+  otlpProtocol: 'otlp.protocol',
+  otlpTimeoutMs: 'otlp.timeout_ms',
+  otlpCompression: 'otlp.compression',
+  otlpCertificate: 'otlp.certificate',
+  otlpClientCertificate: 'otlp.client_certificate',
+  otlpClientKey: 'otlp.client_key',
+  otlpEnabled: 'otlp.enabled',
+  otlpDualExport: 'otlp.dual_export',
+  otlpGenaiSemconv: 'otlp.genai_semconv',
   queueMaxBytes: 'queue.max_bytes',
   batchMaxSpans: 'batch.max_spans',
   batchMaxBytes: 'batch.max_bytes',

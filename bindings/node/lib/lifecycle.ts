@@ -30,6 +30,8 @@ export interface Stats {
   redactionFailed: number;
   /** Replies of success that made no sense, as of a proxy that answers in the server's place. */
   odd2xx: number;
+  /** With dual export, what became of the copies for the collector. */
+  mirror?: Pick<Stats, 'created' | 'delivered' | 'pending' | 'dropped'>;
 }
 
 /** The engine's spelling. */

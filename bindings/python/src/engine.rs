@@ -191,7 +191,7 @@ fn settle(py: Python<'_>, work: impl FnOnce(&Process) -> u64 + Send + 'static) -
 }
 
 /// Spans created, delivered, pending, dropped by reason, ended for the program and sent without their
-/// content, and recording calls without effect.
+/// content, and recording calls without effect; with dual export also the first four of the copies.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let stats = process(py).stats();
@@ -204,6 +204,14 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("abandoned", stats.abandoned)?;
     dict.set_item("redaction_failed", stats.redaction_failed)?;
     dict.set_item("odd_2xx", stats.odd_2xx)?;
+    if let Some(mirror) = stats.mirror {
+        let copies = PyDict::new(py);
+        copies.set_item("created", mirror.created)?;
+        copies.set_item("delivered", mirror.delivered)?;
+        copies.set_item("pending", mirror.pending)?;
+        copies.set_item("dropped", mirror.dropped.into_py_dict(py)?)?;
+        dict.set_item("mirror", copies)?;
+    }
     Ok(dict)
 }
 

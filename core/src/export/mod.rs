@@ -2,9 +2,11 @@
 
 pub(crate) mod experiments;
 mod file;
+mod gzip;
 pub(crate) mod http;
 mod memory;
 mod mlflow;
+mod otlp;
 pub(crate) mod retry;
 mod sdk;
 pub(crate) mod sink;
@@ -56,10 +58,16 @@ pub(crate) fn build(shared: &Arc<Shared>) -> Box<dyn Exporter> {
     }
     match shared.config.exporter() {
         "mlflow" => Box::new(mlflow::MlflowExporter::new(shared)),
+        "otlp" => Box::new(otlp::OtlpExporter::new(shared)),
         "memory" => Box::new(memory::MemoryExporter::new(shared)),
         "none" => Box::new(Discard(shared)),
         _ => Box::new(file::FileExporter::new(shared)),
     }
+}
+
+/// The exporter of the second destination.
+pub(crate) fn collector(lane: &Arc<Shared>) -> Box<dyn Exporter> {
+    Box::new(otlp::OtlpExporter::new(lane.clone()))
 }
 
 /// Leaves the attachments that spans refer to and that are as small as the configuration asks.

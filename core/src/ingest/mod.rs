@@ -126,7 +126,7 @@ fn start(
             (home, state.clone())
         }
     };
-    local.outbox(&state).create();
+    local.outbox(&state).create(1);
     if is_root {
         begin(home, trace_id, context);
     }

@@ -10,6 +10,13 @@ pub(crate) const SPAN_LOG_LEVEL: &str = "mlflow.spanLogLevel";
 pub(crate) const SPAN_START_TIME_NS: &str = "mlflow.spanStartTimeNs";
 pub(crate) const CHAT_TOKEN_USAGE: &str = "mlflow.chat.tokenUsage";
 
+pub(crate) const CHAT_TOOLS: &str = "mlflow.chat.tools";
+pub(crate) const LLM_MODEL: &str = "mlflow.llm.model";
+pub(crate) const LLM_PROVIDER: &str = "mlflow.llm.provider";
+pub(crate) const MESSAGE_FORMAT: &str = "mlflow.message.format";
+/// Begins the keys of attributes of a root that stand for tags of its trace.
+pub(crate) const TRACE_TAG_PREFIX: &str = "mlflow.traceTag.";
+
 pub(crate) const EVENT_EXCEPTION: &str = "exception";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";

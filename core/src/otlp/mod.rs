@@ -29,16 +29,23 @@ pub(crate) const SCOPE_SPANS_SPANS: u32 = 2;
 
 /// An `ExportTraceServiceRequest` with one resource and one scope around ready-made spans.
 ///
-/// `resource` holds the fields of a `Resource`; each of `spans` is a run of length-delimited spans
-/// (field 2 of `ScopeSpans`), so that exporting is concatenation.
-pub(crate) fn request(resource: &[u8], spans: &[&[u8]]) -> Vec<u8> {
+/// `resource` holds the fields of a `Resource`, `scope` those of an `InstrumentationScope`, none if it is empty;
+/// each of `spans` is a run of length-delimited spans (field 2 of `ScopeSpans`), so that exporting is concatenation.
+pub(crate) fn request(resource: &[u8], scope: &[u8], spans: &[&[u8]]) -> Vec<u8> {
     let spans_len: usize = spans.iter().map(|run| run.len()).sum();
     let resource_len = wire::field_len(resource.len());
-    let scope_len = wire::field_len(spans_len);
-    let mut out = Vec::with_capacity(wire::field_len(resource_len + scope_len));
-    wire::length_prefix(&mut out, 1, resource_len + scope_len);
+    let scope_len = match scope {
+        [] => 0,
+        scope => wire::field_len(scope.len()),
+    };
+    let scope_spans_len = wire::field_len(scope_len + spans_len);
+    let mut out = Vec::with_capacity(wire::field_len(resource_len + scope_spans_len));
+    wire::length_prefix(&mut out, 1, resource_len + scope_spans_len);
     wire::bytes_field(&mut out, 1, resource);
-    wire::length_prefix(&mut out, 2, spans_len);
+    wire::length_prefix(&mut out, 2, scope_len + spans_len);
+    if scope_len > 0 {
+        wire::bytes_field(&mut out, 1, scope);
+    }
     for run in spans {
         out.extend_from_slice(run);
     }

@@ -55,6 +55,12 @@ pub(crate) fn varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
 }
 
 #[inline]
+pub(crate) fn fixed32_field(out: &mut Vec<u8>, number: u32, value: u32) {
+    tag(out, number, FIXED32);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+#[inline]
 pub(crate) fn fixed64_field(out: &mut Vec<u8>, number: u32, value: u64) {
     tag(out, number, FIXED64);
     out.extend_from_slice(&value.to_le_bytes());

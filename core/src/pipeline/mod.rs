@@ -1,11 +1,13 @@
 //! From a finished trace to the exporter: queue, worker thread, dispatcher, statistics, fork generations.
 
+mod allowance;
 mod circuit;
 mod dispatch;
 pub(crate) mod fork;
 pub(crate) mod health;
 mod lane;
 mod ledger;
+pub(crate) mod mirror;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 mod signals;

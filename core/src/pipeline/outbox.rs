@@ -39,11 +39,11 @@ pub(super) struct Chunk {
 }
 
 impl Outbox {
-    /// Counts a span that starts on this thread.
+    /// Counts spans that start on this thread.
     #[inline]
-    pub(crate) fn create(&self) {
+    pub(crate) fn create(&self, spans: u64) {
         let created = self.created.load(Ordering::Relaxed);
-        self.created.store(created + 1, Ordering::Relaxed);
+        self.created.store(created + spans, Ordering::Relaxed);
     }
 
     pub(super) fn created(&self) -> u64 {
@@ -62,7 +62,7 @@ impl Outbox {
         queue: &Queue,
         size: usize,
         spans: u64,
-        make: impl FnOnce(&mut Vec<u8>) -> Finished,
+        make: impl FnOnce(&mut Vec<u8>) -> Option<Finished>,
     ) -> Result<(), Drop> {
         let mut chunk = self.chunk.lock();
         if chunk.refusing {
@@ -77,7 +77,7 @@ impl Outbox {
         chunk.bytes = bytes;
         chunk.spans += spans;
         let Chunk { traces, packed, .. } = &mut *chunk;
-        traces.push(make(packed));
+        traces.extend(make(packed));
         let ready = !chunk.signalled && queue.is_batch(chunk.bytes, chunk.spans);
         if ready || chunk.wake {
             chunk.wake = false;

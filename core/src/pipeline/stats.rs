@@ -11,6 +11,8 @@ pub(crate) enum Drop {
     QueueFull,
     /// The server refused the trace for good.
     Rejected,
+    /// The collector took a request but for these (OTLP, "partial success").
+    ServerRejected,
     /// Still undelivered when the tracer was shut down.
     Shutdown,
     /// Never ended: open when the tracer was shut down, or lost by the host.
@@ -24,9 +26,10 @@ pub(crate) enum Drop {
 }
 
 impl Drop {
-    const ALL: [Drop; 7] = [
+    const ALL: [Drop; 8] = [
         Drop::QueueFull,
         Drop::Rejected,
+        Drop::ServerRejected,
         Drop::Shutdown,
         Drop::Unfinished,
         Drop::TooManySpans,
@@ -38,6 +41,7 @@ impl Drop {
         match self {
             Drop::QueueFull => "queue_full",
             Drop::Rejected => "rejected",
+            Drop::ServerRejected => "server_rejected",
             Drop::Shutdown => "shutdown",
             Drop::Unfinished => "unfinished",
             Drop::TooManySpans => "too_many_spans",
@@ -107,6 +111,7 @@ impl Counters {
             abandoned: self.abandoned.load(Ordering::Relaxed),
             redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
             odd_2xx: 0,
+            mirror: None,
         }
     }
 }
@@ -132,6 +137,22 @@ pub struct Stats {
     /// Replies by which the server took what it was sent, in a form that makes no sense: cut off, too long, not JSON, a
     /// page for people. A proxy that answers in the server's place shows here.
     pub odd_2xx: u64,
+    /// With dual export, what became of the copies for the collector.
+    pub mirror: Option<MirrorStats>,
+}
+
+/// What became of the copies of ended spans that dual export sends to a collector. The balance of [`Stats`] holds here
+/// as well, by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MirrorStats {
+    /// Copies made.
+    pub created: u64,
+    /// Copies that the collector acknowledged.
+    pub delivered: u64,
+    /// Copies waiting or on their way.
+    pub pending: u64,
+    /// Copies given up, by reason; every reason is listed.
+    pub dropped: Vec<(&'static str, u64)>,
 }
 
 impl Stats {
@@ -144,37 +165,65 @@ impl Stats {
         self.redaction_failed += other.redaction_failed;
         self.odd_2xx += other.odd_2xx;
         self.ignored = self.ignored.max(other.ignored);
-        for (reason, spans) in &other.dropped {
-            match self.dropped.iter_mut().find(|(name, _)| name == reason) {
-                Some(entry) => entry.1 += spans,
-                None => self.dropped.push((reason, *spans)),
-            }
+        add_dropped(&mut self.dropped, &other.dropped);
+        if let Some(other) = &other.mirror {
+            let mirror = self.mirror.get_or_insert_default();
+            mirror.created += other.created;
+            mirror.delivered += other.delivered;
+            mirror.pending += other.pending;
+            add_dropped(&mut mirror.dropped, &other.dropped);
         }
     }
 
+    /// Whether nothing is open, waiting or on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        let copies = self.mirror.as_ref().map_or(0, |mirror| mirror.pending);
+        self.pending == 0 && copies == 0
+    }
+
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
-    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`.
+    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`; with dual export also
+    /// `"mirror": {"created": n, "delivered": n, "pending": n, "dropped": {reason: n}}`.
     pub fn to_json(&self) -> String {
-        let dropped: serde_json::Map<String, serde_json::Value> = self
-            .dropped
-            .iter()
-            .map(|(reason, spans)| ((*reason).to_owned(), (*spans).into()))
-            .collect();
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "created": self.created,
             "delivered": self.delivered,
             "pending": self.pending,
-            "dropped": dropped,
+            "dropped": reasons(&self.dropped),
             "ignored": self.ignored,
             "abandoned": self.abandoned,
             "redaction_failed": self.redaction_failed,
             "odd_2xx": self.odd_2xx,
-        })
-        .to_string()
+        });
+        if let Some(mirror) = &self.mirror {
+            json["mirror"] = serde_json::json!({
+                "created": mirror.created,
+                "delivered": mirror.delivered,
+                "pending": mirror.pending,
+                "dropped": reasons(&mirror.dropped),
+            });
+        }
+        json.to_string()
     }
 
     /// Spans given up for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().map(|(_, spans)| spans).sum()
     }
+}
+
+fn add_dropped(sums: &mut Vec<(&'static str, u64)>, others: &[(&'static str, u64)]) {
+    for (reason, spans) in others {
+        match sums.iter_mut().find(|(name, _)| name == reason) {
+            Some(entry) => entry.1 += spans,
+            None => sums.push((reason, *spans)),
+        }
+    }
+}
+
+fn reasons(dropped: &[(&'static str, u64)]) -> serde_json::Map<String, serde_json::Value> {
+    let dropped = dropped.iter();
+    dropped
+        .map(|(reason, spans)| ((*reason).to_owned(), (*spans).into()))
+        .collect()
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::dispatch;
 use super::stats::Drop;
 use super::{signals, sweep};
-use crate::export;
+use crate::export::{self, Exporter};
 use crate::shared::Shared;
 
 /// Starts the thread. Fails when the system refuses one.
@@ -29,9 +29,14 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let exporter = export::build(shared);
+        let deliver = deliver(shared, export::build(shared));
+        let mirror = async {
+            if let Some(mirror) = &shared.mirror {
+                mirror.deliver().await;
+            }
+        };
         tokio::select! {
-            () = dispatch::run(shared, exporter.as_ref()) => {}
+            ((), ()) = async { tokio::join!(deliver, mirror) } => {}
             never = sweep::attend(shared) => match never {},
         }
     });
@@ -40,11 +45,19 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Sends what comes until the tracer closes.
+pub(super) async fn deliver(shared: &Shared, exporter: Box<dyn Exporter>) {
+    dispatch::run(shared, exporter.as_ref()).await;
+}
+
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
-fn give_up(shared: &Shared) {
+pub(super) fn give_up(shared: &Shared) {
     let count = |spans| shared.counters.drop(Drop::Internal, spans);
     drop(shared.queue.give_up(count));
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
+    if let Some(mirror) = &shared.mirror {
+        mirror.give_up();
+    }
 }

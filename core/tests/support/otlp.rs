@@ -23,6 +23,9 @@ pub(crate) fn fields(mut message: &[u8]) -> Vec<(u64, Field<'_>)> {
                 let length = varint(&mut message) as usize;
                 Field::Bytes(take(&mut message, length))
             }
+            5 => Field::Number(u64::from(u32::from_le_bytes(
+                take(&mut message, 4).try_into().unwrap(),
+            ))),
             other => panic!("wire type {other}"),
         };
         out.push((tag >> 3, value));

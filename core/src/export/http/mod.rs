@@ -203,6 +203,11 @@ impl Http {
         self.proxies = proxies;
     }
 
+    /// What no message about it may hold; more can be added.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Whether artifacts go by way of grants ([`Self::upload`]).
     pub(crate) fn is_databricks(&self) -> bool {
         self.is_databricks

@@ -154,6 +154,16 @@ impl Reply {
         reply
     }
 
+    /// Whether all of its body could be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.state == State::Whole
+    }
+
+    /// Whether there was more than is read.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.state == State::TooLong
+    }
+
     /// What an error reply says: MLflow's JSON, FastAPI's `detail`, or anything else, without secrets.
     pub(super) fn failure(&self, secrets: &Secrets) -> Failure {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);

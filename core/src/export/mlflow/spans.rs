@@ -1,17 +1,13 @@
 //! Spans over OTLP: many traces in one request.
 
-use std::io::Write;
-
 use reqwest::Method;
 
 use super::{MlflowExporter, Sequence, Server, Stop};
+use crate::export::gzip::compress;
 use crate::export::http::{Failure, Http, NO_ENDPOINT, Request};
 use crate::otlp;
 use crate::pipeline::queue::MOST_BYTES;
 use crate::trace::Finished;
-
-/// Bodies shorter than this are not worth compressing.
-const GZIP_FROM: usize = 1024;
 
 /// What becomes of some traces that a server did not take together.
 enum Step {
@@ -161,8 +157,8 @@ impl MlflowExporter {
         part: &[Finished],
     ) -> Result<(), Failure> {
         let runs: Vec<&[u8]> = lacking(part).map(|trace| trace.spans.as_slice()).collect();
-        let body = otlp::request(&self.shared.resource, &runs);
-        let gzip = server.gzip && body.len() >= GZIP_FROM && self.shared.config.compresses();
+        let body = otlp::request(&self.shared.resource, &[], &runs);
+        let gzip = server.gzip && self.shared.config.compresses();
         let compressed = gzip.then(|| compress(&body)).flatten();
         let request = Request {
             method: Method::POST,
@@ -200,10 +196,4 @@ fn too_long() -> Failure {
         code: String::new(),
         message: format!("longer than {} MiB", MOST_BYTES >> 20),
     }
-}
-
-fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
 }
