@@ -9,7 +9,6 @@ use crate::json;
 use crate::otlp::reader::{Field, Fields};
 use crate::secret::Secrets;
 
-/// What a rejected credential waits before it is tried again; it may have been renewed meanwhile.
 /// Code points of a message that are shown.
 const MAX_MESSAGE: usize = 200;
 
