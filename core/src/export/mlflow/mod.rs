@@ -244,18 +244,25 @@ impl MlflowExporter {
     ) -> std::result::Result<bool, Stop> {
         match failure {
             Failure::Refused { message, .. } => self.shared.rejected(trace, message),
-            Failure::Server { message } => {
+            Failure::Server { .. } => {
                 trace.progress.suspect();
-                if !trace.progress.is_to_blame(self.taken.get()) {
-                    self.note_failure(failure);
-                    trace.progress.delayed = true;
-                    return Ok(true);
-                }
-                self.shared.rejected(trace, message);
+                return Ok(self.blame_or_retry(trace, failure));
             }
             Failure::Retry { .. } => return Err(self.stop(failure)),
         }
         Ok(false)
+    }
+
+    /// Gives up a trace that the server stumbles over, if that is its own fault; otherwise it waits, and the answer is
+    /// true.
+    fn blame_or_retry(&self, trace: &mut Finished, failure: &Failure) -> bool {
+        if trace.progress.is_to_blame(self.taken.get()) {
+            self.shared.rejected(trace, failure.message());
+            return false;
+        }
+        self.note_failure(failure);
+        trace.progress.delayed = true;
+        true
     }
 
     fn took_something(&self) {

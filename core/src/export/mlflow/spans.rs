@@ -145,6 +145,11 @@ impl MlflowExporter {
                 });
                 Ok(())
             }
+            // It was counted with its batch.
+            Failure::Server { .. } => {
+                self.blame_or_retry(trace, failure);
+                Ok(())
+            }
             _ => self.refuse_or_retry(trace, failure).map(|_| ()),
         }
     }
