@@ -2,6 +2,7 @@
 
 use std::env::VarError;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::destination::{Destination, Experiment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::mlflow::environment;
+use crate::pipeline::queue::Bounds;
 
 pub use crate::options::{Accepts, OPTIONS, OptionSpec};
 use crate::options::{check, flag, ratio};
@@ -179,12 +181,47 @@ impl Config {
         }
     }
 
-    pub(crate) fn queue_bytes(&self) -> usize {
-        self.number("queue.max_bytes") as usize
+    /// How much the queue may hold.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_bytes: self.number("queue.max_bytes") as usize,
+            max_traces: self.limit("queue.max_traces").map(|limit| limit as usize),
+            drops_oldest: self.text("queue.drop") == Some("oldest"),
+            batch_bytes: self.batch_bytes(),
+            batch_spans: self.number("batch.max_spans"),
+            delay: self.batch_delay(),
+        }
     }
 
-    pub(crate) fn batch_spans(&self) -> usize {
-        self.number("batch.max_spans") as usize
+    /// How many batches may be on their way at once.
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.number("export.max_in_flight") as usize
+    }
+
+    /// Whether traces go without a request of their own where that is possible.
+    pub(crate) fn spans_only(&self) -> bool {
+        self.text("export.trace_info") == Some("spans_only")
+    }
+
+    /// Whether requests with spans are compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        match self.text("export.compression") {
+            Some("gzip") => true,
+            Some("none") => false,
+            _ => !self.is_local(),
+        }
+    }
+
+    /// Whether the server is on this machine, as far as its name tells.
+    fn is_local(&self) -> bool {
+        let url = self
+            .text("tracking_uri")
+            .and_then(|uri| Url::parse(uri).ok());
+        url.and_then(|url| {
+            let host = url.host_str()?.trim_matches(['[', ']']);
+            let address = host.parse::<IpAddr>();
+            Some(host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
+        }) == Some(true)
     }
 
     pub(crate) fn batch_bytes(&self) -> usize {
@@ -427,6 +464,24 @@ mod tests {
         for (text, limit) in [("", usize::MAX), ("0", usize::MAX), ("7", 7)] {
             config.set("attachments.max_bytes", text).unwrap();
             assert_eq!(config.attachment_limit(), limit, "{text}");
+        }
+    }
+
+    #[test]
+    fn requests_to_this_machine_are_not_compressed_by_themselves() {
+        let mut config = Config::new();
+        for (uri, option, compressed) in [
+            ("http://localhost:5000", "auto", false),
+            ("http://127.0.0.1", "", false),
+            ("https://[::1]:5000/base", "auto", false),
+            ("http://10.0.0.1:5000", "auto", true),
+            ("https://mlflow.example.com", "auto", true),
+            ("https://mlflow.example.com", "none", false),
+            ("http://localhost:5000", "gzip", true),
+        ] {
+            config.set("tracking_uri", uri).unwrap();
+            config.set("export.compression", option).unwrap();
+            assert_eq!(config.compresses(), compressed, "{uri} {option}");
         }
     }
 

@@ -15,7 +15,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// A message about the engine itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What it is about, as a stable word: `file`, `file_error`, `unreachable`, `rejected`,
+    /// What it is about, as a stable word: `file`, `file_error`, `unreachable`, `recovered`, `rejected`,
     /// `refused_spans`, `attachment`, `queue_full`, `shutdown`, `too_many_spans`, `ended_parent`, `abandoned`,
     /// `redaction_failed`, `thread`, `exporter`, `internal`, `host`.
     pub reason: &'static str,
@@ -26,7 +26,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Whether something went wrong; otherwise it is information.
     pub fn is_problem(&self) -> bool {
-        self.reason != "file"
+        !matches!(self.reason, "file" | "recovered")
     }
 }
 

@@ -1,9 +1,12 @@
 //! A trace on its way to the exporter.
 
+use std::time::Instant;
+
 use crate::destination::Destination;
 use crate::id::TraceId;
 use crate::local;
 use crate::mlflow::attachment::Attachment;
+use crate::otlp::reader;
 use crate::trace::TraceUpdate;
 
 /// A trace on its way to the exporter.
@@ -37,8 +40,10 @@ impl Drop for Finished {
 }
 
 /// How far the delivery of a trace got, so that a retry sends nothing twice.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
+    /// The last flush before it was queued.
+    pub(crate) flush: u64,
     /// Delivered or given up, and counted.
     pub(crate) settled: bool,
     /// Settled by giving it up.
@@ -55,34 +60,98 @@ pub(crate) struct Progress {
     pub(crate) stored: bool,
     /// Where the server wants artifacts of the trace.
     pub(crate) artifact_location: Option<String>,
+    /// Its information was posted and no reply came: since when it has not been known whether the server has it.
+    pub(crate) doubted: Option<Instant>,
+    /// It has to wait for the next attempt, unlike others of its batch.
+    pub(crate) delayed: bool,
     server_errors: u8,
+    /// When delivering it first failed.
+    failing_since: Option<Instant>,
 }
 
 impl Progress {
-    /// How often a payload may be answered with a server error before it is taken for the cause.
+    /// How often a payload may be answered with a server error before it is looked into, or taken for the cause if
+    /// others were taken meanwhile.
     const MAX_SERVER_ERRORS: u8 = 3;
+    /// How often if nothing was: then the server is more likely to be the cause.
+    const MAX_UNIVERSAL_ERRORS: u8 = 10;
 
     /// Counts a server error.
     pub(crate) fn suspect(&mut self) {
         self.server_errors = self.server_errors.saturating_add(1);
+        self.fail();
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
         self.server_errors >= Self::MAX_SERVER_ERRORS
     }
 
-    /// Forgets server errors: the payload that met them is out of the way.
-    pub(crate) fn forgive(&mut self) {
-        self.server_errors = 0;
+    /// Whether server errors are taken to be its own fault, when the server last took something at this time.
+    pub(crate) fn is_to_blame(&self, last_taken: Option<Instant>) -> bool {
+        let others_passed = last_taken.is_some() && last_taken >= self.failing_since;
+        match others_passed {
+            true => self.is_suspect(),
+            false => self.server_errors >= Self::MAX_UNIVERSAL_ERRORS,
+        }
     }
 
-    /// Whether its spans are still to be sent.
-    pub(crate) fn lacks_spans(&self) -> bool {
-        !self.settled && !self.spans_sent && !self.spans_refused
+    /// Notes that delivering it failed; returns when that happened first.
+    pub(crate) fn fail(&mut self) -> Instant {
+        *self.failing_since.get_or_insert_with(Instant::now)
+    }
+
+    /// As if it had failed then.
+    #[cfg(test)]
+    pub(crate) fn failed_at(&mut self, since: Instant) {
+        self.failing_since = Some(since);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
+    /// Forgets failures: the payload that met them is out of the way.
+    pub(crate) fn forgive(&mut self) {
+        self.server_errors = 0;
+        self.failing_since = None;
     }
 }
 
 impl Finished {
+    /// Whether something of it may be sent in this attempt.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.progress.settled && !self.progress.delayed
+    }
+
+    /// Whether its spans may be sent in this attempt.
+    pub(crate) fn lacks_spans(&self) -> bool {
+        self.is_waiting() && !self.progress.spans_sent && !self.progress.spans_refused
+    }
+
+    /// Takes out the second half of its spans; `None` when it has no two.
+    pub(crate) fn split(&mut self) -> Option<Finished> {
+        let first = self.span_count / 2;
+        let fields = reader::raw_fields(&self.spans).take(first as usize);
+        let length: usize = fields.map(|(_, raw)| raw.len()).sum();
+        if length == 0 || length == self.spans.len() {
+            return None;
+        }
+        let rest = Finished {
+            id: self.id,
+            destination: self.destination,
+            has_info: self.has_info,
+            earlier: self.earlier + first,
+            goes_on: self.goes_on,
+            attachments: Vec::new(),
+            update: None,
+            spans: self.spans.split_off(length),
+            span_count: self.span_count - first,
+            progress: self.progress.clone(),
+        };
+        self.span_count = first;
+        Some(rest)
+    }
+
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
         let attachments = self.attachments.iter().map(Attachment::size);

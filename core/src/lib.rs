@@ -64,6 +64,7 @@ pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
 pub use ingest::HostRules;
 pub use mlflow::attachment::Attachment;
+pub use pipeline::health::{DeliveryError, Health};
 pub use pipeline::stats::Stats;
 pub use process::Process;
 pub use processor::{ProcessorError, SpanProcessor};

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::export::sink::Sink;
 use crate::lock::Mutex;
+use crate::pipeline::health::Monitor;
 use crate::pipeline::queue::Queue;
 use crate::pipeline::stats::{Counters, Drop};
 use crate::plugins::Plugins;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) redactor: Option<Redactor>,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    pub(crate) health: Monitor,
     pub(crate) diagnostics: Diagnostics,
     /// The fields of the OTLP `Resource` message.
     pub(crate) resource: Vec<u8>,
@@ -44,12 +46,8 @@ impl Shared {
             takes_parts: AtomicBool::new(
                 plugins.exporter.is_none() && config.exporter() == "mlflow",
             ),
-            queue: Queue::new(
-                config.queue_bytes(),
-                config.batch_bytes(),
-                config.batch_spans(),
-                config.batch_delay(),
-            ),
+            queue: Queue::new(config.bounds()),
+            health: Monitor::default(),
             counters: Counters::default(),
             diagnostics: Diagnostics::default(),
             resource: resource::message(&plugins.resource),
@@ -96,15 +94,60 @@ impl Shared {
         self.counters.deliver(u64::from(trace.span_count));
     }
 
-    /// Counts a trace that can never be delivered, and says why.
+    /// Gives up a trace that can never be delivered, and says why.
     pub(crate) fn rejected(&self, trace: &mut Finished, why: &str) {
-        trace.progress.settled = true;
-        trace.progress.rejected = true;
-        self.counters
-            .drop(Drop::Rejected, u64::from(trace.span_count));
+        self.health.failed("rejected", why, false);
         self.diagnostics.report("rejected", || {
             format!("trace {} was refused: {why}", trace.id.to_mlflow())
         });
+        self.park(trace, Drop::Rejected);
+    }
+
+    /// Gives up a trace for which the queue has no room.
+    pub(crate) fn evicted(&self, trace: &mut Finished) {
+        self.diagnostics.report("queue_full", || {
+            "the queue is full; traces are dropped (queue.max_bytes, queue.max_traces)".into()
+        });
+        self.park(trace, Drop::QueueFull);
+    }
+
+    /// Where a full queue gives up what waited longest, has it do so for a trace of so many bytes; whether it did.
+    #[cold]
+    pub(crate) fn make_room(&self, bytes: usize) -> bool {
+        let mut evicted = self.queue.make_room(bytes);
+        evicted.iter_mut().for_each(|trace| self.evicted(trace));
+        !evicted.is_empty()
+    }
+
+    /// Counts a trace that is given up. Whatever was queued and is not delivered ends here, or, when the tracer was shut
+    /// down, in [`Self::abandoned`].
+    fn park(&self, trace: &mut Finished, reason: Drop) {
+        trace.progress.settled = true;
+        trace.progress.rejected = true;
+        self.counters.drop(reason, u64::from(trace.span_count));
+    }
+
+    /// Takes what was left when the tracer's time was up. It is counted already, in the moment in which the queue closed
+    /// ([`Queue::give_up`]).
+    pub(crate) fn abandoned(&self, traces: Vec<Finished>) {
+        let spans: u64 = traces.iter().map(|trace| u64::from(trace.span_count)).sum();
+        self.diagnostics.report("shutdown", || {
+            format!("shut down before {spans} spans could be delivered")
+        });
+    }
+
+    /// Notes that a destination took something, and says so if all is well again.
+    pub(crate) fn arrived(&self, all: bool) {
+        if self.health.succeeded(all) {
+            let report = || "traces are delivered again".into();
+            self.diagnostics.report("recovered", report);
+        }
+    }
+
+    /// Notes why traces have to wait, and says so under this reason.
+    pub(crate) fn delayed(&self, reason: &'static str, class: &'static str, why: &str) {
+        self.health.failed(class, why, true);
+        self.diagnostics.report(reason, || why.to_owned());
     }
 
     /// Has the host's exporter pass on what it took, until `deadline` at most.

@@ -13,6 +13,7 @@ use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
+use crate::pipeline::health::Health;
 use crate::pipeline::stats::{Drop, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
@@ -119,11 +120,14 @@ impl State {
         local: &mut Local,
         size: usize,
         spans: u64,
-        make: impl FnOnce() -> Finished,
+        mut make: impl FnMut() -> Finished,
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;
-        let pushed = local.outbox(self).push(queue, size, spans, make);
+        let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        if pushed == Err(Drop::QueueFull) && self.shared.make_room(size) {
+            pushed = local.outbox(self).push(queue, size, spans, &mut make);
+        }
         if let Err(reason) = pushed {
             self.refused(reason, spans);
         }
@@ -203,6 +207,15 @@ impl State {
         stats
     }
 
+    pub(crate) fn health(&self) -> Health {
+        let stats = self.stats();
+        Health {
+            pending: stats.pending,
+            dropped: stats.dropped,
+            ..self.shared.health.read()
+        }
+    }
+
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
@@ -222,7 +235,7 @@ impl State {
             self.shared.queue.close(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nothing was ever queued.
-                self.shared.queue.give_up(0, |_| ());
+                drop(self.shared.queue.give_up(|_| ()));
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);

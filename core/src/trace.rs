@@ -261,6 +261,8 @@ impl Trace {
         if !state.hand_over(local, size, spans, || run.take_ended(*id)) {
             run.ended = 0;
             run.spans.clear();
+            // The rest would pass for all of it.
+            run.overfull = true;
         }
     }
 
@@ -320,7 +322,11 @@ impl Run {
     /// Makes room for spans of so many bytes together within the queue's limit.
     #[cold]
     fn reserve(&mut self, needed: usize, shared: &Shared) -> bool {
-        let bytes = shared.queue.reserve(needed - self.reserved);
+        let missing = needed - self.reserved;
+        let mut bytes = shared.queue.claim(missing);
+        if bytes.is_none() && shared.make_room(missing) {
+            bytes = shared.queue.claim(missing);
+        }
         self.reserved += bytes.unwrap_or(0);
         bytes.is_some()
     }

@@ -17,6 +17,7 @@ use crate::id::TraceId;
 use crate::ingest::{self, HostRules};
 use crate::local;
 use crate::pipeline::fork::{self, ForkCell};
+use crate::pipeline::health::Health;
 use crate::pipeline::stats::Stats;
 use crate::plugins::Plugins;
 use crate::sampler::Decision;
@@ -292,6 +293,11 @@ impl Tracer {
     /// The counters of this process.
     pub fn stats(&self) -> Stats {
         self.state().stats()
+    }
+
+    /// How delivery goes.
+    pub fn health(&self) -> Health {
+        self.state().health()
     }
 
     /// Takes the oldest message about the engine itself. There is at most one per reason in 30 s.

@@ -137,10 +137,9 @@ impl Exporter for FileExporter {
             Err(error) => {
                 // The next attempt begins a new file: this one may end in half a line.
                 self.file.take();
-                self.shared.diagnostics.report("file_error", || {
-                    let directory = self.shared.config.directory().display();
-                    format!("cannot write traces to {directory}: {error} (file.directory)")
-                });
+                let directory = self.shared.config.directory().display();
+                let why = format!("cannot write traces to {directory}: {error} (file.directory)");
+                self.shared.delayed("file_error", "file", &why);
                 Verdict::Retry(None)
             }
         };

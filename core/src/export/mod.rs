@@ -26,18 +26,26 @@ pub(crate) enum Verdict {
     Done,
     /// Try the rest again: after this time, or by the worker's backoff.
     Retry(Option<Duration>),
+    /// Keep the rest, and what else goes to this destination: it takes nothing from us, but may once we have other
+    /// credentials or rights.
+    Park,
     /// The tracer closed and its time is up.
     OutOfTime,
 }
 
 /// A destination. It removes from the batch, and counts, every trace that is delivered or refused
-/// for good; what stays in the batch is offered again. Several batches may be on their way at once, all on
+/// for good; what stays in the batch is offered again. All of a batch goes to one [`Destination`]. Several batches may be on their way at once, all on
 /// the exporter thread, and never two with spans of the same trace.
 pub(crate) trait Exporter {
     fn export<'a>(
         &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>>;
+
+    /// How many batches may be on their way at once, whatever the configuration says.
+    fn max_in_flight(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// The exporter that the host gave, or else the one that the configuration asks for. Runs on the exporter thread.

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+/// Half of what the rules allow, so that what waits is delivered soon after a server is back.
+const LONGEST: Duration = Duration::from_secs(30);
 /// A server may ask for more patience than this; it does not get it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Exponential backoff with full jitter: between nothing and 1 s, 2 s, 4 s … 60 s.
-#[derive(Default)]
+/// Exponential backoff with full jitter: between nothing and 1 s, 2 s, 4 s … 30 s.
+#[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
 }

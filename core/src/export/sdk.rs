@@ -4,7 +4,7 @@
 //! like a destination that is away for a while. What is tried again is therefore sent in halves, then in quarters, and
 //! so on: where some of it passes, what does not is to blame.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::{Pin, pin};
@@ -27,22 +27,17 @@ const PATIENCE_AMONG_OTHERS: Duration = Duration::from_secs(10);
 /// An exporter that takes longer to answer is reported.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// The batch in hand could not be delivered at once.
-struct Trouble {
-    since: Instant,
-    others_passed: bool,
-}
-
 pub(super) struct SdkExporter {
     shared: Arc<Shared>,
-    trouble: RefCell<Option<Trouble>>,
+    /// When the exporter last took something.
+    taken: Cell<Option<Instant>>,
 }
 
 impl SdkExporter {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         SdkExporter {
             shared,
-            trouble: RefCell::default(),
+            taken: Cell::new(None),
         }
     }
 
@@ -54,45 +49,37 @@ impl SdkExporter {
             .is_none_or(|sink| sink.is_foreign())
         {
             let why = "its exporter belongs to the parent process, make a tracer in the child";
-            return self.give_up(batch, why);
+            batch
+                .iter_mut()
+                .for_each(|trace| self.shared.rejected(trace, why));
+            batch.clear();
+            return Verdict::Done;
         }
         batch.iter_mut().for_each(|trace| self.prepare(trace));
-        let passed = self.attempt(batch).await;
+        self.attempt(batch).await;
+        for trace in batch.iter_mut().filter(|trace| !trace.progress.settled) {
+            if self.is_hopeless(trace) {
+                self.shared.rejected(trace, "the exporter kept failing");
+            }
+        }
         // In place until here: an attempt that is cut off must leave every trace to be counted.
         batch.retain(|trace| !trace.progress.settled);
         if batch.is_empty() {
-            self.trouble.take();
             return Verdict::Done;
-        }
-        if self.is_hopeless(passed) {
-            return self.give_up(batch, "the exporter kept failing");
         }
         // The next attempt looks elsewhere first.
         batch.rotate_left(1);
         Verdict::Retry(None)
     }
 
-    /// Whether the batch in hand has failed for too long.
-    fn is_hopeless(&self, passed: bool) -> bool {
-        let mut trouble = self.trouble.borrow_mut();
-        let trouble = trouble.get_or_insert_with(|| Trouble {
-            since: Instant::now(),
-            others_passed: false,
-        });
-        trouble.others_passed |= passed;
-        let patience = match trouble.others_passed {
-            true => PATIENCE_AMONG_OTHERS,
-            false => PATIENCE,
+    /// Whether a trace has failed for too long.
+    fn is_hopeless(&self, trace: &mut Finished) -> bool {
+        let since = trace.progress.fail();
+        let patience = match self.taken.get() {
+            Some(taken) if taken >= since => PATIENCE_AMONG_OTHERS,
+            _ => PATIENCE,
         };
-        trouble.since.elapsed() >= patience
-    }
-
-    fn give_up(&self, batch: &mut Vec<Finished>, why: &str) -> Verdict {
-        for mut trace in batch.drain(..) {
-            self.shared.rejected(&mut trace, why);
-        }
-        self.trouble.take();
-        Verdict::Done
+        since.elapsed() >= patience
     }
 
     fn prepare(&self, trace: &mut Finished) {
@@ -102,10 +89,11 @@ impl SdkExporter {
         }
     }
 
-    /// Settles what can be settled; whether anything was taken.
-    async fn attempt(&self, batch: &mut [Finished]) -> bool {
+    /// Settles what can be settled.
+    async fn attempt(&self, batch: &mut [Finished]) {
         // A tracer that closes makes no other attempt.
-        let last = self.trouble.borrow().is_some() || self.shared.queue.closing().is_some();
+        let is_again = batch.iter().any(|trace| trace.progress.has_failed());
+        let last = is_again || self.shared.queue.closing().is_some();
         let mut passed = false;
         let whole = 0..batch.len();
         let mut ranges = vec![whole];
@@ -115,6 +103,7 @@ impl SdkExporter {
             let settle: &dyn Fn(&mut Finished) = match answer {
                 Answer::Taken => {
                     passed = true;
+                    self.taken.set(Some(Instant::now()));
                     &|trace| self.shared.delivered(trace)
                 }
                 Answer::Shut => &|trace| self.shared.rejected(trace, "the exporter is shut down"),
@@ -122,8 +111,8 @@ impl SdkExporter {
                     &|trace| self.shared.rejected(trace, "the exporter panicked")
                 }
                 Answer::Failed(why) => {
-                    let report = || format!("the exporter failed, will try again: {why}");
-                    self.shared.diagnostics.report("exporter", report);
+                    let why = format!("the exporter failed, will try again: {why}");
+                    self.shared.delayed("exporter", "exporter", &why);
                     match range.len() {
                         // The destination may be away.
                         1 if !passed => break,
@@ -140,7 +129,6 @@ impl SdkExporter {
             };
             traces.iter_mut().for_each(settle);
         }
-        passed
     }
 
     async fn send(&self, traces: &[Finished]) -> Answer {
@@ -172,6 +160,11 @@ impl Exporter for SdkExporter {
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
         Box::pin(self.deliver(batch))
+    }
+
+    /// Calls of the host's exporter follow each other.
+    fn max_in_flight(&self) -> usize {
+        1
     }
 }
 
@@ -237,11 +230,12 @@ mod tests {
         let builder = TracerBuilder::new(Config::new()).exporter(Without("bad"));
         let (config, plugins) = builder.into_parts();
         let exporter = SdkExporter::new(Shared::new(0, config, &plugins));
-        *exporter.trouble.borrow_mut() = failing_for.map(|length| Trouble {
-            since: Instant::now() - length,
-            others_passed: false,
-        });
         let mut batch: Vec<Finished> = names.iter().map(|name| finished(name)).collect();
+        if let Some(length) = failing_for {
+            batch
+                .iter_mut()
+                .for_each(|trace| trace.progress.failed_at(Instant::now() - length));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -13,8 +13,8 @@ use crate::otlp::reader::SpanData;
 use crate::trace::{Finished, TraceUpdate};
 
 const METADATA_LENGTH: usize = 250;
-const TAG_KEY_LENGTH: usize = 250;
-const TAG_VALUE_LENGTH: usize = 4096;
+pub(super) const TAG_KEY_LENGTH: usize = 250;
+pub(super) const TAG_VALUE_LENGTH: usize = 4096;
 const CLIENT_REQUEST_ID_LENGTH: usize = 50;
 const SCHEMA_VERSION: &str = "3";
 

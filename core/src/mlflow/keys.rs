@@ -31,9 +31,18 @@ pub(crate) const META_GIT_BRANCH: &str = "mlflow.source.git.branch";
 pub(crate) const META_GIT_REPO_URL: &str = "mlflow.source.git.repoURL";
 pub(crate) const META_SOURCE_TYPE: &str = "mlflow.source.type";
 
+/// What the name of a tag begins with where a root span carries it to a server (3.13 and later).
+pub(crate) const TRACE_TAG: &str = "mlflow.traceTag.";
+/// OpenTelemetry's names, which servers read from any span (3.10 and later).
+pub(crate) const SESSION_ID: &str = "session.id";
+pub(crate) const USER_ID: &str = "user.id";
+
 pub(crate) const TAG_TRACE_NAME: &str = "mlflow.traceName";
 pub(crate) const TAG_SPANS_LOCATION: &str = "mlflow.trace.spansLocation";
 pub(crate) const TAG_ARTIFACT_LOCATION: &str = "mlflow.artifactLocation";
+
+/// Set by servers (3.12 and later) when they have stored the information of a trace.
+pub(crate) const META_INFO_FINALIZED: &str = "mlflow.trace.infoFinalized";
 
 /// Written by the file exporter on the scope of each trace; holds the TraceInfo V3 as JSON text.
 pub(crate) const SCOPE_TRACE_INFO: &str = "mlflow.traceInfo";

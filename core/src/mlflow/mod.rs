@@ -3,6 +3,7 @@
 //! Formats are those of MLflow 3.17.2.
 
 pub(crate) mod attachment;
+pub(crate) mod carried;
 pub(crate) mod environment;
 pub(crate) mod git;
 pub(crate) mod guard;

@@ -105,7 +105,7 @@ impl MlflowSpanExporter {
 
 impl Inner {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        let most = self.tracer.config().queue_bytes() / 2;
+        let most = self.tracer.config().bounds().max_bytes / 2;
         self.waiting
             .get_or_init(|| Mutex::new(Waiting::new(self.root_wait, most)))
             .lock()

@@ -1,6 +1,11 @@
-//! From a finished trace to the exporter: queue, worker thread, statistics, fork generations.
+//! From a finished trace to the exporter: queue, worker thread, dispatcher, statistics, fork generations.
 
+mod circuit;
+mod dispatch;
 pub(crate) mod fork;
+pub(crate) mod health;
+mod lane;
+mod ledger;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod stats;

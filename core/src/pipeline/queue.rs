@@ -1,25 +1,40 @@
 //! The bounded queue between the host's threads and the worker: an outbox for each thread, which the
-//! worker empties, and what it took and has not sent yet.
+//! worker empties, a lane for each destination, in which traces wait, and the account of what is in flight.
 //!
 //! The host only ever takes the lock of its own outbox; everything that waits does so on the worker's
-//! side, or in an explicit flush.
+//! side, or in an explicit flush. Where a thread of the host needs another lock, because it is new or because it
+//! makes room for a trace, nobody holds that for longer than a few traces take to move. Locks are taken in the
+//! order in which [`Queue`] names them, and those of outboxes after `outboxes`.
 
 #[cfg(all(test, mlflow_loom))]
 mod models;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::lane::{Lane, Load};
+pub(crate) use super::ledger::{Bounds, Room, Slice};
+use super::ledger::{Ledger, SLICE};
 use super::outbox::Outbox;
+use crate::destination::Destination;
 use crate::finished::Finished;
 use crate::lock::{Condvar, Mutex};
 use crate::sync::{AtomicBool, AtomicUsize, Notify};
 
+/// How much longer batches may become while more waits than one can hold.
+const GROWTH: usize = 4;
+/// What one request may hold, whatever the configuration says: servers stop at 64 MiB (OTLP).
+pub(crate) const MOST_BYTES: usize = 60 << 20;
+/// To how much a batch grows, unless it is configured to be longer: what is in flight counts as well.
+const GROWN_BYTES: usize = 4 << 20;
+/// The fewest bytes of a batch, whatever a server finds too long.
+const LEAST_BYTES: usize = 16 << 10;
 pub(crate) struct Queue {
+    /// Held while traces move from outboxes to lanes, so that those of one trace keep their order.
+    routing: Mutex<Routing>,
     outboxes: Mutex<Outboxes>,
-    inner: Mutex<Inner>,
+    ledger: Mutex<Ledger>,
     /// Wakes the worker.
     work: Notify,
     /// Wakes flushes.
@@ -30,12 +45,13 @@ pub(crate) struct Queue {
     begun: Notify,
     /// Bytes in the queue, and bytes that outboxes have reserved and not used.
     held: AtomicUsize,
-    max_bytes: usize,
+    /// Traces in the queue; counted only where they are limited.
+    count: AtomicUsize,
+    /// Bytes that a batch should have: fewer after a server found one too long.
+    target: AtomicUsize,
     /// How many bytes an outbox reserves at once.
     share: usize,
-    batch_bytes: usize,
-    batch_spans: u64,
-    delay: Duration,
+    bounds: Bounds,
 }
 
 #[derive(Default)]
@@ -46,57 +62,53 @@ struct Outboxes {
     refusing: bool,
 }
 
-#[derive(Default)]
-struct Inner {
-    waiting: VecDeque<Finished>,
-    waiting_bytes: usize,
-    waiting_spans: u64,
-    in_flight_bytes: usize,
-    in_flight_spans: u64,
-    /// Traces ever taken from outboxes, and of these the ones that are settled: delivered or dropped.
-    taken: u64,
-    settled: u64,
-    /// How many flushes asked for something; each is worth an attempt at once.
-    flushes: u64,
-    /// Flushes that the worker has seen, with the number of traces that were taken by then.
-    marks: VecDeque<(u64, u64)>,
-    /// The last flush whose traces are all settled.
-    flushed: u64,
-    oldest: Option<Instant>,
-    closing: Option<Instant>,
-    stopped: bool,
+/// What was in one outbox.
+struct Taken {
+    traces: Vec<Finished>,
+    /// Bytes of the limit that the outbox had taken for them.
+    reserved: usize,
 }
 
-/// What the worker should do next.
-pub(crate) enum Next {
-    /// Sleep until woken, or at most this long.
-    Sleep(Option<Duration>),
-    /// Send these.
-    Send(Vec<Finished>),
-    /// Nothing is left and the tracer is closing.
-    Stop,
+#[derive(Default)]
+struct Routing {
+    taken: Vec<Taken>,
+    /// Empty, for the next outboxes: their threads need not grow them again.
+    spare: Vec<Vec<Finished>>,
+}
+
+/// What the worker sees when it looks.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// When the worker must give up; `None` while the tracer is open.
+    pub(crate) closing: Option<Instant>,
+    /// How many flushes have asked for an attempt so far.
+    pub(crate) flushes: u64,
+    /// Somebody waits for what is here: it does not wait for more.
+    pub(crate) urgent: bool,
+    pub(crate) lanes: usize,
+    /// Something waits.
+    pub(crate) waits: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(
-        max_bytes: usize,
-        batch_bytes: usize,
-        batch_spans: usize,
-        delay: Duration,
-    ) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Queue {
+            routing: Mutex::default(),
             outboxes: Mutex::default(),
-            inner: Mutex::default(),
+            ledger: Mutex::default(),
             work: Notify::new(),
             settled: Condvar::default(),
             unattended: AtomicBool::new(true),
             begun: Notify::new(),
             held: AtomicUsize::new(0),
-            max_bytes,
-            share: (max_bytes / 64).min(64 * 1024),
-            batch_bytes,
-            batch_spans: batch_spans as u64,
-            delay,
+            count: AtomicUsize::new(0),
+            target: AtomicUsize::new(bounds.batch_bytes),
+            share: match bounds.max_traces {
+                // One by one, or they could not be counted.
+                Some(_) => 0,
+                None => (bounds.max_bytes / 64).min(64 * 1024),
+            },
+            bounds,
         }
     }
 
@@ -117,11 +129,25 @@ impl Queue {
         outboxes.created + here.sum::<u64>()
     }
 
-    /// Takes at least `bytes` of the limit; `None` when there are none left.
+    /// Takes at least `bytes` of the limit for finished traces; `None` when there are none left, or too many
+    /// traces.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
+        let Some(max) = self.bounds.max_traces else {
+            return self.claim(bytes);
+        };
+        let has_place = self.count.fetch_add(1, Ordering::Relaxed) < max;
+        let claimed = has_place.then(|| self.claim(bytes)).flatten();
+        if claimed.is_none() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        claimed
+    }
+
+    /// Takes at least `bytes` of the limit; `None` when there are none left.
+    pub(crate) fn claim(&self, bytes: usize) -> Option<usize> {
         [bytes.max(self.share), bytes].into_iter().find(|wanted| {
             let held = self.held.fetch_add(*wanted, Ordering::Relaxed);
-            let fits = held.saturating_add(*wanted) <= self.max_bytes;
+            let fits = held.saturating_add(*wanted) <= self.bounds.max_bytes;
             if !fits {
                 self.held.fetch_sub(*wanted, Ordering::Relaxed);
             }
@@ -134,10 +160,60 @@ impl Queue {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Holds so many bytes instead of others. In one step: who finds the limit reached drops a trace.
+    fn exchange(&self, before: usize, after: usize) {
+        match before.checked_sub(after) {
+            Some(less) => self.give_back(less),
+            None => {
+                self.held.fetch_add(after - before, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Where the queue gives up what waited longest: takes out as much of that as makes room for so many bytes,
+    /// if so much waits. The caller counts it.
+    #[cold]
+    pub(crate) fn make_room(&self, bytes: usize) -> Vec<Finished> {
+        let mut evicted = Vec::new();
+        if !self.bounds.drops_oldest || bytes > self.bounds.max_bytes {
+            return evicted;
+        }
+        let mut wanted = bytes.max(self.share);
+        self.evict(&mut wanted, &mut evicted);
+        if wanted > 0 {
+            // A burst that the worker did not get round to yet, or is about to.
+            self.gather(&mut self.routing.lock(), None, false);
+            self.evict(&mut wanted, &mut evicted);
+        }
+        self.work.notify_one();
+        evicted
+    }
+
+    fn evict(&self, wanted: &mut usize, evicted: &mut Vec<Finished>) {
+        let mut ledger = self.ledger.lock();
+        while *wanted > 0
+            && let Some(trace) = ledger.evict()
+        {
+            let load = Load::one(&trace);
+            self.release(load);
+            *wanted = wanted.saturating_sub(load.bytes);
+            evicted.push(trace);
+        }
+        self.end_flushes(&mut ledger);
+    }
+
+    /// Gives back what traces took of the limits.
+    fn release(&self, load: Load) {
+        self.give_back(load.bytes);
+        if self.bounds.max_traces.is_some() {
+            self.count.fetch_sub(load.traces, Ordering::Relaxed);
+        }
+    }
+
     /// Whether this much is worth sending without delay.
     #[inline]
     pub(crate) fn is_batch(&self, bytes: usize, spans: u64) -> bool {
-        bytes >= self.batch_bytes || spans >= self.batch_spans
+        bytes >= self.bounds.batch_bytes || spans >= self.bounds.batch_spans
     }
 
     /// Tells the worker that there may be something new to do.
@@ -146,127 +222,211 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Empties the outboxes into `inner`; with `watch`, the next trace in any of them wakes the worker.
-    fn collect(&self, inner: &mut Inner, watch: bool, refuse: bool) {
+    /// Takes out what is in the outboxes; with `watch`, the next trace in any of them wakes the worker.
+    fn sweep(&self, routing: &mut Routing, watch: Option<bool>, refuse: bool) {
         let mut outboxes = self.outboxes.lock();
-        outboxes.refusing |= refuse;
-        let first = inner.waiting.len();
-        self.empty(&mut outboxes, inner, watch, refuse);
-        let is_rest = |trace: &Finished| trace.earlier > 0 && !trace.goes_on;
-        if inner.waiting.iter().skip(first).any(is_rest) {
-            // Earlier parts of it were put in before it was, and perhaps by other threads: where the
-            // rest was found, they are found now, and they go first.
-            self.empty(&mut outboxes, inner, watch, refuse);
-            inner.waiting.make_contiguous()[first..].sort_by_key(|trace| !trace.goes_on);
-        }
-        if inner.oldest.is_none() && !inner.waiting.is_empty() {
-            inner.oldest = Some(Instant::now());
-        }
-    }
-
-    /// Moves what is in the outboxes to what waits.
-    fn empty(&self, outboxes: &mut Outboxes, inner: &mut Inner, watch: bool, refuse: bool) {
-        let mut taken: Vec<Finished> = Vec::new();
-        let mut over = 0;
-        outboxes.list.retain(|outbox| {
+        let Outboxes {
+            list,
+            created,
+            refusing,
+        } = &mut *outboxes;
+        *refusing |= refuse;
+        let mut spans = 0;
+        list.retain(|outbox| {
             // Read first: whatever its thread did before it ended is here then.
             let orphaned = outbox.orphaned.load(Ordering::Acquire);
-            outbox.visit(|chunk| {
-                chunk.wake = watch;
-                chunk.signalled = false;
+            // Its thread may be waiting: no more than a swap.
+            let taken = outbox.visit(|chunk| {
+                if let Some(watch) = watch {
+                    chunk.wake = watch;
+                    chunk.signalled = false;
+                }
                 chunk.refusing |= refuse;
-                std::mem::swap(&mut chunk.traces, &mut taken);
-                inner.waiting_bytes += std::mem::take(&mut chunk.bytes);
-                inner.waiting_spans += std::mem::take(&mut chunk.spans);
-                let bytes: usize = taken.iter().map(Finished::size).sum();
-                let unused = std::mem::take(&mut chunk.reserved) - bytes;
-                self.held.fetch_sub(unused, Ordering::Relaxed);
+                chunk.bytes = 0;
+                spans += std::mem::take(&mut chunk.spans);
+                let empty = match chunk.traces.is_empty() {
+                    true => Vec::new(),
+                    false => routing.spare.pop().unwrap_or_default(),
+                };
+                Taken {
+                    traces: std::mem::replace(&mut chunk.traces, empty),
+                    reserved: std::mem::take(&mut chunk.reserved),
+                }
             });
-            inner.taken += taken.len() as u64;
-            inner.waiting.extend(taken.drain(..));
+            routing.taken.push(taken);
             if orphaned {
-                over += outbox.created();
+                *created += outbox.created();
             }
             !orphaned
         });
-        outboxes.created += over;
+        // Before anybody can look into the outboxes again, or they would be nowhere for a moment.
+        self.ledger.lock().expect(spans);
     }
 
-    /// Decides what the worker does; what it is told to send is in flight from now on.
-    pub(crate) fn next(&self) -> Next {
-        let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let requested = inner.flushes;
-        let closing = inner.closing.is_some();
-        self.collect(inner, self.delay.is_zero(), false);
-        if inner.marks.back().map_or(inner.flushed, |mark| mark.0) < requested {
-            inner.marks.push_back((requested, inner.taken));
-        }
-        self.settle_marks(inner);
-        if inner.waiting.is_empty() {
-            // Again, because something may have come since; then it is not empty.
-            self.collect(inner, true, closing);
-        }
-        let Some(oldest) = inner.oldest.filter(|_| !inner.waiting.is_empty()) else {
-            if closing {
-                inner.stopped = true;
-                self.settled.notify_all();
-                return Next::Stop;
-            }
-            return Next::Sleep(None);
-        };
-        let urgent = closing || !inner.marks.is_empty();
-        let ready = self.is_batch(inner.waiting_bytes, inner.waiting_spans);
-        let age = oldest.elapsed();
-        if !urgent && !ready && age < self.delay {
-            return Next::Sleep(Some(self.delay - age));
-        }
-        Next::Send(self.batch(inner))
-    }
-
-    fn batch(&self, inner: &mut Inner) -> Vec<Finished> {
-        let mut batch = Vec::new();
-        let (mut bytes, mut spans) = (0, 0);
-        while let Some(trace) = inner.waiting.front() {
-            let (size, count) = (trace.size(), u64::from(trace.span_count));
-            let full = bytes + size > self.batch_bytes || spans + count > self.batch_spans;
-            if full && !batch.is_empty() {
+    /// Moves what is in the outboxes to the lanes.
+    fn gather(&self, routing: &mut Routing, watch: Option<bool>, refuse: bool) {
+        // Earlier parts of a trace were put in before it was, and perhaps by other threads: where later ones are found,
+        // the earlier ones are found at the next look, and they go first. Few traces have parts.
+        const LOOKS: usize = 8;
+        let mut is_parted = false;
+        for _ in 0..LOOKS {
+            let first = routing.taken.len();
+            self.sweep(routing, watch, refuse);
+            let found = routing.taken[first..]
+                .iter()
+                .flat_map(|taken| &taken.traces);
+            if found.into_iter().all(|trace| trace.earlier == 0) {
                 break;
             }
-            bytes += size;
-            spans += count;
-            batch.extend(inner.waiting.pop_front());
+            is_parted = true;
         }
-        inner.waiting_bytes -= bytes;
-        inner.waiting_spans -= spans;
-        inner.in_flight_bytes = bytes;
-        inner.in_flight_spans = spans;
-        // The rest has waited no longer than what was taken; its own clock starts now.
-        inner.oldest = (!inner.waiting.is_empty()).then(Instant::now);
-        batch
+        if is_parted {
+            let mut all = Taken {
+                traces: Vec::new(),
+                reserved: 0,
+            };
+            for mut taken in routing.taken.drain(..) {
+                all.traces.append(&mut taken.traces);
+                all.reserved += taken.reserved;
+            }
+            all.traces.sort_by_key(|trace| trace.earlier);
+            routing.taken.push(all);
+        }
+        self.route(routing);
     }
 
-    fn settle_marks(&self, inner: &mut Inner) {
-        while let Some((flush, taken)) = inner.marks.front().copied()
-            && taken <= inner.settled
+    fn route(&self, routing: &mut Routing) {
+        let now = Instant::now();
+        let Routing { taken, spare } = routing;
+        for Taken {
+            mut traces,
+            reserved,
+        } in taken.drain(..)
         {
-            inner.marks.pop_front();
-            inner.flushed = flush;
+            let mut bytes = 0;
+            let mut rest = traces.drain(..);
+            while rest.len() > 0 {
+                let mut ledger = self.ledger.lock();
+                for trace in rest.by_ref().take(SLICE) {
+                    bytes += ledger.put(trace, now);
+                }
+            }
+            drop(rest);
+            self.exchange(reserved, bytes);
+            if (1..=4 * SLICE).contains(&traces.capacity()) && spare.len() < SLICE {
+                spare.push(traces);
+            }
+        }
+    }
+
+    /// What there is to do; `None` when nothing is left and the tracer is closing.
+    pub(crate) fn look(&self) -> Option<View> {
+        let mut routing = self.routing.lock();
+        let (requested, closing) = {
+            let ledger = self.ledger.lock();
+            (ledger.flushes, ledger.closing)
+        };
+        self.gather(&mut routing, Some(self.bounds.delay.is_zero()), false);
+        let nothing_waits = {
+            let mut ledger = self.ledger.lock();
+            ledger.mark(requested);
+            self.end_flushes(&mut ledger);
+            ledger.waiting.traces == 0
+        };
+        if nothing_waits {
+            // Again, because something may have come since; then the worker is not woken for it.
+            self.gather(&mut routing, Some(true), closing.is_some());
+        }
+        let mut ledger = self.ledger.lock();
+        if closing.is_some() && nothing_waits && ledger.is_empty() {
+            ledger.stopped = true;
+            self.settled.notify_all();
+            return None;
+        }
+        Some(View {
+            closing,
+            flushes: requested,
+            urgent: ledger.is_urgent(),
+            lanes: ledger.lanes(),
+            waits: ledger.waiting.traces > 0,
+        })
+    }
+
+    /// The number of the lane to a destination.
+    pub(crate) fn lane(&self, destination: &'static Destination) -> usize {
+        self.ledger.lock().lane(destination)
+    }
+
+    /// When a batch of what waits in a lane should go; `None` when nothing waits there.
+    pub(crate) fn due(&self, lane: usize, urgent: bool) -> Option<Instant> {
+        let ledger = self.ledger.lock();
+        let since = ledger.since(lane)?;
+        let load = ledger.load(lane);
+        match urgent || self.is_batch(load.bytes, load.spans) {
+            true => Some(since),
+            false => Some(since + self.bounds.delay),
+        }
+    }
+
+    /// How much the next batch of a lane may have.
+    pub(crate) fn room(&self, lane: usize) -> Room {
+        let load = self.ledger.lock().load(lane);
+        let bytes = self.target.load(Ordering::Relaxed);
+        let spans = self.bounds.batch_spans;
+        let many = bytes >= self.bounds.batch_bytes
+            && (load.bytes / GROWTH >= bytes || load.spans / GROWTH as u64 >= spans);
+        match many {
+            true => Room {
+                bytes: (bytes * GROWTH).min(GROWN_BYTES.max(bytes)).min(MOST_BYTES),
+                spans: spans * GROWTH as u64,
+            },
+            false => Room { bytes, spans },
+        }
+    }
+
+    /// A server found a request of so many bytes too long: batches are shorter from now on.
+    pub(crate) fn shrink_batches(&self, bytes: usize) {
+        let half = (bytes / 2).max(LEAST_BYTES);
+        self.target.fetch_min(half, Ordering::Relaxed);
+    }
+
+    /// A batch arrived: the way back to long ones is slow.
+    pub(crate) fn regrow_batches(&self) {
+        let target = self.target.load(Ordering::Relaxed);
+        if target < self.bounds.batch_bytes {
+            let more = (target + target / 256).min(self.bounds.batch_bytes);
+            self.target.store(more, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`Ledger::take`].
+    pub(crate) fn take(
+        &self,
+        lane: usize,
+        room: &mut Room,
+        flush: &mut Option<u64>,
+        is_empty: bool,
+    ) -> Slice {
+        self.ledger.lock().take(lane, room, flush, is_empty)
+    }
+
+    /// What was `before` in flight, of what came in the same `flush`, is now `after`: the rest was settled. It may have
+    /// grown as well, by content that the server does not want as attachments.
+    pub(crate) fn settle(&self, flush: u64, before: Load, after: Load) {
+        let mut ledger = self.ledger.lock();
+        self.exchange(before.bytes, after.bytes);
+        self.release(Load {
+            traces: before.traces - after.traces,
+            ..Load::default()
+        });
+        ledger.settle(flush, before, after);
+        self.end_flushes(&mut ledger);
+    }
+
+    fn end_flushes(&self, ledger: &mut Ledger) {
+        if ledger.end_flushes() {
             self.settled.notify_all();
         }
-    }
-
-    /// The worker settled `traces` of the batch in flight; `left_spans` of it are still to be sent.
-    pub(crate) fn settle(&self, traces: usize, left_bytes: usize, left_spans: u64) {
-        let mut inner = self.inner.lock();
-        // What is left may have grown: content that the server does not want as attachments.
-        self.held.fetch_add(left_bytes, Ordering::Relaxed);
-        self.held
-            .fetch_sub(inner.in_flight_bytes, Ordering::Relaxed);
-        inner.in_flight_bytes = left_bytes;
-        inner.in_flight_spans = left_spans;
-        inner.settled += traces as u64;
-        self.settle_marks(&mut inner);
     }
 
     /// Whether a trace that begins now would go unattended. A store that is not seen yet only delays
@@ -298,77 +458,65 @@ impl Queue {
         self.work.notified().await;
     }
 
-    /// Spans in the outboxes, waiting and in flight.
-    fn undelivered(&self, inner: &Inner) -> u64 {
+    /// Spans in the outboxes, waiting and in flight, read while nothing of them moves.
+    fn undelivered<R>(&self, read: impl FnOnce(u64) -> R) -> R {
         let outboxes = self.outboxes.lock();
+        let ledger = self.ledger.lock();
         let here = outboxes.list.iter();
         let spans: u64 = here.map(|outbox| outbox.visit(|chunk| chunk.spans)).sum();
-        inner.waiting_spans + inner.in_flight_spans + spans
+        read(ledger.waiting.spans + ledger.in_flight.spans + spans)
     }
 
     /// Waits until everything put in so far is settled, at most until `deadline`; returns the spans
     /// that still wait or are in flight.
     pub(crate) fn flush(&self, deadline: Instant) -> u64 {
-        let mut inner = self.inner.lock();
-        inner.flushes += 1;
-        let own = inner.flushes;
+        let mut ledger = self.ledger.lock();
+        ledger.flushes += 1;
+        let own = ledger.flushes;
         self.work.notify_one();
-        let done = |inner: &Inner| inner.flushed >= own || inner.stopped;
-        let inner = self.settled.wait_until(inner, deadline, done);
-        self.undelivered(&inner)
+        let done = |ledger: &Ledger| ledger.flushed >= own || ledger.stopped;
+        drop(self.settled.wait_until(ledger, deadline, done));
+        self.spans()
     }
 
     /// Asks the worker to send what there is and stop; `deadline` is when it should give up.
     pub(crate) fn close(&self, deadline: Instant) {
-        self.inner.lock().closing = Some(deadline);
+        self.ledger.lock().closing = Some(deadline);
         self.work.notify_one();
     }
 
     /// Waits until the worker has stopped, at most until `deadline`, and has `read` answer from the spans left
     /// while nothing is given up or settled.
     pub(crate) fn wait_stopped(&self, deadline: Instant, read: impl FnOnce(u64) -> u64) -> u64 {
-        let inner = self.inner.lock();
-        let inner = self
-            .settled
-            .wait_until(inner, deadline, |inner| inner.stopped);
-        read(self.undelivered(&inner))
-    }
-
-    /// How many flushes have asked for an attempt so far.
-    pub(crate) fn flushes(&self) -> u64 {
-        self.inner.lock().flushes
+        let ledger = self.ledger.lock();
+        drop(
+            self.settled
+                .wait_until(ledger, deadline, |ledger| ledger.stopped),
+        );
+        self.undelivered(read)
     }
 
     /// When the worker must give up; `None` while the tracer is open.
     pub(crate) fn closing(&self) -> Option<Instant> {
-        self.inner.lock().closing
+        self.ledger.lock().closing
     }
 
-    /// Gives up what waits, and `in_flight` spans besides: has `count` count them, refuses everything from now
-    /// on and tells those who wait. Returns their number.
-    pub(crate) fn give_up(&self, in_flight: u64, count: impl FnOnce(u64)) -> u64 {
-        let mut inner = self.inner.lock();
-        self.collect(&mut inner, false, true);
-        let spans = std::mem::take(&mut inner.waiting_spans) + in_flight;
-        count(spans);
-        let bytes = std::mem::take(&mut inner.waiting_bytes);
-        self.give_back(bytes + std::mem::take(&mut inner.in_flight_bytes));
-        inner.in_flight_spans = 0;
-        inner.stopped = true;
+    /// Gives up what waits and what is in flight: has `count` count the spans, refuses everything from now on and
+    /// tells those who wait. Returns what waited.
+    pub(crate) fn give_up(&self, count: impl FnOnce(u64)) -> Vec<Finished> {
+        self.gather(&mut self.routing.lock(), Some(false), true);
+        let mut ledger = self.ledger.lock();
+        let (left, lanes) = ledger.stop();
+        count(left.spans);
+        self.release(left);
         self.settled.notify_all();
-        let traces = std::mem::take(&mut inner.waiting);
-        drop(inner);
-        drop(traces);
-        spans
-    }
-
-    /// Spans of the batch in flight.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.inner.lock().in_flight_spans
+        drop(ledger);
+        let traces = |mut lane: Lane| std::iter::from_fn(move || lane.pop());
+        lanes.into_iter().flat_map(traces).collect()
     }
 
     /// Spans waiting or in flight.
     pub(crate) fn spans(&self) -> u64 {
-        self.undelivered(&self.inner.lock())
+        self.undelivered(|spans| spans)
     }
 }

@@ -5,19 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use super::queue::Next;
+use super::dispatch;
 use super::stats::Drop;
 use super::sweep;
-use crate::clock;
-use crate::export::retry::Backoff;
-use crate::export::{self, Exporter, Verdict};
+use crate::export;
 use crate::shared::Shared;
-use crate::trace::Finished;
-
-/// A process that has recorded this many traces gets a faster clock.
-const BUSY: usize = 1000;
 
 /// Starts the thread. Fails when the system refuses one.
 pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
@@ -38,18 +31,8 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let exporter = export::build(shared);
-        let deliver = async {
-            let mut traces = 0;
-            while let Some(batch) = next_batch(shared).await {
-                traces += batch.len();
-                send(shared, exporter.as_ref(), batch).await;
-                if traces >= BUSY {
-                    clock::calibrate();
-                }
-            }
-        };
         tokio::select! {
-            () = deliver => {}
+            () = dispatch::run(shared, exporter.as_ref()) => {}
             never = sweep::attend(shared) => match never {},
         }
     });
@@ -60,107 +43,9 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 fn give_up(shared: &Shared) {
-    let in_flight = shared.queue.in_flight();
     let count = |spans| shared.counters.drop(Drop::Internal, spans);
-    shared.queue.give_up(in_flight, count);
+    drop(shared.queue.give_up(count));
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
-    });
-}
-
-async fn next_batch(shared: &Shared) -> Option<Vec<Finished>> {
-    loop {
-        match shared.queue.next() {
-            // Exporters that never wait are not interrupted; the time is up for them as well.
-            Next::Send(batch) if is_late(shared) => {
-                abandon(shared, batch);
-                return None;
-            }
-            Next::Send(batch) => return Some(batch),
-            Next::Stop => return None,
-            Next::Sleep(None) => shared.queue.woken().await,
-            Next::Sleep(Some(limit)) => {
-                let _ = tokio::time::timeout(limit, shared.queue.woken()).await;
-            }
-        }
-    }
-}
-
-fn is_late(shared: &Shared) -> bool {
-    shared
-        .queue
-        .closing()
-        .is_some_and(|deadline| deadline <= Instant::now())
-}
-
-/// Sends a batch until nothing of it is left: delivered, refused, or given up at shutdown.
-async fn send(shared: &Shared, exporter: &dyn Exporter, mut batch: Vec<Finished>) {
-    let mut backoff = Backoff::default();
-    while !batch.is_empty() {
-        let before = batch.len();
-        let flushes = shared.queue.flushes();
-        let verdict = attempt(shared, exporter, &mut batch).await;
-        settle(shared, before, &batch);
-        let after = match verdict {
-            Verdict::Done => continue,
-            Verdict::Retry(after) => after,
-            Verdict::OutOfTime => return abandon(shared, batch),
-        };
-        if batch.len() < before {
-            backoff = Backoff::default();
-        }
-        if shared.queue.closing().is_some() {
-            return abandon(shared, batch);
-        }
-        pause(shared, after.unwrap_or_else(|| backoff.next()), flushes).await;
-    }
-}
-
-/// One pass of the exporter, cut off when the tracer closes and its time is up.
-async fn attempt(shared: &Shared, exporter: &dyn Exporter, batch: &mut Vec<Finished>) -> Verdict {
-    let out_of_time = async {
-        loop {
-            match shared.queue.closing() {
-                Some(deadline) => return tokio::time::sleep_until(deadline.into()).await,
-                None => shared.queue.woken().await,
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        verdict = exporter.export(batch) => verdict,
-        () = out_of_time => Verdict::OutOfTime,
-    }
-}
-
-fn settle(shared: &Shared, before: usize, batch: &[Finished]) {
-    let bytes = batch.iter().map(Finished::size).sum();
-    let spans = batch.iter().map(|trace| u64::from(trace.span_count)).sum();
-    shared.queue.settle(before - batch.len(), bytes, spans);
-}
-
-/// Waits before the next attempt; a new flush or a shutdown ends the wait.
-async fn pause(shared: &Shared, length: Duration, flushes: u64) {
-    let until = Instant::now() + length;
-    while shared.queue.closing().is_none() && shared.queue.flushes() == flushes {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero()
-            || tokio::time::timeout(left, shared.queue.woken())
-                .await
-                .is_err()
-        {
-            return;
-        }
-    }
-}
-
-/// The tracer is closing and the destination did not take these.
-fn abandon(shared: &Shared, batch: Vec<Finished>) {
-    let left = batch.iter().filter(|trace| !trace.progress.settled);
-    let in_flight = left.map(|trace| u64::from(trace.span_count)).sum();
-    let count = |spans| shared.counters.drop(Drop::Shutdown, spans);
-    let spans = shared.queue.give_up(in_flight, count);
-    shared.diagnostics.report("shutdown", || {
-        format!("shut down before {spans} spans could be delivered")
     });
 }

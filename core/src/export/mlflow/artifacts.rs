@@ -15,7 +15,7 @@ impl MlflowExporter {
         for trace in group.iter_mut() {
             let progress = &trace.progress;
             let elsewhere = progress.stored && !progress.spans_refused;
-            if progress.settled || progress.spans_sent || elsewhere {
+            if !trace.is_waiting() || progress.spans_sent || elsewhere {
                 continue;
             }
             if progress.stored {
@@ -45,7 +45,9 @@ impl MlflowExporter {
                 .await
             {
                 Ok(_) => trace.progress.spans_sent = true,
-                Err(failure) => self.refuse_or_retry(trace, &failure)?,
+                Err(failure) => {
+                    self.refuse_or_retry(trace, &failure)?;
+                }
             }
         }
         Ok(())

@@ -3,10 +3,10 @@
 use reqwest::Method;
 
 use super::artifacts::{folder, root};
-use super::{MlflowExporter, Pass, Server, TryAgain};
+use super::{MlflowExporter, Pass, Sequence, Server, Stop};
 use crate::export::http::{Failure, Http, Request};
 use crate::export::{experiments, keep_inline, limit_attachments};
-use crate::mlflow::{attachment, guard, keys};
+use crate::mlflow::{attachment, carried, guard, keys};
 use crate::trace::Finished;
 
 /// Why content is not stored, whatever the server would say.
@@ -26,14 +26,14 @@ impl MlflowExporter {
         let limit = self.shared.config.attachment_limit();
         for trace in group
             .iter_mut()
-            .filter(|trace| !trace.progress.settled && !trace.progress.prepared)
+            .filter(|trace| trace.is_waiting() && !trace.progress.prepared)
         {
             limit_attachments(trace, &self.shared.config);
             let extracted = extracts
                 .then(|| attachment::extract(&trace.spans, &trace.id, limit))
                 .flatten();
             if extracted.is_some() || !trace.attachments.is_empty() {
-                if !self.is_stored_here(http, experiment, trace).await? {
+                if !self.is_stored_here(http, server, experiment, trace).await? {
                     keep_inline(trace);
                 } else if let Some((spans, found)) = extracted {
                     trace.spans = spans;
@@ -44,6 +44,9 @@ impl MlflowExporter {
             if server.gzip {
                 guard::protect(&mut trace.spans);
             }
+            if server.sequence == Sequence::SpansOnly && trace.has_info {
+                carried::carry(&mut trace.spans, trace.update.as_deref());
+            }
             trace.progress.prepared = true;
         }
         Ok(())
@@ -53,9 +56,10 @@ impl MlflowExporter {
     async fn is_stored_here(
         &self,
         http: &Http,
+        server: Server,
         experiment: &str,
         trace: &mut Finished,
-    ) -> Result<bool, TryAgain> {
+    ) -> Result<bool, Stop> {
         let workspace = trace.destination.workspace.clone();
         if !trace.has_info {
             // The experiment is another process's choice, and so is the location.
@@ -72,24 +76,34 @@ impl MlflowExporter {
             return Ok(folder(trace).is_some());
         }
         let key = (workspace, experiment.to_owned());
-        if let Some(stored) = self.stores_artifacts.borrow().get(&key) {
-            return Ok(*stored);
+        let known = self.artifacts.borrow().get(&key).cloned();
+        let location = match known {
+            Some(location) => location,
+            None => {
+                let found =
+                    experiments::artifact_location(http, key.0.as_deref(), experiment).await;
+                let Some(location) = self.look_up(found)? else {
+                    return Ok(false);
+                };
+                self.artifacts.borrow_mut().insert(key, location.clone());
+                location
+            }
+        };
+        if server.sequence == Sequence::SpansOnly {
+            // No reply about the trace will tell.
+            let id = trace.id.to_mlflow();
+            let location = format!("{location}/traces/{id}/artifacts");
+            trace.progress.artifact_location = Some(location);
         }
-        let location = experiments::artifact_location(http, key.0.as_deref(), experiment).await;
-        let location = self.look_up(location)?;
-        let stored = location.as_deref().and_then(root).is_some();
-        if location.is_some() {
-            self.stores_artifacts.borrow_mut().insert(key, stored);
-        }
-        Ok(stored)
+        Ok(root(&location).is_some())
     }
 
     /// What the server knows of something; `None` when it knows nothing or does not tell.
-    fn look_up<T>(&self, reply: Result<T, Failure>) -> Result<Option<T>, TryAgain> {
+    pub(super) fn look_up<T>(&self, reply: Result<T, Failure>) -> Result<Option<T>, Stop> {
         match reply {
             Ok(reply) => Ok(Some(reply)),
             Err(failure @ Failure::Retry { .. }) if !failure.is_refusal() => {
-                Err(self.try_again(&failure))
+                Err(self.stop(&failure))
             }
             Err(_) => Ok(None),
         }
@@ -97,7 +111,7 @@ impl MlflowExporter {
 
     /// Uploads what spans refer to, each attachment once. One that is refused does not hold up its trace.
     pub(super) async fn send_attachments(&self, http: &Http, group: &mut [Finished]) -> Pass {
-        for trace in group.iter_mut().filter(|trace| !trace.progress.settled) {
+        for trace in group.iter_mut().filter(|trace| trace.is_waiting()) {
             let folder = folder(trace);
             while let Some(attachment) = trace.attachments.first() {
                 let Some(folder) = &folder else {
@@ -116,11 +130,13 @@ impl MlflowExporter {
                         trace.attachments.remove(0);
                     }
                     Err(failure @ Failure::Retry { .. }) if !failure.is_refusal() => {
-                        return Err(self.try_again(&failure));
+                        return Err(self.stop(&failure));
                     }
                     Err(failure @ Failure::Server { .. }) if !trace.progress.is_suspect() => {
                         trace.progress.suspect();
-                        return Err(self.try_again(&failure));
+                        trace.progress.delayed = true;
+                        self.note_failure(&failure);
+                        break;
                     }
                     Err(failure) => {
                         // What is too long for a request of its own is too long for one of spans.

@@ -1,86 +1,145 @@
 //! Spans over OTLP: many traces in one request.
 
 use std::io::Write;
-use std::time::Duration;
 
 use reqwest::Method;
 
-use super::{MlflowExporter, Pass, Sequence, TryAgain};
+use super::{MlflowExporter, Sequence, Server, Stop};
 use crate::export::http::{Failure, Http, NO_ENDPOINT, Request};
 use crate::otlp;
+use crate::pipeline::queue::MOST_BYTES;
 use crate::trace::Finished;
 
 /// Bodies shorter than this are not worth compressing.
 const GZIP_FROM: usize = 1024;
 
+/// What becomes of some traces that a server did not take together.
+enum Step {
+    /// It may take some of them.
+    Halve,
+    /// Each is given up, or has to wait.
+    Refuse,
+    End(Stop),
+}
+
+/// The search for what a server stumbles over.
+#[derive(Default)]
+struct Search {
+    /// Requests that failed.
+    failures: u32,
+    /// One did not.
+    has_passed: bool,
+}
+
 impl MlflowExporter {
-    /// Sends the spans of all traces in one request; on a refusal, finds the trace that caused it.
+    /// Sends the spans of the first `count` traces in one request; on a refusal, finds what caused it. Traces may be taken
+    /// apart in that: returns how many they are now.
     pub(super) async fn send_spans(
         &self,
         http: &Http,
-        gzip: bool,
+        server: Server,
         experiment: &str,
-        group: &mut [Finished],
-    ) -> Pass {
-        // Runs of the group still to be sent, the next one last.
-        let mut runs = vec![(0, group.len())];
-        while let Some((start, end)) = runs.pop() {
-            let part = &mut group[start..end];
-            let waiting: Vec<&[u8]> = part
-                .iter()
-                .filter(|trace| trace.progress.lacks_spans())
-                .map(|trace| trace.spans.as_slice())
-                .collect();
-            if waiting.is_empty() {
+        batch: &mut Vec<Finished>,
+        count: usize,
+    ) -> Result<usize, Stop> {
+        let mut search = Search::default();
+        let mut at = 0;
+        // How many traces each request has, the next one last.
+        let mut lengths = vec![count];
+        while let Some(length) = lengths.pop() {
+            let part = &mut batch[at..at + length];
+            let bytes: usize = lacking(part).map(|trace| trace.spans.len()).sum();
+            if lacking(part).next().is_none() {
+                at += length;
                 continue;
             }
-            let body = otlp::request(&self.shared.resource, &waiting);
-            let single = waiting.len() == 1;
-            let failure = match self.post_spans(http, gzip, experiment, part, body).await {
-                Ok(_) => {
-                    part.iter_mut()
-                        .for_each(|trace| trace.progress.spans_sent = true);
+            let sent = match bytes > MOST_BYTES {
+                true => Err(too_long()),
+                false => self.post_spans(http, server, experiment, part).await,
+            };
+            let failure = match sent {
+                Ok(()) => {
+                    search.has_passed = true;
+                    self.took_something();
+                    self.shared.queue.regrow_batches();
+                    let part = part.iter_mut().filter(|trace| trace.lacks_spans());
+                    part.for_each(|trace| trace.progress.spans_sent = true);
+                    at += length;
                     continue;
                 }
                 Err(failure) => failure,
             };
-            match &failure {
-                Failure::Refused { status: 501, .. } => return self.without_spans(),
-                Failure::Refused { code, .. } if code == NO_ENDPOINT => {
-                    return self.without_spans();
-                }
-                Failure::Refused {
-                    status: 400 | 413 | 422,
-                    ..
-                } if !single => {}
-                Failure::Server { .. }
-                    if !single && part.iter().all(|trace| trace.progress.is_suspect()) => {}
-                Failure::Server { .. } if !part.iter().all(|trace| trace.progress.is_suspect()) => {
-                    part.iter_mut().for_each(|trace| trace.progress.suspect());
-                    return Err(self.try_again(&failure));
-                }
-                _ => {
-                    for trace in part.iter_mut().filter(|trace| trace.progress.lacks_spans()) {
-                        self.refuse_spans(trace, &failure)?;
-                    }
+            if matches!(failure, Failure::Refused { status: 413, .. }) {
+                self.shared.queue.shrink_batches(bytes);
+            }
+            search.failures += 1;
+            match self.judge(&failure, part, &search) {
+                Step::End(stop) => return Err(stop),
+                Step::Halve if length > 1 => {
+                    lengths.extend([length - length / 2, length / 2]);
                     continue;
                 }
+                Step::Halve => {
+                    if let Some(rest) = take_apart(&mut part[0], server) {
+                        batch.insert(at + 1, rest);
+                        lengths.extend([1, 1]);
+                        continue;
+                    }
+                }
+                Step::Refuse => {}
             }
-            let middle = start.midpoint(end);
-            runs.push((middle, end));
-            runs.push((start, middle));
+            for trace in part.iter_mut().filter(|trace| trace.lacks_spans()) {
+                self.refuse_spans(server, trace, &failure)?;
+            }
+            at += length;
         }
-        Ok(())
+        Ok(at)
+    }
+
+    fn judge(&self, failure: &Failure, part: &mut [Finished], search: &Search) -> Step {
+        match failure {
+            Failure::Refused { status: 501, .. } => Step::End(self.without_spans()),
+            Failure::Refused { code, .. } if code == NO_ENDPOINT => Step::End(self.without_spans()),
+            Failure::Refused {
+                status: 400 | 413 | 422,
+                ..
+            } => Step::Halve,
+            Failure::Refused { .. } => Step::Refuse,
+            Failure::Retry { .. } => Step::End(self.stop(failure)),
+            Failure::Server { .. } => {
+                let traces = part.iter_mut().filter(|trace| trace.lacks_spans());
+                let mut is_suspect = true;
+                let mut spans = 0;
+                for trace in traces {
+                    if search.failures == 1 {
+                        trace.progress.suspect();
+                    }
+                    is_suspect &= trace.progress.is_suspect();
+                    spans += trace.span_count;
+                }
+                // What fails whatever is sent is the server.
+                let enough = 2 * spans.max(1).ilog2() + 4;
+                match is_suspect && (search.has_passed || search.failures <= enough) {
+                    true => Step::Halve,
+                    false => Step::End(self.stop(failure)),
+                }
+            }
+        }
     }
 
     /// As [`Self::refuse_or_retry`]; a trace that can go into an artifact instead is not given up.
-    fn refuse_spans(&self, trace: &mut Finished, failure: &Failure) -> Pass {
+    fn refuse_spans(
+        &self,
+        server: Server,
+        trace: &mut Finished,
+        failure: &Failure,
+    ) -> Result<(), Stop> {
         match failure {
             Failure::Refused {
                 status: 400 | 413 | 422,
                 message,
                 ..
-            } if trace.has_info => {
+            } if trace.has_info && server.sequence != Sequence::SpansOnly => {
                 trace.progress.spans_refused = true;
                 self.shared.diagnostics.report("refused_spans", || {
                     let id = trace.id.to_mlflow();
@@ -90,21 +149,26 @@ impl MlflowExporter {
                 });
                 Ok(())
             }
-            _ => self.refuse_or_retry(trace, failure),
+            // It was counted with its batch.
+            Failure::Server { .. } => {
+                self.blame_or_retry(trace, failure);
+                Ok(())
+            }
+            _ => self.refuse_or_retry(trace, failure).map(|_| ()),
         }
     }
 
     async fn post_spans(
         &self,
         http: &Http,
-        gzip: bool,
+        server: Server,
         experiment: &str,
         part: &[Finished],
-        body: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
-        let compressed = (gzip && body.len() >= GZIP_FROM)
-            .then(|| compress(&body))
-            .flatten();
+    ) -> Result<(), Failure> {
+        let runs: Vec<&[u8]> = lacking(part).map(|trace| trace.spans.as_slice()).collect();
+        let body = otlp::request(&self.shared.resource, &runs);
+        let gzip = server.gzip && body.len() >= GZIP_FROM && self.shared.config.compresses();
+        let compressed = gzip.then(|| compress(&body)).flatten();
         let request = Request {
             method: Method::POST,
             path: "/v1/traces",
@@ -116,16 +180,30 @@ impl MlflowExporter {
             experiment_id: Some(experiment),
             body: compressed.unwrap_or(body).into(),
         };
-        http.send(request).await
+        http.send(request).await.map(|_| ())
     }
+}
 
-    /// From now on, spans go into artifacts.
-    fn without_spans(&self) -> Pass {
-        if let Some(mut server) = self.server.get() {
-            server.sequence = Sequence::InfoThenArtifact;
-            self.server.set(Some(server));
-        }
-        Err(TryAgain(Some(Duration::ZERO)))
+fn lacking(part: &[Finished]) -> impl Iterator<Item = &Finished> {
+    part.iter().filter(|trace| trace.lacks_spans())
+}
+
+/// Half of the spans of a trace, taken out of it, unless it has to stay whole: information counts all of them, and an
+/// attachment that is refused goes back into its span.
+fn take_apart(trace: &mut Finished, server: Server) -> Option<Finished> {
+    let is_whole = trace.has_info && server.sequence != Sequence::SpansOnly;
+    match is_whole || !trace.attachments.is_empty() {
+        true => None,
+        false => trace.split(),
+    }
+}
+
+/// As a server would say it, of what is not even sent.
+fn too_long() -> Failure {
+    Failure::Refused {
+        status: 413,
+        code: String::new(),
+        message: format!("longer than {} MiB", MOST_BYTES >> 20),
     }
 }
 

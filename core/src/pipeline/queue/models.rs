@@ -6,6 +6,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64 as Tally, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use loom::thread;
 
@@ -46,14 +47,34 @@ fn trace() -> Finished {
     }
 }
 
+const BOUNDS: Bounds = Bounds {
+    max_bytes: AMPLE,
+    max_traces: None,
+    drops_oldest: false,
+    batch_bytes: AMPLE,
+    batch_spans: 100,
+    delay: Duration::ZERO,
+};
+
+fn queue(bounds: Bounds) -> Arc<Queue> {
+    Arc::new(Queue::new(bounds))
+}
+
 /// A queue that sends at once.
 fn prompt(max_bytes: usize) -> Arc<Queue> {
-    Arc::new(Queue::new(max_bytes, AMPLE, 100, Duration::ZERO))
+    queue(Bounds {
+        max_bytes,
+        ..BOUNDS
+    })
 }
 
 /// A queue that sends when so many spans wait, and else after a time that never passes.
-fn patient(batch_spans: usize) -> Arc<Queue> {
-    Arc::new(Queue::new(AMPLE, AMPLE, batch_spans, LONG))
+fn patient(batch_spans: u64) -> Arc<Queue> {
+    queue(Bounds {
+        batch_spans,
+        delay: LONG,
+        ..BOUNDS
+    })
 }
 
 /// One of the host's threads: its outbox of the queue.
@@ -106,19 +127,48 @@ fn block_on(future: impl Future<Output = ()>) {
     assert_eq!(polled, Poll::Ready(()));
 }
 
+/// What the worker does next.
+enum Step {
+    Send(Vec<Finished>),
+    Sleep,
+    Stop,
+}
+
+fn step(queue: &Queue) -> Step {
+    let Some(view) = queue.look() else {
+        return Step::Stop;
+    };
+    let is_due = |lane: &usize| {
+        let due = queue.due(*lane, view.urgent);
+        due.is_some_and(|due| due <= Instant::now())
+    };
+    let Some(lane) = (0..view.lanes).find(is_due) else {
+        return Step::Sleep;
+    };
+    // Whoever sends is not asleep and may miss a wake-up.
+    queue.work.forget();
+    let slice = queue.take(lane, &mut queue.room(lane), &mut None, true);
+    assert!(slice.lost.is_empty());
+    Step::Send(slice.traces)
+}
+
+fn settle(queue: &Queue, batch: &[Finished]) -> u64 {
+    let load = Load::of(batch);
+    // Nothing, if it was given up for newer traces a moment ago.
+    if let Some(first) = batch.first() {
+        queue.settle(first.progress.flush, load, Load::default());
+    }
+    load.spans
+}
+
 /// The worker, until it has delivered so many spans or stops; how many it has delivered.
 fn work(queue: &Queue, spans: u64) -> u64 {
     let mut delivered = 0;
     while delivered < spans {
-        match queue.next() {
-            Next::Send(batch) => {
-                // Whoever sends is not asleep and may miss a wake-up.
-                queue.work.forget();
-                delivered += batch.iter().map(|it| u64::from(it.span_count)).sum::<u64>();
-                queue.settle(batch.len(), 0, 0);
-            }
-            Next::Sleep(_) => block_on(queue.woken()),
-            Next::Stop => break,
+        match step(queue) {
+            Step::Send(batch) => delivered += settle(queue, &batch),
+            Step::Sleep => block_on(queue.woken()),
+            Step::Stop => break,
         }
         assert!(
             queue.held.load(Relaxed) <= 2 * AMPLE,
@@ -131,7 +181,7 @@ fn work(queue: &Queue, spans: u64) -> u64 {
 /// Nothing is left in the queue, and nothing of its limit is taken.
 fn check_empty(queue: &Queue) {
     // What an outbox reserved and did not use goes back at the next visit.
-    queue.collect(&mut queue.inner.lock(), false, false);
+    queue.gather(&mut queue.routing.lock(), None, false);
     assert_eq!(queue.spans(), 0);
     assert_eq!(queue.held.load(Relaxed), 0);
 }
@@ -186,13 +236,13 @@ fn a_part_comes_before_the_rest_of_its_trace() {
         };
         let mut delivered = Vec::new();
         while delivered.len() < 2 {
-            match queue.next() {
-                Next::Send(batch) => {
+            match step(&queue) {
+                Step::Send(batch) => {
                     delivered.extend(batch.iter().map(|trace| trace.earlier));
-                    queue.settle(batch.len(), 0, 0);
+                    settle(&queue, &batch);
                 }
-                Next::Sleep(_) => block_on(queue.woken()),
-                Next::Stop => break,
+                Step::Sleep => block_on(queue.woken()),
+                Step::Stop => break,
             }
         }
         assert_eq!(delivered, [0, 1]);
@@ -258,7 +308,7 @@ fn what_a_worker_gives_up_is_counted() {
         let queue = prompt(AMPLE);
         let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
         let mut counted = work(&queue, 1);
-        queue.give_up(0, |spans| counted += spans);
+        queue.give_up(|spans| counted += spans);
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert_eq!(taken, counted);
         check_empty(&queue);
@@ -314,13 +364,13 @@ fn a_flush_waits_for_what_came_before_it() {
             let (queue, delivered) = (queue.clone(), delivered.clone());
             thread::spawn(move || {
                 loop {
-                    match queue.next() {
-                        Next::Send(batch) => {
+                    match step(&queue) {
+                        Step::Send(batch) => {
                             delivered.fetch_add(batch.len() as u64, Relaxed);
-                            queue.settle(batch.len(), 0, 0);
+                            settle(&queue, &batch);
                         }
-                        Next::Sleep(_) => block_on(queue.woken()),
-                        Next::Stop => break,
+                        Step::Sleep => block_on(queue.woken()),
+                        Step::Stop => break,
                     }
                 }
             })
@@ -344,8 +394,7 @@ fn flushes_of_two_threads_end() {
                 let host = Host::new(&queue);
                 host.record().unwrap();
                 queue.flush(later());
-                let inner = queue.inner.lock();
-                assert!(inner.settled >= 1 && inner.flushed >= 1);
+                assert!(queue.ledger.lock().flushed >= 1);
             })
         });
         work(&queue, 2);
@@ -359,6 +408,77 @@ fn flushes_of_two_threads_end() {
         }
         queue.close(later());
         last.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+/// Batches are settled in any order; a flush waits for all that came before it.
+#[test]
+fn a_flush_waits_for_every_batch_in_flight() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = Host::new(&queue);
+        let mut batches = Vec::new();
+        for _ in 0..2 {
+            host.record().unwrap();
+            match step(&queue) {
+                Step::Send(batch) => batches.push(batch),
+                _ => unreachable!(),
+            }
+        }
+        let settled = Arc::new(Tally::new(0));
+        let flush = {
+            let (queue, settled) = (queue.clone(), settled.clone());
+            thread::spawn(move || {
+                assert_eq!(queue.flush(later()), 0);
+                assert_eq!(settled.load(Relaxed), 2);
+            })
+        };
+        let worker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                for batch in batches.iter().rev() {
+                    settled.fetch_add(1, Relaxed);
+                    settle(&queue, batch);
+                }
+                assert_eq!(work(&queue, u64::MAX), 0);
+            })
+        };
+        flush.join().unwrap();
+        queue.close(later());
+        worker.join().unwrap();
+        check_empty(&queue);
+    });
+}
+
+/// What is given up for newer traces is never delivered as well, and nothing is lost between the two.
+#[test]
+fn what_makes_room_is_given_up_once() {
+    model(|| {
+        let queue = queue(Bounds {
+            max_bytes: trace().size(),
+            drops_oldest: true,
+            ..BOUNDS
+        });
+        let host = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let host = Host::new(&queue);
+                let mut given_up = 0;
+                for _ in 0..2 {
+                    if host.record().is_err() {
+                        let evicted = queue.make_room(trace().size());
+                        given_up += evicted.len() as u64;
+                        // It may be on its way, and make no room.
+                        given_up += u64::from(host.put(trace()).is_err());
+                    }
+                }
+                given_up
+            })
+        };
+        let early = work(&queue, 1);
+        let given_up = host.join().unwrap();
+        assert_eq!(early + work(&queue, 2 - given_up - early) + given_up, 2);
         check_empty(&queue);
     });
 }
