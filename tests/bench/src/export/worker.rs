@@ -120,6 +120,8 @@ fn span(tracer: &Tracer, name: &str, parent: Parent, payload: Option<&str>) -> S
 }
 
 fn opentelemetry(work: Work, traces: usize, url: &str) -> Result<u64, String> {
+    // Its client shares reqwest with our engine, whose features ask for a provider, with and without TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()
         .with_endpoint(format!("{url}/v1/traces"))
