@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::capacity::Capacity;
-use super::subject::{SPANS, Subject};
+use super::subject::{SPANS, Subject, has_spans_only};
 use super::{Figures, Options};
 use crate::machine::{self, Machine};
 use crate::work::Work;
@@ -39,8 +39,7 @@ pub(crate) fn markdown(
          dropped is an error. Our engine keeps its queue of 64 MiB, and the program waits when half of it is \
          pending; opentelemetry_sdk has a queue in which everything fits.\n\n\
          - W2: a name, 5 strings and 5 integers. W3: W2 with 1 KB of JSON text as input and 1 KB as output.\n\
-         - *spans only*: local parts of traces that are rooted elsewhere, which have no trace information, to an \
-         MLflow server that takes no compressed bodies.\n\n",
+         - *spans only*: requests of spans and no others, not compressed.\n\n",
         options.traces, options.runs
     );
     let _ = write!(
@@ -58,7 +57,14 @@ pub(crate) fn markdown(
         machine::version("opentelemetry-otlp"),
     );
     if !Subject::Otlp.is_there() {
-        text.push_str("This engine has no `exporter=otlp` yet.\n\n");
+        text.push_str("This engine has no `exporter=otlp` yet.");
+        if !has_spans_only() {
+            text.push_str(
+                " Nor can it leave trace information out: *spans only* are local parts of traces that are rooted \
+                 elsewhere, to a server of a version that takes no compressed bodies.",
+            );
+        }
+        text.push_str("\n\n");
     }
     targets(&mut text, results);
     for work in [Work::W2, Work::W3] {

@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use super::server::{process_cpu_ns, thread_cpu_ns};
-use super::subject::{SPANS, Subject};
+use super::subject::{SPANS, Subject, has_spans_only};
 use crate::work::{CHILD, NUMBERS, PAYLOADS, ROOT, TEXTS, Work, owned_texts, payload};
 
 /// Long enough to deliver everything.
@@ -60,12 +60,12 @@ fn peak() -> Result<u64, String> {
 
 fn ours(subject: Subject, work: Work, traces: usize, url: &str) -> Result<u64, String> {
     let mut config = Config::new();
-    let (exporter, whole) = match subject {
-        Subject::Otlp => ("otlp", true),
-        Subject::SpansOnly => ("mlflow", false),
-        _ => ("mlflow", true),
+    let whole = subject != Subject::SpansOnly || has_spans_only();
+    let destination = match subject {
+        Subject::Otlp => [("otlp.endpoint", url), ("exporter", "otlp")],
+        _ => [("tracking_uri", url), ("exporter", "mlflow")],
     };
-    for (key, value) in [("tracking_uri", url), ("exporter", exporter)] {
+    for (key, value) in destination.iter().chain(subject.options()) {
         config.set(key, value).map_err(|error| error.to_string())?;
     }
     let tracer = Tracer::new(config).map_err(|error| error.to_string())?;
