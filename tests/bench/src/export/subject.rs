@@ -28,6 +28,14 @@ impl Subject {
         Subject::OpenTelemetry,
     ];
 
+    /// The one that the targets are about.
+    pub(crate) fn best() -> Subject {
+        match Subject::Otlp.is_there() {
+            true => Subject::Otlp,
+            false => Subject::SpansOnly,
+        }
+    }
+
     pub(crate) fn key(self) -> &'static str {
         match self {
             Subject::Otlp => "otlp",
