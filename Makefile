@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-export faults crash check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -228,6 +228,7 @@ lint-c: $(STAMPS)/clang-format
 lint-python: setup $(STAMPS)/python
 	$(VENV)/bin/ruff check $(RUFF)
 	$(VENV)/bin/ruff format --check $(RUFF)
+	$(MYPY) --strict tests/faults/*.py
 	cd examples/demo && MYPYPATH=../../tests/server $(MYPY) --strict run.py server_store.py
 	cd examples/demo/agent && $(MYPY) --strict agent.py
 	$(MYPY) --strict tests/e2e/bench
@@ -238,7 +239,6 @@ lint-python: setup $(STAMPS)/python
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
-	$(MYPY) --strict tests/faults/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
@@ -253,6 +253,7 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
 
+.PHONY: bench-export faults crash
 bench-export: setup ## Measure what exporting costs beside OpenTelemetry's exporter, for docs/bench; BENCH=--quick to try it
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)

@@ -3,26 +3,26 @@
 use std::fmt::Write;
 
 use super::capacity::Capacity;
-use super::subject::{SPANS, Subject};
+use super::subject::{SPANS, Subject, has_spans_only};
 use super::{Figures, Options};
 use crate::machine::{self, Machine};
 use crate::work::Work;
 
 type Column = (&'static str, fn(&Figures) -> f64);
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 5] = [
     ("spans/s", |figures| figures.spans_a_second),
     ("producer, ns a span", |figures| figures.producer),
     ("exporter, ns a span", |figures| figures.exporter),
     ("sink, ns a span", |figures| figures.sink),
     ("peak memory, MiB", |figures| figures.peak),
-    ("dropped", |figures| figures.dropped),
 ];
 
 pub(crate) fn markdown(
     options: &Options,
     capacity: &[Capacity],
     results: &[(Subject, Work, Vec<Figures>)],
+    usual: &[Figures],
     machine: &Machine,
     load: [&str; 2],
 ) -> String {
@@ -35,12 +35,11 @@ pub(crate) fn markdown(
          one: {} traces of W2 in a run, a third of W3, a tenth where each trace has a request of its own. The sink \
          (`tests/faults`) is a process of its own on the same machine and counts spans and bytes. Medians of {} \
          runs, in which all exporters take their turns. CPU is that of the recording thread, of the other threads of \
-         its process, and of the sink's process. A run of which something was neither acknowledged nor counted as \
-         dropped is an error. Our engine keeps its queue of 64 MiB, and the program waits when half of it is \
-         pending; opentelemetry_sdk has a queue in which everything fits.\n\n\
+         its process, and of the sink's process. A run in which something was lost is an error: all have a queue in \
+         which everything fits. With our engine, the program waits while 32 MiB are pending. What is dropped with \
+         the usual limit of the queue, 64 MiB, was found in a run of its own.\n\n\
          - W2: a name, 5 strings and 5 integers. W3: W2 with 1 KB of JSON text as input and 1 KB as output.\n\
-         - *spans only*: local parts of traces that are rooted elsewhere, which have no trace information, to an \
-         MLflow server that takes no compressed bodies.\n\n",
+         - *spans only*: requests of spans and no others, not compressed.\n\n",
         options.traces, options.runs
     );
     let _ = write!(
@@ -58,15 +57,22 @@ pub(crate) fn markdown(
         machine::version("opentelemetry-otlp"),
     );
     if !Subject::Otlp.is_there() {
-        text.push_str("This engine has no `exporter=otlp` yet.\n\n");
+        text.push_str("This engine has no `exporter=otlp` yet.");
+        if !has_spans_only() {
+            text.push_str(
+                " Nor can it leave trace information out: *spans only* are local parts of traces that are rooted \
+                 elsewhere, to a server of a version that takes no compressed bodies.",
+            );
+        }
+        text.push_str("\n\n");
     }
-    targets(&mut text, results);
+    targets(&mut text, results, usual);
     for work in [Work::W2, Work::W3] {
         let _ = write!(text, "## {}\n\n| |", work.name());
         for (name, _) in COLUMNS {
             let _ = write!(text, " {name} |");
         }
-        text.push_str("\n|---|---|---|---|---|---|---|\n");
+        text.push_str("\n|---|---|---|---|---|---|\n");
         for (subject, _, runs) in results.iter().filter(|(_, found, _)| *found == work) {
             let _ = write!(text, "| {} |", subject.name());
             for (_, of) in COLUMNS {
@@ -98,13 +104,11 @@ pub(crate) fn markdown(
     text
 }
 
-fn targets(text: &mut String, results: &[(Subject, Work, Vec<Figures>)]) {
+fn targets(text: &mut String, results: &[(Subject, Work, Vec<Figures>)], usual: &[Figures]) {
     text.push_str("## Targets\n\n| | target | measured | |\n|---|---|---|---|\n");
-    let best = match Subject::Otlp.is_there() {
-        true => Subject::Otlp,
-        false => Subject::SpansOnly,
-    };
-    for (work, rate, times) in [(Work::W2, 1_500_000.0, 6.0), (Work::W3, 450_000.0, 4.0)] {
+    let best = Subject::best();
+    let works = [(Work::W2, 1_500_000.0, 6.0), (Work::W3, 450_000.0, 4.0)];
+    for ((work, rate, times), usual) in works.into_iter().zip(usual) {
         let runs = |wanted: Subject| {
             let found = results.iter();
             let mut found =
@@ -117,7 +121,7 @@ fn targets(text: &mut String, results: &[(Subject, Work, Vec<Figures>)]) {
         let faster = median(ours, of) / median(theirs, of);
         let share = median(ours, cpu) / median(theirs, cpu);
         let peak = median(ours, |figures| figures.peak);
-        let dropped = median(ours, |figures| figures.dropped);
+        let dropped = usual.dropped;
         for (what, target, measured, met) in [
             (
                 "spans/s",
@@ -143,7 +147,12 @@ fn targets(text: &mut String, results: &[(Subject, Work, Vec<Figures>)]) {
                 format!("{} MiB", grouped(peak)),
                 peak <= 96.0,
             ),
-            ("dropped", "0".to_owned(), grouped(dropped), dropped == 0.0),
+            (
+                "dropped with the usual queue",
+                "0".to_owned(),
+                grouped(dropped),
+                dropped == 0.0,
+            ),
         ] {
             let verdict = if met { "met" } else { "**not met**" };
             let _ = writeln!(

@@ -11,8 +11,8 @@ pub(crate) const SPANS: usize = 10;
 pub(crate) enum Subject {
     /// Our engine to a collector.
     Otlp,
-    /// Our engine to an MLflow server that takes no compressed bodies, with local parts of traces that are rooted
-    /// elsewhere: requests of spans and nothing else.
+    /// Our engine to an MLflow server, with requests of spans and nothing else, not compressed. Without an option
+    /// for that, local parts of traces that are rooted elsewhere, to an old server.
     SpansOnly,
     /// Our engine to an MLflow server: trace information as well, and compressed bodies.
     Mlflow,
@@ -27,6 +27,14 @@ impl Subject {
         Subject::Mlflow,
         Subject::OpenTelemetry,
     ];
+
+    /// The one that the targets are about.
+    pub(crate) fn best() -> Subject {
+        match Subject::Otlp.is_there() {
+            true => Subject::Otlp,
+            false => Subject::SpansOnly,
+        }
+    }
 
     pub(crate) fn key(self) -> &'static str {
         match self {
@@ -57,11 +65,23 @@ impl Subject {
         self != Subject::Otlp || Config::new().set("exporter", "otlp").is_ok()
     }
 
+    /// Options of our engine beside the exporter.
+    pub(crate) fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Subject::SpansOnly if has_spans_only() => &[
+                ("export.trace_info", "spans_only"),
+                ("export.compression", "none"),
+            ],
+            _ => &[],
+        }
+    }
+
     /// What the sink is.
     pub(crate) fn version(self) -> Option<&'static str> {
         match self {
             Subject::Otlp | Subject::OpenTelemetry => None,
-            Subject::SpansOnly => Some("3.6.0"),
+            Subject::SpansOnly if !has_spans_only() => Some("3.6.0"),
+            Subject::SpansOnly => Some("3.17.2"),
             Subject::Mlflow => Some("3.17.2"),
         }
     }
@@ -77,4 +97,10 @@ impl Subject {
             _ => traces,
         }
     }
+}
+
+/// Whether this engine can leave the trace information out.
+pub(crate) fn has_spans_only() -> bool {
+    let set = Config::new().set("export.trace_info", "spans_only");
+    set.is_ok()
 }

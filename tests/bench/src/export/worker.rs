@@ -13,20 +13,21 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider,
 };
 
+use super::Queue;
 use super::server::{process_cpu_ns, thread_cpu_ns};
-use super::subject::{SPANS, Subject};
+use super::subject::{SPANS, Subject, has_spans_only};
 use crate::work::{CHILD, NUMBERS, PAYLOADS, ROOT, TEXTS, Work, owned_texts, payload};
 
 /// Long enough to deliver everything.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Bytes that may be pending in our engine before the program waits, as one does that must lose nothing: less than
-/// `queue.max_bytes`, which is left as it is.
+/// Bytes that may be pending in our engine before the program waits, as one does that must lose nothing: half of what
+/// `queue.max_bytes` is usually.
 const PENDING_BYTES: usize = 32 << 20;
 
-/// `export-worker SUBJECT WORK TRACES URL`: prints one line of JSON.
+/// `export-worker SUBJECT WORK TRACES URL QUEUE`: prints one line of JSON.
 pub(crate) fn main(arguments: &[String]) -> Result<(), String> {
-    let [subject, work, traces, url] = arguments else {
-        return Err("export-worker SUBJECT WORK TRACES URL".into());
+    let [subject, work, traces, url, queue] = arguments else {
+        return Err("export-worker SUBJECT WORK TRACES URL QUEUE".into());
     };
     let subject = Subject::parse(subject).ok_or("no such subject")?;
     let work = Work::parse(work).ok_or("no such work")?;
@@ -35,7 +36,10 @@ pub(crate) fn main(arguments: &[String]) -> Result<(), String> {
     let start = Instant::now();
     let dropped = match subject {
         Subject::OpenTelemetry => opentelemetry(work, traces, url)?,
-        _ => ours(subject, work, traces, url)?,
+        _ => {
+            let ample = queue == Queue::Ample.key();
+            ours(subject, work, traces, url, ample)?
+        }
     };
     let seconds = start.elapsed().as_secs_f64();
     let (process, thread) = (process_cpu_ns("self")?, thread_cpu_ns()?);
@@ -58,15 +62,25 @@ fn peak() -> Result<u64, String> {
     number.ok_or("no VmHWM".into())
 }
 
-fn ours(subject: Subject, work: Work, traces: usize, url: &str) -> Result<u64, String> {
+fn ours(
+    subject: Subject,
+    work: Work,
+    traces: usize,
+    url: &str,
+    ample: bool,
+) -> Result<u64, String> {
     let mut config = Config::new();
-    let (exporter, whole) = match subject {
-        Subject::Otlp => ("otlp", true),
-        Subject::SpansOnly => ("mlflow", false),
-        _ => ("mlflow", true),
+    let whole = subject != Subject::SpansOnly || has_spans_only();
+    let destination = match subject {
+        Subject::Otlp => [("otlp.endpoint", url), ("exporter", "otlp")],
+        _ => [("tracking_uri", url), ("exporter", "mlflow")],
     };
-    for (key, value) in [("tracking_uri", url), ("exporter", exporter)] {
+    for (key, value) in destination.iter().chain(subject.options()) {
         config.set(key, value).map_err(|error| error.to_string())?;
+    }
+    if ample {
+        let set = config.set("queue.max_bytes", "1099511627776");
+        set.map_err(|error| error.to_string())?;
     }
     let tracer = Tracer::new(config).map_err(|error| error.to_string())?;
     let payload = payload();
@@ -120,6 +134,8 @@ fn span(tracer: &Tracer, name: &str, parent: Parent, payload: Option<&str>) -> S
 }
 
 fn opentelemetry(work: Work, traces: usize, url: &str) -> Result<u64, String> {
+    // Its client shares reqwest with our engine, whose features ask for a provider, with and without TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()
         .with_endpoint(format!("{url}/v1/traces"))

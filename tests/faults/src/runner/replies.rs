@@ -231,6 +231,10 @@ pub(super) fn broken(settings: &Settings, row: &mut Row) -> Outcome {
         // What the systems on both sides hold is beyond the client's control.
         row.require(sent <= 12 << 20, format!("{} MiB went out", sent >> 20));
         row.require(reading.pending == 0, "the span is still pending");
+        let odd = reading.stats["odd_2xx"].as_u64();
+        if kept && !["garbage", "wrong length"].contains(&name) {
+            row.require(odd != Some(0), "not counted as odd_2xx");
+        }
         if !kept {
             row.require(
                 reading.dropped == 1,

@@ -101,7 +101,10 @@ impl Producer {
         let errors = list.with_extension("stderr");
         let mut command = Command::new(&settings.producer);
         command
-            .arg(format!("tracking_uri={url}"))
+            .arg(match arguments.contains(&"exporter=otlp") {
+                true => format!("otlp.endpoint={url}"),
+                false => format!("tracking_uri={url}"),
+            })
             .args(arguments)
             .arg("--list")
             .arg(&list)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mlflow_trace_core::config::OPTIONS;
 use serde_json::{Value, json};
 
 use super::Settings;
@@ -57,17 +56,16 @@ pub(super) fn unauthorized(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// The credentials are renewed where the engine reads them again.
 fn renewed(settings: &Settings, row: &mut Row) -> Outcome {
-    let Some(option) = OPTIONS
-        .iter()
-        .map(|option| option.key)
-        .find(|key| key.contains("token") && key.contains("file"))
-    else {
-        row.not_yet("no option for a file with the token");
+    if !row.needs("tracking_token_file") {
         return Ok(());
-    };
+    }
     let file = directory(settings)?.join("token");
     std::fs::write(&file, "old").map_err(text)?;
-    let options = ["--rate", "500", &format!("{option}={}", file.display())];
+    let options = [
+        "--rate",
+        "500",
+        &format!("tracking_token_file={}", file.display()),
+    ];
     let script = json!({"token": "old"});
     let mut scene = Scene::with(settings, &Options::default(), &script, &options)?;
     std::thread::sleep(Duration::from_secs(1));
@@ -141,14 +139,9 @@ pub(super) fn tls(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// With a certificate of the client.
 fn mutual(settings: &Settings, row: &mut Row) -> Outcome {
-    let Some(option) = OPTIONS
-        .iter()
-        .map(|option| option.key)
-        .find(|key| key.contains("client_cert"))
-    else {
-        row.not_yet("no option for a client certificate");
+    if !row.needs("tls.client_certificate") {
         return Ok(());
-    };
+    }
     let options = Options {
         tls: Some(crate::script::Tls::ClientCert),
         ..Options::default()
@@ -157,7 +150,8 @@ fn mutual(settings: &Settings, row: &mut Row) -> Outcome {
     let certificates = directory(settings)?;
     sink.write_certificates(&certificates).map_err(text)?;
     let root = certificates.join("ca.pem").display().to_string();
-    let own = format!("{option}={}", certificates.join("client.pem").display());
+    let own = certificates.join("client.pem");
+    let own = format!("tls.client_certificate={}", own.display());
     let trust = [("SSL_CERT_FILE", root.as_str())];
     let producer = Producer::start(settings, &sink.url(), &[&own], &trust)?;
     let mut scene = Scene { sink, producer };
