@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -146,6 +146,19 @@ test-rust: setup ## Test the engine and the Rust side of the C ABI
 
 model: setup ## Run a hundred thousand random programs against a model of what is specified
 	MLFLOW_TRACE_MODEL_PROGRAMS=$(or $(MLFLOW_TRACE_MODEL_PROGRAMS),100000) cargo test --locked --release -p mlflow-trace-core --test model
+
+spool-model: setup ## Run ten thousand programs against a model of the spool, damage a million segments, kill a thousand processes
+	PROPTEST_CASES=$(or $(PROPTEST_CASES),10000) SPOOL_MUTATIONS=$(or $(SPOOL_MUTATIONS),1000000) \
+	SPOOL_KILLS=$(or $(SPOOL_KILLS),1000) SPOOL_ROUNDS=$(or $(SPOOL_ROUNDS),200) cargo test --locked -p mlflow-trace-core --test spool
+
+# Needs a nightly compiler and cargo-fuzz; what was found before is in fuzz/corpus.
+FUZZ_SECONDS ?= 600
+fuzz: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/fuzz
+fuzz: ## Fuzz what reads the spool, FUZZ_SECONDS each
+	@cargo fuzz --version > /dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in spool_segment spool_adopt; do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
+	done
 
 NATIVE := $(MAKE) --no-print-directory -C tests/c LIBDIR=$(RELEASE) BUILD=$(CURDIR)/$(STAMPS)/c PYTHON=$(PYTHON)
 

@@ -41,6 +41,8 @@ pub(super) struct Adoption {
 struct Reading {
     index: u32,
     segments: VecDeque<u32>,
+    /// Whether a destination is wanted, asked once: the parts of a trace must not be told apart.
+    wanted: BTreeMap<Fingerprint, bool>,
     current: Option<(u32, SegmentReader)>,
     /// Roots whose end was not read yet.
     roots: BTreeMap<TraceId, Root>,
@@ -82,6 +84,7 @@ enum Step {
 impl Spool {
     /// Takes over records of processes that died and whose destination is `wanted`; what others want stays for them.
     /// A few at a time: no more than it takes to reach `max_bytes` of payload. They are acknowledged like our own.
+    /// `wanted` is asked once for each destination that a process left records of.
     ///
     /// A [root](Kind::RootOpen) comes after all other records of its process, and only if its trace did not end.
     pub fn adopt(
@@ -198,6 +201,7 @@ impl Spool {
         back.adoption.reading = Some(Reading {
             index,
             segments: numbers.into_keys().collect(),
+            wanted: BTreeMap::new(),
             current: None,
             roots: BTreeMap::new(),
             ended: Vec::new(),
@@ -228,7 +232,8 @@ impl Spool {
             Err(_) => return self.base.counters.unreadable.add(1),
         };
         let header = *reader.header();
-        if !wanted(&header.destination) {
+        let is_wanted = reading.wanted.entry(header.destination);
+        if !*is_wanted.or_insert_with(|| wanted(&header.destination)) {
             return self.expire_unwanted(back, reading.index, number, reader);
         }
         let mut segment = Segment::new(header.destination, header.made, None);

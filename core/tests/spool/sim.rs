@@ -522,7 +522,8 @@ impl VfsFile for File {
         let failed = world.fails();
         if failed.is_err() || world.dice.roll(8) == 0 {
             // A short write, before an error or for no reason at all.
-            let len = world.dice.roll(bytes.len() + 1);
+            // Never all of it: that is a success, which a system would not deny.
+            let len = world.dice.roll(bytes.len());
             bytes.truncate(len);
         }
         if let Some(space) = &mut world.space {
