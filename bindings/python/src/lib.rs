@@ -14,13 +14,17 @@ use pyo3::prelude::*;
 mod attachment;
 mod attribute;
 mod context;
+mod destination;
 mod engine;
 mod error;
 mod hook;
+mod join;
 mod json;
 mod lock;
+mod merge;
 mod messages;
 mod option;
+mod otel;
 mod settings;
 mod span;
 mod start;
@@ -36,8 +40,11 @@ mod _native {
     use crate::attachment::Content;
     #[pymodule_export]
     use crate::context::{
-        ContextScope, get_current_active_span, headers, remote_scope, trace_scope,
+        ContextScope, get_active_trace_id, get_current_active_span, headers, remote_scope,
+        trace_scope,
     };
+    #[pymodule_export]
+    use crate::destination::set_destination;
     #[pymodule_export]
     use crate::engine::{
         configure, diagnostics, flush, get_option, is_enabled, memory_traces, set_enabled,
@@ -48,7 +55,13 @@ mod _native {
     #[pymodule_export]
     use crate::hook::{refuse_end_hook, set_end_hook};
     #[pymodule_export]
+    use crate::join::join_otel;
+    #[pymodule_export]
     use crate::json::to_json;
+    #[pymodule_export]
+    use crate::merge::{merge_span, supplement_trace};
+    #[pymodule_export]
+    use crate::otel::{OtelExporter, otel_end, otel_start};
     #[pymodule_export]
     use crate::span::LiveSpan;
     #[pymodule_export]
