@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -202,6 +202,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/parity/*.py
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
 	$(MYPY) --strict tests/w3c/*.py
+	$(MYPY) --strict tests/bench/python/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
@@ -215,6 +216,9 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
+
+bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
+	$(PYTHON) tests/bench/python/run.py $(BENCH)
 
 # Each of these looks for one kind of fault: docs/testing.md says which, and what is left out.
 check-deep: loom asan valgrind ## Run the next three: models, AddressSanitizer, valgrind

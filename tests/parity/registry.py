@@ -20,6 +20,7 @@ Program = Callable[[Any], object]
 FILES = (
     "programs_values",
     "programs_calls",
+    "programs_documentation",
     "programs_spans",
     "programs_traces",
     "programs_costs",

@@ -52,8 +52,11 @@ def start(module: str, experiment: str) -> subprocess.Popen[str]:
 
 def read(experiment: str) -> list[dict[str, Any]]:
     """The traces of an experiment as MLflow's own client reads them."""
+    import mlflow
     from mlflow import MlflowClient
 
+    # Spans that MLflow's own SDK stored as an artifact, because it was in a hurry, are read there.
+    mlflow.set_tracking_uri(SERVER)
     client = MlflowClient(SERVER)
     found = client.get_experiment_by_name(experiment)
     assert found is not None

@@ -18,6 +18,7 @@ mod destination;
 mod engine;
 mod error;
 mod hook;
+mod interpreter;
 mod join;
 mod json;
 mod lock;
@@ -36,6 +37,8 @@ mod wait;
 /// The engine behind the Python package; import `mlflow_trace` instead.
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::attachment::Content;
     #[pymodule_export]
@@ -71,4 +74,9 @@ mod _native {
 
     #[pymodule_export]
     const VERSION: &str = mlflow_trace_core::VERSION;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::interpreter::claim(module.py())
+    }
 }

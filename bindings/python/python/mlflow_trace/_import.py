@@ -59,11 +59,11 @@ def add_trace(trace: Trace | dict[str, Any], target: LiveSpan | NoOpSpan | None 
     name, but for what MLflow computes itself. Links are not.
 
     Args:
-        trace: A `Trace`, or what its `to_dict` gave; parents before their children.
+        trace: A `Trace`, or what its `to_dict` gave.
         target: The span; the current one by default, and a new root span where there is none.
 
     Raises:
-        InvalidArgumentError: For what is no trace, is not finished, or is out of order.
+        InvalidArgumentError: For what is no trace or is not finished.
 
     """
     from mlflow_trace.entities import LiveSpan
@@ -80,7 +80,7 @@ def add_trace(trace: Trace | dict[str, Any], target: LiveSpan | NoOpSpan | None 
         return
     if not spans:
         return
-    root = spans[0]
+    root = next((span for span in spans if span.parent_id is None), spans[0])
     own = _native.start_span_no_context(
         f"Remote Trace <{root.name}>",
         inputs=root.inputs,
@@ -117,31 +117,24 @@ def _checked(trace: Trace | dict[str, Any]) -> Trace:
 
 
 def _merge(trace: Trace, target: LiveSpan) -> None:
-    known: set[str] = set()
+    known = {span.span_id for span in trace.data.spans}
     for span in trace.data.spans:
-        if span.parent_id is not None and span.parent_id not in known:
-            message = (
-                f"Span with ID {span.parent_id} not found. The spans in the trace must be ordered: "
-                "parents before their children."
-            )
-            raise InvalidArgumentError(message)
-        known.add(span.span_id)
-    for span in trace.data.spans:
-        _merge_span(span, target)
+        parent = span.parent_id if span.parent_id in known else None
+        _merge_span(span, parent or target.span_id, target)
     if any(span.links for span in trace.data.spans):
         logger.warning("links of the spans of an added trace are not kept")
     info = trace.info
     _native.supplement_trace(target, _foreign(info.tags), _foreign(info.trace_metadata))
 
 
-def _merge_span(span: Span, target: LiveSpan) -> None:
+def _merge_span(span: Span, parent_id: str, target: LiveSpan) -> None:
     data = span.to_dict()
     status = data["status"]
     _native.merge_span(
         target,
         span.name,
         span.span_id,
-        span.parent_id or target.span_id,
+        parent_id,
         span.start_time_ns,
         span.end_time_ns or span.start_time_ns,
         data["attributes"],
