@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,10 +108,17 @@ def test_parameters_and_constants_are_those_of_mlflow():
 
 
 def test_everything_public_is_exported_and_documented():
-    for module in (mlflow_trace, tracing):
+    for module in (mlflow_trace, tracing, mlflow_trace.entities):
         for name in module.__all__:
             member = getattr(module, name)
             assert member.__doc__, name
+
+
+def test_every_public_name_is_in_the_documentation():
+    text = (PROJECT.parent.parent / "docs" / "python.md").read_text()
+    documented = set(re.findall(r"`([A-Za-z_]+)`", text))
+    for module in (mlflow_trace, tracing, mlflow_trace.entities):
+        assert set(module.__all__) - documented == set()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MILLISECOND = 1_000_000
 _INTERMEDIATE_OUTPUTS = "mlflow.trace.intermediate_outputs"
 _TRACE_ID = "mlflow.traceRequestId"
+_START_TIME = "mlflow.spanStartTimeNs"
 
 
 def log_trace(
@@ -137,7 +138,8 @@ def _merge_span(span: Span, parent_id: str, target: LiveSpan) -> None:
         parent_id,
         span.start_time_ns,
         span.end_time_ns or span.start_time_ns,
-        data["attributes"],
+        # As MLflow marks spans whose start was given.
+        {_START_TIME: str(span.start_time_ns)} | data["attributes"],
         [(event.name, event.timestamp, event.attributes) for event in span.events],
         status["message"] if status["code"] == "STATUS_CODE_ERROR" else None,
     )
