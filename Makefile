@@ -167,7 +167,7 @@ test-e2e: setup build ## Test the demo and the server fixture
 
 parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK and with ours, and compare what the server has
 	@mkdir -p $(LOGS)
-	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 tests/parity 2>&1 | tee $(LOGS)/parity.log
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context

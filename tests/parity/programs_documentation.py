@@ -332,7 +332,8 @@ def traces_after_the_fact(mlflow: Any) -> object:
 def finished(second: int = 0) -> dict[str, Any]:
     """Give a trace that a remote service might return."""
     spans = []
-    start = (1_700_000_000 + second) * 10**9
+    # In the middle of a millisecond: what is cut off then does not depend on who computes.
+    start = (1_700_000_000 + second) * 10**9 + 500_000
     for index, (name, parent) in enumerate((("remote", None), ("remote step", "AAAAAAAAAAE="))):
         attributes = {
             "mlflow.traceRequestId": '"tr-00112233445566778899aabbccddeeff"',

@@ -77,7 +77,7 @@ def outcomes() -> tuple[Outcomes, Outcomes]:
     running = [start(module, experiment) for module, experiment in experiments.items()]
     both = []
     for process, experiment in zip(running, experiments.values(), strict=True):
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=240)
         assert process.returncode == 0, stderr
         returned: dict[str, str] = json.loads(stdout)
         traces: dict[str, list[dict[str, Any]]] = {name: [] for name in returned}
@@ -134,6 +134,8 @@ def comparable(trace: dict[str, Any]) -> dict[str, Any]:
     total = int(info["trace_metadata"].pop("mlflow.trace.sizeBytes"))
     assert sizes["total_size_bytes"] == total
     sizes["total_size_bytes"] -= len(f"{when}{duration}{experiment}")
+    if when.startswith("2023") and is_of_this_run:
+        del sizes["total_size_bytes"]
     changed["sizes"] = {"num_spans": sizes["num_spans"]} if has_stacktrace else sizes
     return changed
 
