@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind clean
+.PHONY: help setup build wheel demo demo-server test suites test-rust test-c test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,15 @@ $(STAMPS)/library: $(CORE_SOURCES) $(FFI_SOURCES) | $(STAMPS)/system
 	@soname=$$(readelf -d $(RELEASE)/libmlflow_trace.so | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'); \
 	ln -sfn libmlflow_trace.so $(RELEASE)/$$soname
 	@touch $@
+
+# What the wheel may weigh, in bytes: it is installed into every image of its users.
+WHEEL_BUDGET := 4000000
+
+wheel: setup ## Build Python's source distribution, and the wheel from it
+	rm -rf $(STAMPS)/wheel; mkdir -p $(STAMPS)/wheel
+	$(VENV)/bin/maturin sdist --manifest-path bindings/python/Cargo.toml -o $(STAMPS)/wheel
+	PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pip wheel --no-deps --no-build-isolation -w $(STAMPS)/wheel $(STAMPS)/wheel/*.tar.gz
+	@size=$$(stat -c %s $(STAMPS)/wheel/*.whl); echo "the wheel has $$size bytes"; [ $$size -le $(WHEEL_BUDGET) ]
 
 # Installed in place: changes of Python files need no build.
 $(STAMPS)/python: $(CORE_SOURCES) $(PYTHON_SOURCES) $(VENV)/.complete
