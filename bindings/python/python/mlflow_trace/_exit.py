@@ -38,7 +38,7 @@ def _after_fork() -> None:
 
 
 def _in_worker() -> None:
-    """Where this is imported by a worker itself, as those of a fork server do, see to its end as well."""
+    """Where a worker itself imports this, as those of a fork server do, see to its end as well."""
     if "multiprocessing.process" not in sys.modules:
         return
     _after_fork()
