@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build wheel demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,15 @@ $(STAMPS)/library: $(CORE_SOURCES) $(FFI_SOURCES)
 	@soname=$$(readelf -d $(RELEASE)/libmlflow_trace.so | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'); \
 	ln -sfn libmlflow_trace.so $(RELEASE)/$$soname
 	@mkdir -p $(@D); touch $@
+
+# What the wheel may weigh, in bytes: it is installed into every image of its users.
+WHEEL_BUDGET := 4000000
+
+wheel: setup ## Build Python's source distribution, and the wheel from it
+	rm -rf $(STAMPS)/wheel; mkdir -p $(STAMPS)/wheel
+	$(VENV)/bin/maturin sdist --manifest-path bindings/python/Cargo.toml -o $(STAMPS)/wheel
+	PATH=$(VENV)/bin:$$PATH $(PYTHON) -m pip wheel --no-deps --no-build-isolation -w $(STAMPS)/wheel $(STAMPS)/wheel/*.tar.gz
+	@size=$$(stat -c %s $(STAMPS)/wheel/*.whl); echo "the wheel has $$size bytes"; [ $$size -le $(WHEEL_BUDGET) ]
 
 # Installed in place: changes of Python files need no build.
 $(STAMPS)/python: $(CORE_SOURCES) $(PYTHON_SOURCES) $(VENV)/.complete
@@ -200,7 +209,7 @@ test-e2e: setup build ## Test the demo, the server fixture and the oracle sink
 
 parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK and with ours, and compare what the server has
 	@mkdir -p $(LOGS)
-	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 tests/parity 2>&1 | tee $(LOGS)/parity.log
+	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
 test-otlp: setup $(STAMPS)/python ## Compare what a collector gets with what MLflow's own SDK sends it
 	@mkdir -p $(LOGS)
@@ -252,6 +261,7 @@ lint-python: setup $(STAMPS)/python
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
+	$(MYPY) --strict tests/bench/python/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
@@ -278,6 +288,9 @@ faults: setup ## Inject faults and print what they did; FAULTS_ARGS="--only F3,F
 
 crash: setup ## Kill processes with a spool at any moment, and see what the next one delivers; RUNS=1000
 	$(FAULTS)/crash --runs $(or $(RUNS),1000)
+
+bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
+	$(PYTHON) tests/bench/python/run.py $(BENCH)
 
 # Each of these looks for one kind of fault: docs/testing.md says which, and what is left out.
 check-deep: loom asan valgrind ## Run the next three: models, AddressSanitizer, valgrind

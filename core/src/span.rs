@@ -275,6 +275,11 @@ impl Span {
         self.in_trace(|trace| trace.update(update))
     }
 
+    /// Sets what of the information of the span's trace is not set yet, for hosts that merge one trace into another.
+    pub fn supplement_trace(self, update: &TraceUpdate) -> Recorded {
+        self.in_trace(|trace| trace.supplement(update))
+    }
+
     /// Stores content beside the spans of the trace. Inputs or outputs should hold its
     /// [`uri`](Attachment::uri): what no span refers to is not stored.
     pub fn attach(self, attachment: Attachment) -> Recorded {

@@ -165,6 +165,14 @@ impl Trace {
         self.run.update.get_or_insert_default().merge(update);
     }
 
+    /// Takes over what is not set yet.
+    pub(crate) fn supplement(&mut self, update: &TraceUpdate) {
+        let own = self.run.update.get_or_insert_default();
+        let mut both = update.clone();
+        both.merge(own);
+        **own = both;
+    }
+
     /// Keeps content that is stored beside the spans.
     pub(crate) fn attach(&mut self, attachment: Attachment) {
         self.run.attachments.push(attachment);

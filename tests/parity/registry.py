@@ -20,6 +20,7 @@ Program = Callable[[Any], object]
 FILES = (
     "programs_values",
     "programs_calls",
+    "programs_documentation",
     "programs_spans",
     "programs_traces",
     "programs_costs",
@@ -49,7 +50,8 @@ def main(module: str, uri: str, experiment: str) -> None:
         with mlflow.tracing.context(tags={"program": name}):
             returned[name] = repr(function(mlflow))
     # Ours waits for half a minute each time, which a crowded machine may need more than once.
-    mlflow.flush_trace_async_logging()
+    for _ in range(5):
+        mlflow.flush_trace_async_logging()
     mlflow.flush_trace_async_logging(terminate=True)
     json.dump(returned, sys.stdout)
 

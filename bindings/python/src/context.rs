@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::error::invalid_argument;
+use crate::join;
 use crate::lock::lock;
 use crate::settings::{Settings, optional_text, pairs, tags};
 use crate::span::LiveSpan;
@@ -174,6 +175,21 @@ impl<'py> Current<'py> {
         }
     }
 
+    /// Where a span that starts now belongs, below a span of OpenTelemetry's where such a one is nearest.
+    #[inline]
+    pub(crate) fn joined_place(&self, py: Python<'_>) -> Place {
+        let place = self.place();
+        match join::current(py) {
+            None => place,
+            Some(parent) => Place {
+                parent_id: Some(parent.span_id),
+                parent: Parent::Remote(parent),
+                unsampled: false,
+                ..place
+            },
+        }
+    }
+
     /// Where a span that starts now belongs.
     #[inline]
     pub(crate) fn place(&self) -> Place {
@@ -293,7 +309,13 @@ enum Content {
 pub(crate) struct ContextScope {
     content: Content,
     /// One for each time that the scope was entered and not yet left.
-    tokens: Mutex<Vec<Option<Py<PyAny>>>>,
+    tokens: Mutex<Vec<Tokens>>,
+}
+
+/// What undoes that a scope was entered: here, and in OpenTelemetry's context.
+struct Tokens {
+    own: Option<Py<PyAny>>,
+    joined: Option<Py<PyAny>>,
 }
 
 impl ContextScope {
@@ -327,15 +349,33 @@ impl ContextScope {
 impl ContextScope {
     pub(crate) fn enter(&self, py: Python<'_>) {
         let value = self.value(py);
-        let token = value
+        let own = value
             .and_then(|value| enter(py, &value).map(Bound::unbind))
             .ok();
-        lock(&self.tokens).push(token);
+        let joined = self.join(py);
+        lock(&self.tokens).push(Tokens { own, joined });
+    }
+
+    /// Makes what it stands for the current span of OpenTelemetry's.
+    fn join(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let Content::Value(value) = &self.content else {
+            return None;
+        };
+        if let Ok(span) = value.cast_bound::<LiveSpan>(py) {
+            return join::enter(py, &span.get().context);
+        }
+        match &value.cast_bound::<Frame>(py).ok()?.get().around {
+            Around::Remote(context) | Around::Unsampled(context) => join::enter(py, context),
+            Around::Nothing | Around::Span(_) => None,
+        }
     }
 
     pub(crate) fn leave(&self, py: Python<'_>) {
-        let token = lock(&self.tokens).pop();
-        let Some(token) = token.flatten() else {
+        let Some(tokens) = lock(&self.tokens).pop() else {
+            return;
+        };
+        join::leave(py, tokens.joined);
+        let Some(token) = tokens.own else {
             return;
         };
         let last = Current::read(py).last();
@@ -398,6 +438,20 @@ pub(crate) fn get_current_active_span(py: Python<'_>) -> Option<Bound<'_, LiveSp
     Current::read(py).span(py)
 }
 
+/// The id of the trace of the current span, if there is one.
+#[pyfunction]
+pub(crate) fn get_active_trace_id(py: Python<'_>) -> Option<String> {
+    let own = || {
+        Current::read(py)
+            .span(py)
+            .map(|span| span.get().context.trace_id)
+    };
+    let id = join::current(py)
+        .map(|nearest| nearest.trace_id)
+        .or_else(own);
+    id.map(|id| id.to_mlflow())
+}
+
 /// The scope whose spans continue the trace that the W3C headers of a request name.
 #[pyfunction]
 pub(crate) fn remote_scope(
@@ -444,6 +498,9 @@ pub(crate) fn trace_scope(
 /// The W3C headers that carry the current span to another process; empty without one.
 #[pyfunction]
 pub(crate) fn headers(py: Python<'_>) -> Vec<(&'static str, String)> {
+    if let Some(nearest) = join::current(py) {
+        return inject(&nearest);
+    }
     match Current::read(py).around(py) {
         Around::Nothing => Vec::new(),
         Around::Span(span) => inject(&span.get().context),

@@ -1,6 +1,7 @@
 //! The process-wide tracer: made from the environment on first use, replaced by configuration.
 
 use std::iter;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mlflow_trace_core::{Config, Process, Tracer};
@@ -79,6 +80,11 @@ fn source_name(py: Python<'_>) -> Option<String> {
 pub(crate) fn with_tracer<R>(py: Python<'_>, work: impl FnOnce(&Tracer) -> R) -> Option<R> {
     let current = process(py).tracer().ok()?;
     current.as_deref().map(work)
+}
+
+/// The current tracer, which stays the same until the configuration changes.
+pub(crate) fn current(py: Python<'_>) -> Option<Arc<Tracer>> {
+    process(py).tracer().ok()?.clone()
 }
 
 /// Sets options by key; `None` gives an option back to the environment and its default.

@@ -172,12 +172,10 @@ impl<'py> Shape<'py> {
         if value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>() {
             return bytes_repr(value).map(Shape::Text);
         }
-        if !value.is_instance_of::<PyType>() {
-            match fields_of(value) {
-                Ok(Some(fields)) => return Ok(Shape::Fields(fields)),
-                Ok(None) => {}
-                Err(error) => contain(value.py(), error)?,
-            }
+        match fields_of(value) {
+            Ok(Some(fields)) => return Ok(Shape::Fields(fields)),
+            Ok(None) => {}
+            Err(error) => contain(value.py(), error)?,
         }
         str_of(value).map(Shape::Text)
     }
@@ -191,6 +189,8 @@ fn fields_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny
     {
         return value.call_method0(intern!(py, "model_dump")).map(Some);
     }
+    // A dataclass itself, not an object of one, has those of its fields that have defaults.
+    let class = value.cast::<PyType>().unwrap_or(&class);
     if !class.hasattr(intern!(py, "__dataclass_fields__"))? {
         return Ok(None);
     }

@@ -14,13 +14,18 @@ use pyo3::prelude::*;
 mod attachment;
 mod attribute;
 mod context;
+mod destination;
 mod engine;
 mod error;
 mod hook;
+mod interpreter;
+mod join;
 mod json;
 mod lock;
+mod merge;
 mod messages;
 mod option;
+mod otel;
 mod settings;
 mod span;
 mod start;
@@ -32,12 +37,17 @@ mod wait;
 /// The engine behind the Python package; import `mlflow_trace` instead.
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::attachment::Content;
     #[pymodule_export]
     use crate::context::{
-        ContextScope, get_current_active_span, headers, remote_scope, trace_scope,
+        ContextScope, get_active_trace_id, get_current_active_span, headers, remote_scope,
+        trace_scope,
     };
+    #[pymodule_export]
+    use crate::destination::set_destination;
     #[pymodule_export]
     use crate::engine::{
         configure, diagnostics, flush, get_option, is_enabled, memory_traces, set_enabled,
@@ -48,7 +58,13 @@ mod _native {
     #[pymodule_export]
     use crate::hook::{refuse_end_hook, set_end_hook};
     #[pymodule_export]
+    use crate::join::join_otel;
+    #[pymodule_export]
     use crate::json::to_json;
+    #[pymodule_export]
+    use crate::merge::{merge_span, supplement_trace};
+    #[pymodule_export]
+    use crate::otel::{OtelExporter, otel_end, otel_start};
     #[pymodule_export]
     use crate::span::LiveSpan;
     #[pymodule_export]
@@ -58,4 +74,9 @@ mod _native {
 
     #[pymodule_export]
     const VERSION: &str = mlflow_trace_core::VERSION;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::interpreter::claim(module.py())
+    }
 }

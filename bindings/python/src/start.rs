@@ -17,7 +17,7 @@ use crate::lock::lock;
 use crate::settings::{SOURCE_RUN, merge, optional_text, pairs, tags as read_tags};
 use crate::span::{LiveSpan, time_argument};
 use crate::text::{contain, str_of, text_of, utf8};
-use crate::{engine, hook, messages, view};
+use crate::{destination, engine, hook, join, messages, view};
 
 /// What the caller asks of a new trace.
 #[derive(Default)]
@@ -140,7 +140,12 @@ struct Request {
 
 /// What a scope has made current.
 enum Inside {
-    Span(Py<LiveSpan>, Option<Py<PyAny>>),
+    Span {
+        span: Py<LiveSpan>,
+        token: Option<Py<PyAny>>,
+        /// Of OpenTelemetry's context.
+        joined: Option<Py<PyAny>>,
+    },
     Unsampled(Box<ContextScope>),
     Nothing,
 }
@@ -174,8 +179,11 @@ impl SpanScope {
                 return no_op(py);
             }
         };
-        let token = context::enter(py, span.as_any()).ok().map(Bound::unbind);
-        self.push(Inside::Span(span.clone().unbind(), token));
+        self.push(Inside::Span {
+            token: context::enter(py, span.as_any()).ok().map(Bound::unbind),
+            joined: join::enter(py, &span.get().context),
+            span: span.clone().unbind(),
+        });
         if let Err(interrupt) = self.request.dress(span.get(), py) {
             // Nobody will leave a scope whose entering failed.
             self.leave(py, None)?;
@@ -231,7 +239,14 @@ impl SpanScope {
         *entered = left.outer.map(|outer| *outer);
         drop(entered);
         let (span, token) = match left.inside {
-            Inside::Span(span, token) => (span.into_bound(py), token),
+            Inside::Span {
+                span,
+                token,
+                joined,
+            } => {
+                join::leave(py, joined);
+                (span.into_bound(py), token)
+            }
             Inside::Unsampled(scope) => {
                 scope.leave(py);
                 return Ok(());
@@ -264,8 +279,8 @@ impl Request {
             .as_ref()
             .map(|kind| text_of(kind.bind(py)))
             .transpose()?;
-        let current = Current::read(py);
-        let place = current.place();
+        join::begin(py);
+        let place = Current::read(py).joined_place(py);
         let wishes = self.wishes(py, &place)?;
         Ok(start(py, &name, span_type.as_deref(), place, None, &wishes))
     }
@@ -273,6 +288,7 @@ impl Request {
     fn wishes(&self, py: Python<'_>, place: &Place) -> PyResult<Wishes> {
         let mut wishes = Wishes {
             sampling_ratio: self.sampling_ratio,
+            experiment_id: destination_of(py, place),
             ..Wishes::default()
         };
         if self.run_id.is_none() && self.trace_destination.is_none() {
@@ -290,7 +306,8 @@ impl Request {
             wishes.update = Some(update);
         }
         if let Some(destination) = &self.trace_destination {
-            wishes.experiment_id = experiment_of(destination.bind(py))?;
+            let explicit = experiment_of(destination.bind(py))?;
+            wishes.experiment_id = explicit.or(wishes.experiment_id);
         }
         Ok(wishes)
     }
@@ -331,6 +348,15 @@ impl Dress<'_, '_> {
             span.set_links(links)?;
         }
         Ok(())
+    }
+}
+
+/// The experiment that was chosen for the traces that start now, for a root.
+#[inline]
+fn destination_of(py: Python<'_>, place: &Place) -> Option<String> {
+    match place.parent_id {
+        None => destination::experiment(py),
+        Some(_) => None,
     }
 }
 
@@ -446,9 +472,10 @@ pub(crate) fn start_span_no_context<'py>(
     let name = span_name(py, Some(&name))?;
     let span_type = span_type.map(text_of).transpose()?;
     let start_time_ns = time_argument("start_time_ns", start_time_ns)?;
+    join::begin(py);
     let current = Current::read(py);
     let place = match parent_span.map(|parent| parent.cast::<LiveSpan>()) {
-        None => current.place(),
+        None => current.joined_place(py),
         Some(Ok(parent)) => Place {
             settings: current.settings().cloned(),
             ..Place::under(parent.get())
@@ -457,6 +484,7 @@ pub(crate) fn start_span_no_context<'py>(
         Some(Err(_)) => return no_op(py),
     };
     let child = place.parent_id.is_some();
+    let chosen = destination_of(py, &place);
     let mut update = match child {
         true => TraceUpdate::default(),
         false => place.settings().update,
@@ -465,7 +493,7 @@ pub(crate) fn start_span_no_context<'py>(
     merge(&mut update.metadata, pairs("metadata", metadata)?);
     let wishes = Wishes {
         update: Some(update),
-        experiment_id: optional_text(experiment_id)?,
+        experiment_id: optional_text(experiment_id)?.or(chosen),
         sampling_ratio: None,
     };
     let started = start(

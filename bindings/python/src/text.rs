@@ -44,7 +44,18 @@ pub(crate) fn repr_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
 /// beginning, with a note of how long they are: the text takes four times as much room.
 pub(crate) fn bytes_repr(value: &Bound<'_, PyAny>) -> PyResult<String> {
     match beginning(value) {
-        Ok(None) => repr_of(value),
+        Ok(None) => {
+            // Through the type, because that of numpy shows its own name as well.
+            let class = match value.is_instance_of::<PyBytes>() {
+                true => value.py().get_type::<PyBytes>(),
+                false => value.get_type(),
+            };
+            let text = class.call_method1(intern!(value.py(), "__repr__"), (value,));
+            settle(
+                value,
+                text.and_then(|text| Ok(text.cast_into::<PyString>()?)),
+            )
+        }
         Ok(Some((beginning, length))) => {
             let mut text = repr_of(&beginning)?;
             text.push_str(&format!("... [truncated, {length} bytes]"));

@@ -11,6 +11,7 @@ use crate::error::{invalid_argument, raise, warn};
 use crate::lock::lock;
 use crate::settings::{optional_text, pairs};
 use crate::text::{text_of, utf8};
+use crate::{engine, join};
 
 /// Updates the trace of the current span; what is not given stays as it is.
 ///
@@ -35,12 +36,15 @@ pub(crate) fn update_current_trace(
     session_id: Option<&Bound<'_, PyAny>>,
     user: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    let Some(span) = Current::read(py).span(py) else {
+    // Below a span of OpenTelemetry's, the trace is that one's.
+    let nearest = join::current(py);
+    let span = Current::read(py).span(py);
+    if nearest.is_none() && span.is_none() {
         return warn(
             py,
             "no active trace to update; start a span with start_span or @trace first",
         );
-    };
+    }
     let update = TraceUpdate {
         tags: pairs("tags", tags)?,
         metadata: pairs("metadata", metadata)?,
@@ -52,7 +56,17 @@ pub(crate) fn update_current_trace(
         user: optional_text(user)?,
         model_id: optional_text(model_id)?,
     };
-    let _ = span.get().handle.update_trace(&update);
+    match (nearest, span) {
+        (Some(nearest), _) => {
+            engine::with_tracer(py, |tracer| {
+                let _ = tracer.update_trace(nearest.trace_id, &update);
+            });
+        }
+        (None, Some(span)) => {
+            let _ = span.get().handle.update_trace(&update);
+        }
+        (None, None) => {}
+    }
     Ok(())
 }
 

@@ -58,6 +58,33 @@ def test_copied_contexts_make_one_trace_over_threads(recording):
     assert {span.parent for span in workers} == {trace.root.id}
 
 
+def test_an_executor_that_carries_the_context(recording):
+    from mlflow_trace.tracing.executor import ContextThreadPoolExecutor
+
+    def work(n, *, more=0):
+        with mlflow_trace.start_span(f"{n}"):
+            return n + more
+
+    with ContextThreadPoolExecutor(max_workers=2) as executor:
+        with mlflow_trace.start_span("root"):
+            futures = [executor.submit(work, n, more=1) for n in range(3)]
+            mapped = list(executor.map(work, [3, 4]))
+        alone = executor.submit(work, 5)
+    assert ([future.result() for future in futures], mapped) == ([1, 2, 3], [3, 4])
+    assert alone.result() == 5
+    trees = sorted((trace.tree() for trace in recording.traces()), key=len)
+    assert trees == [{"5": None}, {"root": None} | {f"{n}": "root" for n in range(5)}]
+
+
+def test_threads_of_asyncio_continue_the_trace(recording):
+    async def main():
+        with mlflow_trace.start_span("root"):
+            await asyncio.to_thread(lambda: mlflow_trace.start_span_no_context("child").end())
+
+    asyncio.run(main())
+    assert recording.trace().tree() == {"root": None, "child": "root"}
+
+
 def test_many_threads_share_a_span_and_record_their_own(recording):
     shared = mlflow_trace.start_span_no_context("shared")
     start = threading.Barrier(8)

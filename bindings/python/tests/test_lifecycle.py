@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -257,14 +261,138 @@ def test_workers_of_multiprocessing_deliver_when_they_end(run_python, tmp_path):
     """
     done = run_python(code, MLFLOW_TRACE_BATCH_DELAY_MS="600000")
     assert done.returncode == 0, done.stderr
-    lines = [
-        line
-        for file in (tmp_path / "mlflow-traces").iterdir()
-        for line in file.read_text().splitlines()
-    ]
-    spans = [
+    assert written(tmp_path / "mlflow-traces") == ["main", "worker", "worker"]
+
+
+def written(folder):
+    """Names of the spans in the files of a folder."""
+    return sorted(
         span["name"]
-        for line in lines
+        for file in folder.iterdir()
+        for line in file.read_text().splitlines()
         for span in json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    ]
-    assert sorted(spans) == ["main", "worker", "worker"]
+    )
+
+
+ENDINGS = {
+    "the end": "",
+    "sys.exit": "import sys; sys.exit(0)",
+    "an interrupt": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "SIGTERM with a handler": """import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+os.kill(os.getpid(), signal.SIGTERM)""",
+    "_exit after a flush": "import os; mlflow_trace.flush(); os._exit(0)",
+    "a daemon thread that records": """import threading, time
+def forever():
+    while True:
+        with mlflow_trace.start_span("daemon"):
+            pass
+threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.01)""",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_all_traces_arrive_however_a_program_ends(run_python, tmp_path, ending):
+    code = """
+import mlflow_trace
+for n in range(50):
+    with mlflow_trace.start_span(f"trace {n:02}"):
+        pass
+"""
+    done = run_python(code + ENDINGS[ending], MLFLOW_TRACE_BATCH_DELAY_MS="600000")
+    assert done.returncode >= 0 or ending == "an interrupt", done.stderr
+    found = [name for name in written(tmp_path / "mlflow-traces") if name != "daemon"]
+    assert found == [f"trace {n:02}" for n in range(50)]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_pools_of_processes_deliver(tmp_path, method, own_environment):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"there is no {method} here")
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import multiprocessing
+import mlflow_trace
+
+def work(n):
+    with mlflow_trace.start_span(f"work {{n}}"):
+        return n
+
+if __name__ == "__main__":
+    with mlflow_trace.start_span("main"):
+        pool = multiprocessing.get_context("{method}").Pool(2)
+        assert pool.map(work, range(6)) == list(range(6))
+        pool.close()
+        pool.join()
+""")
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env=os.environ | {"MLFLOW_TRACE_BATCH_DELAY_MS": "600000"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert written(tmp_path / "mlflow-traces") == ["main", *(f"work {n}" for n in range(6))]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="there is no gunicorn")
+def test_workers_of_gunicorn_deliver_what_was_loaded_before_their_fork(tmp_path, own_environment):
+    (tmp_path / "service.py").write_text("""
+import mlflow_trace
+
+with mlflow_trace.start_span("load"):
+    pass
+
+@mlflow_trace.trace
+def handle(path):
+    return path.encode()
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [handle(environ["PATH_INFO"])]
+""")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "--preload", "--workers", "2"),
+            *("--bind", f"127.0.0.1:{port}", "--no-control-socket", "service:app"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"MLFLOW_TRACE_BATCH_DELAY_MS": "600000"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        answers = 0
+        while answers < 8 and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{answers}", timeout=5) as r:
+                    answers += r.status == 200
+            except OSError:
+                time.sleep(0.05)
+                assert server.poll() is None, server.communicate()[1]
+        assert answers == 8
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+    assert written(tmp_path / "mlflow-traces") == ["handle"] * 8 + ["load"]
+
+
+def test_subinterpreters_are_refused(run_python):
+    done = run_python("""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        import mlflow_trace
+        code = "try: import mlflow_trace\\nexcept ImportError as e: print(e, flush=True)"
+        interpreters.run_string(interpreters.create(), code)
+    """)
+    assert "subinterpreter" in done.stdout, done.stderr

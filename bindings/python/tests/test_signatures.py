@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ FUNCTIONS = [
     "get_tracking_uri",
     "set_experiment",
     "flush_trace_async_logging",
+    "add_trace",
+    "log_trace",
     "tracing.get_tracing_context_headers_for_http_request",
     "tracing.set_tracing_context_from_http_request_headers",
     "tracing.context",
@@ -34,6 +37,19 @@ FUNCTIONS = [
     "tracing.disable",
     "tracing.reset",
     "tracing.configure",
+    "tracing.set_destination",
+    "tracing.set_span_chat_tools",
+    "tracing.get_bridged_tracer_provider",
+    "tracing.disable_notebook_display",
+    "tracing.enable_notebook_display",
+    "entities.Trace.to_json",
+    "entities.Trace.search_spans",
+    "entities.Trace.search_assessments",
+    "entities.Feedback",
+    "entities.Expectation",
+    "entities.AssessmentSource",
+    "entities.AssessmentError",
+    "entities.TraceLocation.from_experiment_id",
     "tracing.provider.is_tracing_enabled",
     "tracing.attachments.Attachment",
     "tracing.attachments.Attachment.from_file",
@@ -92,10 +108,17 @@ def test_parameters_and_constants_are_those_of_mlflow():
 
 
 def test_everything_public_is_exported_and_documented():
-    for module in (mlflow_trace, tracing):
+    for module in (mlflow_trace, tracing, mlflow_trace.entities):
         for name in module.__all__:
             member = getattr(module, name)
             assert member.__doc__, name
+
+
+def test_every_public_name_is_in_the_documentation():
+    text = (PROJECT.parent.parent / "docs" / "python.md").read_text()
+    documented = set(re.findall(r"`([A-Za-z_]+)`", text))
+    for module in (mlflow_trace, tracing, mlflow_trace.entities):
+        assert set(module.__all__) - documented == set()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")

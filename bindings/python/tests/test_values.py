@@ -6,11 +6,13 @@ import collections
 import datetime
 import decimal
 import enum
+import importlib.util
 import json
 import math
 import random
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
@@ -384,3 +386,11 @@ def test_event_attributes_keep_scalars_and_containers(recording):
         "object": "printed",
         "3": "key",
     }
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed")
+def test_the_mapping_is_that_of_mlflows_own_encoder(run_python):
+    program = Path(__file__).with_name("values_program.py")
+    done = run_python(program.read_text(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

@@ -48,7 +48,7 @@ const ATTACH: u8 = 5;
 /// Flag of START.
 const ONLY_ERRORS: u8 = 1 << 1;
 /// Flag of SPAN.
-const WITHHOLD: u8 = 1;
+pub(crate) const WITHHOLD: u8 = 1;
 
 const HEADER: usize = 8;
 

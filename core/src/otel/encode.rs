@@ -95,16 +95,48 @@ fn set(attributes: &[KeyValue]) -> impl Iterator<Item = &KeyValue> {
 }
 
 fn attributes(out: &mut Vec<u8>, attributes: &[KeyValue]) {
+    let of_mlflow = is_of_mlflow(attributes);
     for KeyValue { key, value, .. } in set(attributes) {
-        let text;
+        let (text, json);
         let value = match value {
             OtelValue::Array(array) => {
                 text = array_text(array);
                 Value::Json(&text)
             }
+            OtelValue::String(encoded) if of_mlflow => {
+                json = serde_json::from_str(encoded.as_str());
+                decoded(json.as_ref().ok(), encoded.as_str())
+            }
             scalar => plain(scalar),
         };
         encode_key_value(out, field::ATTRIBUTES, key.as_str(), value);
+    }
+}
+
+/// Whether MLflow's own SDK (3.17.2) recorded the span: all its attributes are JSON texts then, the trace's id,
+/// which every such span has, among them.
+fn is_of_mlflow(attributes: &[KeyValue]) -> bool {
+    attributes.iter().any(|found| match &found.value {
+        OtelValue::String(text) => {
+            found.key.as_str() == keys::TRACE_REQUEST_ID && text.as_str().starts_with('"')
+        }
+        _ => false,
+    })
+}
+
+/// The value of a JSON text; the text itself where it is none.
+fn decoded<'a>(json: Option<&'a serde_json::Value>, text: &'a str) -> Value<'a> {
+    match json {
+        None => Value::Str(text),
+        Some(serde_json::Value::Null) => Value::Null,
+        Some(serde_json::Value::Bool(flag)) => Value::Bool(*flag),
+        Some(serde_json::Value::String(inner)) => Value::Str(inner),
+        Some(serde_json::Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
+            (Some(int), _) => Value::Int(int),
+            (None, Some(double)) => Value::Double(double),
+            _ => Value::Json(text),
+        },
+        Some(_) => Value::Json(text),
     }
 }
 
@@ -247,6 +279,45 @@ mod tests {
         encode_key_value(&mut expected, field::ATTRIBUTES, "b", Value::Int(2));
         encode_key_value(&mut expected, field::ATTRIBUTES, "a", Value::Int(4));
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn values_of_mlflows_sdk_are_json_texts() {
+        let pair = |key: &'static str, value: &'static str| KeyValue::new(key, value);
+        let texts = [
+            pair("a", "\"x\""),
+            pair("b", "5"),
+            pair("c", "1.5"),
+            pair("d", "true"),
+            pair("e", "null"),
+            pair("f", "{\"g\": [1]}"),
+            pair("h", "{bad"),
+        ];
+        let encoded = |values: [Value<'_>; 7]| {
+            let mut out = Vec::new();
+            for (text, value) in texts.iter().zip(values) {
+                encode_key_value(&mut out, field::ATTRIBUTES, text.key.as_str(), value);
+            }
+            out
+        };
+        let written = |mark: &'static str| {
+            let mut out = Vec::new();
+            let mark = pair(keys::TRACE_REQUEST_ID, mark);
+            attributes(&mut out, &[&[mark], texts.as_slice()].concat());
+            out
+        };
+        let decoded = encoded([
+            Value::Str("x"),
+            Value::Int(5),
+            Value::Double(1.5),
+            Value::Bool(true),
+            Value::Null,
+            Value::Json("{\"g\": [1]}"),
+            Value::Str("{bad"),
+        ]);
+        assert_eq!(written("\"tr-1\""), decoded);
+        let plain = ["\"x\"", "5", "1.5", "true", "null", "{\"g\": [1]}", "{bad"];
+        assert_eq!(written("tr-1"), encoded(plain.map(Value::Str)));
     }
 
     #[test]

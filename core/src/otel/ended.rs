@@ -4,7 +4,7 @@ use opentelemetry_sdk::trace::SpanData;
 
 use super::encode;
 use crate::id::TraceId;
-use crate::ingest::{LOST, SPAN, START};
+use crate::ingest::{LOST, SPAN, START, WITHHOLD};
 
 /// An encoded span.
 pub(super) struct Ended {
@@ -42,30 +42,40 @@ impl Ended {
 
     /// Says that the span exists.
     pub(super) fn announce(&self, frames: &mut Vec<u8>) {
-        let parts: [&[u8]; 4] = [
-            &self.trace_id,
-            &self.span_id,
-            &self.parent,
-            &self.start_time,
-        ];
-        let payload = parts.concat();
-        frame(frames, START, payload.len() as u32, &payload);
+        announce(
+            frames,
+            [
+                &self.trace_id,
+                &self.span_id,
+                &self.parent,
+                &self.start_time,
+            ],
+        );
     }
 
-    /// Ends it. One that no frame can hold is lost, and counted as such.
-    pub(super) fn end(&self, frames: &mut Vec<u8>) {
+    /// Ends it, without its content if that is to be withheld. One that no frame can hold is lost, and counted
+    /// as such.
+    pub(super) fn end(&self, withhold: bool, frames: &mut Vec<u8>) {
+        let flags = if withhold { WITHHOLD } else { 0 };
         match u32::try_from(self.message.len()) {
-            Ok(length) => frame(frames, SPAN, length, &self.message),
+            Ok(length) => frame(frames, SPAN, flags, length, &self.message),
             Err(_) => {
                 let ids = [self.trace_id.as_slice(), &self.span_id].concat();
-                frame(frames, LOST, ids.len() as u32, &ids);
+                frame(frames, LOST, 0, ids.len() as u32, &ids);
             }
         }
     }
 }
 
-fn frame(frames: &mut Vec<u8>, kind: u8, length: u32, payload: &[u8]) {
-    frames.extend_from_slice(&[kind, 0, 0, 0]);
+/// The frame of a span that starts: the ids of its trace, its own and its parent's (zero for a root), and
+/// the time, little-endian.
+pub(super) fn announce(frames: &mut Vec<u8>, parts: [&[u8]; 4]) {
+    let payload = parts.concat();
+    frame(frames, START, 0, payload.len() as u32, &payload);
+}
+
+fn frame(frames: &mut Vec<u8>, kind: u8, flags: u8, length: u32, payload: &[u8]) {
+    frames.extend_from_slice(&[kind, flags, 0, 0]);
     frames.extend_from_slice(&length.to_le_bytes());
     frames.extend_from_slice(payload);
 }

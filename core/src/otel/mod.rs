@@ -28,6 +28,9 @@
 //!
 //! A root that arrives after spans that went alone brings the information, computed without those.
 //!
+//! [`MlflowSpanProcessor`] hears of spans when they start, too: they share traces with those of the [`Tracer`], and
+//! nothing waits.
+//!
 //! # Spans
 //! Attributes of the GenAI semantic conventions go unchanged, the server translates them; attributes named
 //! `mlflow.*` (`mlflow.spanType`, `mlflow.spanInputs`, ...) mean what they mean in MLflow. What OpenTelemetry
@@ -42,6 +45,7 @@
 pub(crate) mod decode;
 pub(crate) mod encode;
 mod ended;
+mod processor;
 mod span_type;
 mod submit;
 mod waiting;
@@ -59,6 +63,8 @@ use crate::lock::{Mutex, MutexGuard};
 use crate::pipeline::fork::ForkCell;
 use crate::tracer::Tracer;
 use waiting::Waiting;
+
+pub use processor::MlflowSpanProcessor;
 
 /// The instrumentation scope of the spans that this library records.
 pub(crate) const SCOPE_NAME: &str = "mlflow-trace";

@@ -133,7 +133,7 @@ impl Waiting {
             span.announce(frames);
         }
         for span in &trace.spans {
-            span.end(frames);
+            span.end(false, frames);
         }
     }
 }

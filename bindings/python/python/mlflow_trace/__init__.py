@@ -8,15 +8,18 @@ from mlflow_trace._config import (
     configure,
     flush_trace_async_logging,
     get_tracking_uri,
+    health,
     set_experiment,
     set_tracking_uri,
 )
 from mlflow_trace._decorator import trace
 from mlflow_trace._exit import install as _install
+from mlflow_trace._import import add_trace, log_trace
 from mlflow_trace._native import VERSION as __version__  # noqa: N811
 from mlflow_trace._native import (
     diagnostics,
     flush,
+    get_active_trace_id,
     get_current_active_span,
     get_last_active_trace_id,
     shutdown,
@@ -31,6 +34,7 @@ __all__ = [
     "MlflowException",
     "MlflowTraceError",
     "__version__",
+    "add_trace",
     "configure",
     "diagnostics",
     "entities",
@@ -41,6 +45,8 @@ __all__ = [
     "get_current_active_span",
     "get_last_active_trace_id",
     "get_tracking_uri",
+    "health",
+    "log_trace",
     "set_experiment",
     "set_tracking_uri",
     "shutdown",
@@ -51,12 +57,5 @@ __all__ = [
     "tracing",
     "update_current_trace",
 ]
-
-
-def get_active_trace_id() -> str | None:
-    """Return the id of the trace of the current span, if there is one."""
-    span = get_current_active_span()
-    return None if span is None else span.trace_id
-
 
 _install()

@@ -8,6 +8,7 @@ from typing import Any
 from mlflow_trace import _native
 from mlflow_trace.entities import Experiment
 from mlflow_trace.exceptions import InvalidArgumentError, UnsupportedError
+from mlflow_trace.tracing.otel_provider import unify
 
 
 def configure(**options: Any) -> None:
@@ -28,6 +29,7 @@ def configure(**options: Any) -> None:
 
     """
     _native.configure(options)
+    unify()
 
 
 def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
@@ -41,6 +43,7 @@ def set_tracking_uri(uri: str | os.PathLike[str]) -> None:
 
     """
     _native.configure({"tracking_uri": os.fspath(uri)})
+    unify()
 
 
 def get_tracking_uri() -> str:
@@ -76,7 +79,24 @@ def set_experiment(
     if trace_location is not None:
         message = "`trace_location` is not supported"
         raise UnsupportedError(message)
+    unify()
     return Experiment(*_native.set_experiment(experiment_name, experiment_id))
+
+
+def health() -> dict[str, Any]:
+    """Tell in brief whether tracing works.
+
+    `recording` is False where it is switched off; `pending` and `dropped` are numbers of spans, see
+    `stats`; `messages` are those of `diagnostics`, which this call takes as well.
+    """
+    counters = _native.stats()
+    return {
+        "recording": _native.is_enabled(),
+        "tracking_uri": _native.get_option("tracking_uri"),
+        "pending": counters["pending"],
+        "dropped": sum(counters["dropped"].values()),
+        "messages": _native.diagnostics(),
+    }
 
 
 def flush_trace_async_logging(terminate: bool = False) -> None:

@@ -10,6 +10,7 @@ from mlflow_trace._arguments import Arguments
 from mlflow_trace._generators import wrap_async_generator, wrap_generator
 from mlflow_trace._native import start_sampled_span, start_span
 from mlflow_trace.exceptions import InvalidArgumentError
+from mlflow_trace.tracing.otel_provider import unify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +94,7 @@ def trace(
             f"sampling_ratio_override must be between 0.0 and 1.0, got {sampling_ratio_override}"
         )
         raise InvalidArgumentError(message)
+    unify()
 
     def decorate(decorated: Callable[..., Any]) -> Callable[..., Any]:
         descriptor = type(decorated) if isinstance(decorated, (classmethod, staticmethod)) else None

@@ -37,8 +37,18 @@ def _after_fork() -> None:
         util.register_after_fork(_FORKED_CHILD, _at_exit_of_child)
 
 
+def _in_worker() -> None:
+    """Where a worker itself imports this, as those of a fork server do, see to its end as well."""
+    if "multiprocessing.process" not in sys.modules:
+        return
+    _after_fork()
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        _at_exit_of_child(None)
+
+
 def install() -> None:
     """Deliver what is left when the process ends, within `shutdown.timeout_ms`."""
     atexit.register(_shutdown)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)
+    _in_worker()

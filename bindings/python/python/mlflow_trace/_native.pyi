@@ -21,19 +21,26 @@ __all__ = [
     "Content",
     "ContextScope",
     "LiveSpan",
+    "OtelExporter",
     "SpanScope",
     "configure",
     "diagnostics",
     "error_kinds",
     "flush",
+    "get_active_trace_id",
     "get_current_active_span",
     "get_last_active_trace_id",
     "get_option",
     "headers",
     "is_enabled",
+    "join_otel",
     "memory_traces",
+    "merge_span",
+    "otel_end",
+    "otel_start",
     "refuse_end_hook",
     "remote_scope",
+    "set_destination",
     "set_enabled",
     "set_end_hook",
     "set_experiment",
@@ -42,6 +49,7 @@ __all__ = [
     "start_span",
     "start_span_no_context",
     "stats",
+    "supplement_trace",
     "to_json",
     "trace_scope",
     "update_current_trace",
@@ -130,6 +138,14 @@ class Content:
     def __reduce__(self) -> tuple[type[Content], tuple[str, bytes]]: ...
 
 @final
+class OtelExporter:
+    """What takes batches of finished spans of an OpenTelemetry SDK."""
+
+    def __new__(cls, root_wait: float) -> Self: ...
+    def export(self, spans: Iterable[Any]) -> bool: ...
+    def release(self) -> bool: ...
+
+@final
 class ContextScope:
     """Makes something current inside a `with` block."""
 
@@ -191,6 +207,7 @@ def start_span_no_context(
     links: Iterable[Link] | None = None,
     description: str | None = None,
 ) -> LiveSpan | NoOpSpan: ...
+def get_active_trace_id() -> str | None: ...
 def get_current_active_span() -> LiveSpan | None: ...
 def get_last_active_trace_id(thread_local: bool = False) -> str | None: ...
 def update_current_trace(
@@ -213,6 +230,26 @@ def trace_scope(
     session_id: str | None = None,
     user: str | None = None,
 ) -> ContextScope: ...
+def set_destination(experiment_id: str | None, context_local: bool) -> None: ...
+def join_otel(
+    current: Callable[[], tuple[bytes, bytes, int, str | None, bool] | None],
+    enter: Callable[[bytes, bytes, int, str | None], Any],
+    leave: Callable[[Any], None],
+) -> None: ...
+def otel_start(span: Any) -> None: ...
+def otel_end(span: Any) -> None: ...
+def merge_span(
+    target: LiveSpan,
+    name: str,
+    span_id: str,
+    parent_id: str,
+    start_time_ns: int,
+    end_time_ns: int,
+    span_attributes: Mapping[str, Any],
+    events: list[tuple[str, int, Mapping[str, Any]]],
+    failure: str | None,
+) -> None: ...
+def supplement_trace(target: LiveSpan, tags: dict[str, str], metadata: dict[str, str]) -> None: ...
 def configure(options: Mapping[str, Any]) -> None: ...
 def get_option(key: str) -> str: ...
 def set_experiment(

@@ -5,8 +5,17 @@ from __future__ import annotations
 from mlflow_trace import _native
 from mlflow_trace._logging import logger
 from mlflow_trace.tracing.config import reset_config
+from mlflow_trace.tracing.destination import reset_destination, set_destination
+from mlflow_trace.tracing.otel_provider import get_bridged_tracer_provider, unify
 
-__all__ = ["disable", "enable", "is_tracing_enabled", "reset"]
+__all__ = [
+    "disable",
+    "enable",
+    "get_bridged_tracer_provider",
+    "is_tracing_enabled",
+    "reset",
+    "set_destination",
+]
 
 
 def disable() -> None:
@@ -19,6 +28,7 @@ def enable() -> None:
     if is_tracing_enabled():
         logger.info("tracing is enabled already")
     _native.set_enabled(True)
+    unify()
 
 
 def is_tracing_enabled() -> bool:
@@ -27,6 +37,8 @@ def is_tracing_enabled() -> bool:
 
 
 def reset() -> None:
-    """Go back to the beginning: recording is enabled and there are no span processors."""
+    """Go back to the beginning: recording is enabled, no span processors, no destinations."""
     _native.set_enabled(True)
     reset_config()
+    reset_destination()
+    unify()
