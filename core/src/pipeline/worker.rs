@@ -94,25 +94,43 @@ fn is_late(shared: &Shared) -> bool {
 }
 
 /// Sends a batch until nothing of it is left: delivered, refused, or given up at shutdown.
-async fn send(shared: &Shared, exporter: &mut dyn Exporter, mut batch: Vec<Finished>) {
+async fn send(shared: &Shared, exporter: &mut dyn Exporter, batch: Vec<Finished>) {
+    let mut sending = Sending { shared, batch };
+    let batch = &mut sending.batch;
     let mut backoff = Backoff::default();
     while !batch.is_empty() {
         let before = batch.len();
         let flushes = shared.queue.flushes();
-        let verdict = attempt(shared, exporter, &mut batch).await;
-        settle(shared, before, &batch);
+        let verdict = attempt(shared, exporter, batch).await;
+        settle(shared, before, batch);
         let after = match verdict {
             Verdict::Done => continue,
             Verdict::Retry(after) => after,
-            Verdict::OutOfTime => return abandon(shared, batch),
+            Verdict::OutOfTime => return abandon(shared, std::mem::take(batch)),
         };
         if batch.len() < before {
             backoff = Backoff::default();
         }
         if shared.queue.closing().is_some() {
-            return abandon(shared, batch);
+            return abandon(shared, std::mem::take(batch));
         }
         pause(shared, after.unwrap_or_else(|| backoff.next()), flushes).await;
+    }
+}
+
+/// A batch on its way. After a panic of the exporter only what is not counted yet stays in flight.
+struct Sending<'a> {
+    shared: &'a Shared,
+    batch: Vec<Finished>,
+}
+
+impl std::ops::Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let before = self.batch.len();
+            self.batch.retain(|trace| !trace.progress.settled);
+            settle(self.shared, before, &self.batch);
+        }
     }
 }
 
@@ -167,4 +185,70 @@ fn abandon(shared: &Shared, batch: Vec<Finished>) {
     shared.diagnostics.report("shutdown", || {
         format!("shut down before {spans} spans could be delivered")
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use super::*;
+    use crate::finished::Progress;
+    use crate::id::TraceId;
+    use crate::pipeline::outbox::Outbox;
+    use crate::{Config, TracerBuilder, destination};
+
+    /// Fails after the first trace of a batch.
+    struct Failing(Arc<Shared>);
+
+    impl Exporter for Failing {
+        fn export<'a>(
+            &'a mut self,
+            batch: &'a mut Vec<Finished>,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
+            self.0.delivered(&mut batch[0]);
+            panic!("a fault of the exporter");
+        }
+    }
+
+    fn trace() -> Finished {
+        Finished {
+            id: TraceId::generate(),
+            destination: destination::by_number(0),
+            has_info: true,
+            earlier: 0,
+            goes_on: false,
+            attachments: Vec::new(),
+            update: None,
+            spans: Vec::new(),
+            span_count: 1,
+            progress: Progress::default(),
+        }
+    }
+
+    #[test]
+    fn what_an_exporter_leaves_when_it_fails_is_counted_once() {
+        let mut config = Config::new();
+        config.set("batch.delay_ms", "0").unwrap();
+        let (config, plugins) = TracerBuilder::new(config).into_parts();
+        let shared = Shared::new(0, config, &plugins);
+        let outbox = Arc::new(Outbox::default());
+        shared.queue.register(outbox.clone());
+        for _ in 0..3 {
+            outbox.create();
+            let size = trace().size();
+            assert_eq!(outbox.push(&shared.queue, size, 1, trace), Ok(()));
+        }
+        let Next::Send(batch) = shared.queue.next() else {
+            panic!("nothing to send");
+        };
+        let mut exporter = Failing(shared.clone());
+        let sent = AssertUnwindSafe(|| {
+            futures_executor::block_on(send(&shared, &mut exporter, batch));
+        });
+        assert!(catch_unwind(sent).is_err());
+        give_up(&shared);
+        let stats = shared.counters.read(|| shared.queue.created());
+        let counted = (stats.created, stats.delivered, stats.dropped_total());
+        assert_eq!(counted, (3, 1, 2));
+    }
 }
