@@ -187,6 +187,14 @@ impl Shared {
         self.counters.drop(reason, u64::from(trace.span_count));
     }
 
+    /// Counts a trace that a fault of its exporter lost.
+    pub(crate) fn failed(&self, trace: &mut Finished) {
+        self.park(trace, Drop::Internal);
+        self.diagnostics.report("internal", || {
+            "the exporter failed; what it had in hand is lost".into()
+        });
+    }
+
     /// Takes what was left when the tracer's time was up. It is counted already, in the moment in which the queue closed
     /// ([`Queue::give_up`]).
     pub(crate) fn abandoned(&self, traces: Vec<Finished>) {

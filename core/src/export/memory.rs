@@ -27,13 +27,14 @@ impl Exporter for MemoryExporter {
         &'a self,
         batch: &'a mut Vec<Finished>,
     ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
-        for mut trace in batch.drain(..) {
-            limit_attachments(&mut trace, &self.shared.config);
-            keep_inline(&mut trace);
-            let text = to_json(&trace, &self.shared).to_string();
+        for trace in batch.iter_mut() {
+            limit_attachments(trace, &self.shared.config);
+            keep_inline(trace);
+            let text = to_json(trace, &self.shared).to_string();
             self.shared.memory.lock().push_back(text);
-            self.shared.delivered(&mut trace);
+            self.shared.delivered(trace);
         }
+        batch.clear();
         Box::pin(std::future::ready(Verdict::Done))
     }
 }

@@ -3,11 +3,12 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 
 use super::circuit::Circuit;
@@ -95,12 +96,28 @@ impl Closing {
     }
 }
 
-async fn attempt(exporter: &dyn Exporter, closing: &Closing, mut batch: Batch) -> (Batch, Verdict) {
+async fn attempt(
+    shared: &Shared,
+    exporter: &dyn Exporter,
+    closing: &Closing,
+    mut batch: Batch,
+) -> (Batch, Verdict) {
+    let export = async { exporter.export(&mut batch.traces).await };
     let verdict = tokio::select! {
         biased;
-        verdict = exporter.export(&mut batch.traces) => verdict,
-        () = closing.passed() => Verdict::OutOfTime,
+        verdict = AssertUnwindSafe(export).catch_unwind() => verdict,
+        () = closing.passed() => Ok(Verdict::OutOfTime),
     };
+    let verdict = verdict.unwrap_or_else(|_| {
+        // Nobody knows how far it came with those that are left.
+        batch.traces.retain(|trace| !trace.progress.settled);
+        batch
+            .traces
+            .iter_mut()
+            .for_each(|trace| shared.failed(trace));
+        batch.traces.clear();
+        Verdict::Done
+    });
     (batch, verdict)
 }
 
@@ -170,7 +187,7 @@ pub(super) async fn run(shared: &Shared, exporter: &dyn Exporter) {
         let until = match next {
             Next::Start(mut batch) => {
                 dispatcher.start(&mut batch, now);
-                going.push(attempt(exporter, &closing, batch));
+                going.push(attempt(shared, exporter, &closing, batch));
                 Some(now)
             }
             Next::Wait(until) => until,
@@ -463,4 +480,63 @@ impl Batch {
 
 fn earliest(times: [Option<Instant>; 2]) -> Option<Instant> {
     times.into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::outbox::Outbox;
+    use crate::{Config, TracerBuilder, destination};
+
+    /// Fails after the first trace of a batch.
+    struct Failing(Arc<Shared>);
+
+    impl Exporter for Failing {
+        fn export<'a>(
+            &'a self,
+            batch: &'a mut Vec<Finished>,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + 'a>> {
+            self.0.delivered(&mut batch[0]);
+            panic!("a fault of the exporter");
+        }
+    }
+
+    fn trace() -> Finished {
+        Finished {
+            id: TraceId::generate(),
+            destination: destination::by_number(0),
+            has_info: true,
+            earlier: 0,
+            goes_on: false,
+            attachments: Vec::new(),
+            update: None,
+            spans: Vec::new(),
+            packed_bytes: 0,
+            span_count: 1,
+            progress: Default::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_exporter_leaves_when_it_fails_is_counted_once() {
+        let (config, plugins) = TracerBuilder::new(Config::new()).into_parts();
+        let shared = Shared::new(0, config, &plugins);
+        let outbox = Arc::new(Outbox::default());
+        shared.queue.register(outbox.clone());
+        outbox.create(3);
+        for _ in 0..3 {
+            let size = trace().size();
+            let pushed = outbox.push(&shared.queue, size, 1, |_| Some(trace()));
+            assert_eq!(pushed, Ok(()));
+        }
+        shared.queue.close(Instant::now() + Duration::from_secs(10));
+        run(&shared, &Failing(shared.clone())).await;
+        let stats = shared.counters.read(|| shared.queue.created());
+        let counted = (stats.created, stats.delivered, stats.dropped_total());
+        assert_eq!(counted, (3, 1, 2));
+    }
 }
