@@ -8,12 +8,23 @@ use crate::pipeline::fork::ForkCell;
 
 /// How many buffers of a size cross at once.
 const BATCH: usize = 64;
-/// Buffers come in these sizes; larger ones are freed.
-const SIZES: [usize; 3] = [256, 4 * 1024, 64 * 1024];
+/// Buffers come in these sizes; larger ones are freed. Close together, because a buffer counts as a whole towards the
+/// queue's limit.
+const SIZES: [usize; 9] = [
+    256,
+    512,
+    1 << 10,
+    2 << 10,
+    4 << 10,
+    8 << 10,
+    16 << 10,
+    32 << 10,
+    64 << 10,
+];
 /// Bytes of each size that the process keeps.
-const KEPT: usize = 8 << 20;
+const KEPT: usize = 2 << 20;
 /// Bytes of each size that a thread keeps.
-const KEPT_LOCAL: usize = 1 << 20;
+const KEPT_LOCAL: usize = 256 << 10;
 
 static SHARED: ForkCell<Mutex<[Vec<Vec<u8>>; SIZES.len()]>> = ForkCell::new();
 
@@ -43,7 +54,7 @@ impl Buffers {
     }
 
     fn batch(size: usize) -> usize {
-        BATCH.min(KEPT_LOCAL / 2 / SIZES[size])
+        BATCH.min(KEPT_LOCAL / 2 / SIZES[size]).max(1)
     }
 
     /// Makes room in a buffer for `needed` bytes altogether.
@@ -72,7 +83,7 @@ impl Buffers {
         let Some(size) = SIZES.iter().rposition(|size| *size <= capacity) else {
             return;
         };
-        if capacity > 2 * SIZES[size] {
+        if capacity >= 2 * SIZES[size] {
             return;
         }
         buffer.clear();

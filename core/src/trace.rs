@@ -43,6 +43,8 @@ struct Run {
     ended: u32,
     /// Spans that were handed over before.
     earlier: u32,
+    /// Bytes of spans of the trace that was here before: the next one may well have as many.
+    expected: usize,
     /// Bytes of the queue's limit that it holds.
     reserved: usize,
     /// Readings of the monotonic clock, in nanoseconds.
@@ -80,6 +82,9 @@ pub(crate) struct Ended<'a> {
 
 /// Spans of an open trace that need no room in the queue's limit: a few short ones.
 const FREE_BYTES: usize = 4 * 1024;
+
+/// A buffer is made for no more than this before the spans come.
+const MOST_EXPECTED: usize = 64 * 1024;
 
 /// Spans of a trace that are copied rather than handed over with their buffer.
 const PACKED_BYTES: usize = 1024;
@@ -130,6 +135,7 @@ impl Trace {
                 spans: Vec::new(),
                 ended: 0,
                 earlier: 0,
+                expected: 0,
                 reserved: 0,
                 opened_at: 0,
                 active_at: 0,
@@ -201,7 +207,11 @@ impl Trace {
             if run.ended == 0 {
                 run.waiting_since = span.now;
             }
-            local.buffers.grow(&mut run.spans, needed);
+            let wanted = match run.ended {
+                0 => needed.max(run.expected),
+                _ => needed,
+            };
+            local.buffers.grow(&mut run.spans, wanted);
             wire::bytes_field(&mut run.spans, SCOPE_SPANS_SPANS, span.bytes);
             run.ended += 1;
         }
@@ -383,6 +393,7 @@ impl Run {
     #[inline]
     fn take(&mut self, id: TraceId, has_info: bool, packed: &mut Vec<u8>) -> Finished {
         let mut packed_bytes = 0;
+        self.expected = self.spans.len().min(MOST_EXPECTED);
         if self.spans.len() <= PACKED_BYTES {
             packed.extend_from_slice(&self.spans);
             packed_bytes = self.spans.len() as u32;
