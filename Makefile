@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind clean
+.PHONY: help setup build demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity w3c model lint lint-rust lint-c lint-python lint-node bench bench-record check-deep loom asan valgrind sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -163,10 +163,11 @@ $(STAMPS)/abi-tools:
 # The sources' side of the promises first, then what is installed.
 abi: setup $(STAMPS)/abi-tools $(STAMPS)/library ## Check what the C ABI promises, one line each: header, exports, layouts, abidiff, size, packages
 	@mkdir -p $(LOGS)
-	@rm -rf $(STAMPS)/stage; $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAMPS)/stage > $(LOGS)/install.log
-	@$(MAKE) --no-print-directory tarball > $(LOGS)/tarball.log
 	@code=0; cargo test --locked --no-fail-fast -p mlflow-trace-abi-tests > $(LOGS)/abi-sources.log 2>&1 || code=1; \
 	if [ $$code = 0 ]; then sed -n 's/^test \(.*\) \.\.\. ok$$/ok \1/p' $(LOGS)/abi-sources.log | tr _ ' '; else cat $(LOGS)/abi-sources.log; fi; \
+	rm -rf $(STAMPS)/stage; \
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAMPS)/stage > $(LOGS)/install.log; \
+	$(MAKE) --no-print-directory tarball > $(LOGS)/tarball.log; \
 	$(PYTHON3) tests/abi/check.py --prefix $(STAMPS)/stage$(PREFIX) --tarball $$(tail -n 1 $(LOGS)/tarball.log) 2>&1 | tee $(LOGS)/abi.log || code=1; \
 	exit $$code
 
@@ -193,7 +194,7 @@ w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkou
 	cargo build --locked -p mlflow-trace-core --example w3c
 	$(PYTHON) tests/w3c/run.py "$(SUITE)" --rust $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/examples/w3c
 
-CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp examples/c/*.c examples/cpp/*.cpp tests/abi/package/*.c tests/abi/package/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
+CLANG_FORMAT_FILES := $(wildcard include/*.hpp tests/c/*.[ch] tests/cpp/*.[ch]pp tests/sanitize/*.c examples/c/*.c examples/cpp/*.cpp tests/abi/package/*.c tests/abi/package/*.cpp tests/e2e/bench/*.cpp tests/bench/*.c $(RETRIEVAL)/*.[ch]pp)
 RUFF := --line-length 100 --target-version py311 tests examples
 MYPY := $(VENV)/bin/mypy
 
@@ -273,6 +274,20 @@ valgrind: setup $(STAMPS)/valgrind ## Run Rust tests that share memory, and the 
 	cargo test --locked --no-fail-fast --config "target.'cfg(unix)'.runner='$(MEMCHECK)'" -p mlflow-trace-core --lib $(VALGRIND_TESTS:%=--test %) -- $(UNTIMED)
 	cargo build --locked -p mlflow-trace-ffi
 	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug valgrind
+
+# Only what a program in C or C++ meets. Rust's standard library is not instrumented, and does not match what is: the
+# flag says that this is known.
+TSAN := $(CARGO_TARGET_DIR)/tsan
+WITH_TSAN := RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' CARGO_TARGET_DIR=$(TSAN)
+sanitize: export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/sanitize/lsan.supp:print_suppressions=0
+sanitize: setup $(STAMPS)/valgrind ## Run the C and C++ suites under AddressSanitizer with UBSan, ThreadSanitizer, memcheck and DRD
+	$(WITH_ASAN) cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(ASAN)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/asan/c asan
+	$(WITH_TSAN) cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(TSAN)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/tsan/c tsan
+	cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug valgrind
+	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug drd
 
 include packaging/package.mk
 
