@@ -36,7 +36,7 @@ FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
 PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
 NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build wheel demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind clean
+.PHONY: help setup build wheel demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -185,10 +185,11 @@ $(STAMPS)/abi-tools:
 # The sources' side of the promises first, then what is installed.
 abi: setup $(STAMPS)/abi-tools $(STAMPS)/library ## Check what the C ABI promises, one line each: header, exports, layouts, abidiff, size, packages
 	@mkdir -p $(LOGS)
-	@rm -rf $(STAMPS)/stage; $(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAMPS)/stage > $(LOGS)/install.log
-	@$(MAKE) --no-print-directory tarball > $(LOGS)/tarball.log
 	@code=0; cargo test --locked --no-fail-fast -p mlflow-trace-abi-tests > $(LOGS)/abi-sources.log 2>&1 || code=1; \
 	if [ $$code = 0 ]; then sed -n 's/^test \(.*\) \.\.\. ok$$/ok \1/p' $(LOGS)/abi-sources.log | tr _ ' '; else cat $(LOGS)/abi-sources.log; fi; \
+	rm -rf $(STAMPS)/stage; \
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/$(STAMPS)/stage > $(LOGS)/install.log; \
+	$(MAKE) --no-print-directory tarball > $(LOGS)/tarball.log; \
 	$(PYTHON3) tests/abi/check.py --prefix $(STAMPS)/stage$(PREFIX) --tarball $$(tail -n 1 $(LOGS)/tarball.log) 2>&1 | tee $(LOGS)/abi.log || code=1; \
 	exit $$code
 
@@ -343,6 +344,20 @@ valgrind: setup $(STAMPS)/valgrind ## Run Rust tests that share memory, and the 
 	cargo test --locked --no-fail-fast $(UNDER_MEMCHECK) -p mlflow-trace-core --lib $(VALGRIND_TESTS:%=--test %) -- --test-threads=1 $(UNTIMED)
 	cargo build --locked -p mlflow-trace-ffi
 	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug valgrind
+
+# Only what a program in C or C++ meets. Rust's standard library is not instrumented, and does not match what is: the
+# flag says that this is known.
+TSAN := $(CARGO_TARGET_DIR)/tsan
+WITH_TSAN := RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' CARGO_TARGET_DIR=$(TSAN)
+sanitize: export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/sanitize/lsan.supp:print_suppressions=0
+sanitize: setup $(STAMPS)/valgrind ## Run the C and C++ suites under AddressSanitizer with UBSan, ThreadSanitizer, memcheck and DRD
+	$(WITH_ASAN) cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(ASAN)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/asan/c asan
+	$(WITH_TSAN) cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(TSAN)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/tsan/c tsan
+	cargo build --locked -p mlflow-trace-ffi
+	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug valgrind
+	$(NATIVE) LIBDIR=$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug BUILD=$(CURDIR)/$(STAMPS)/c-debug drd
 
 include packaging/package.mk
 

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static mlflow_tracer_t *tracer;
@@ -30,6 +31,19 @@ static void on_signal(int number)
 {
     (void)number;
     stop = 1;
+}
+
+/* Connections that are being served: the server waits for them before it shuts the tracer down. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int active;
+
+static void count(int difference)
+{
+    pthread_mutex_lock(&lock);
+    active += difference;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
 }
 
 /* Code in the middle of a program, which is not handed the request's span, asks for it. */
@@ -119,6 +133,7 @@ static void *serve(void *argument)
         }
     }
     close(connection);
+    count(-1);
     return NULL;
 }
 
@@ -147,6 +162,7 @@ int main(void)
     mlflow_config_t *config = NULL;
     mlflow_error_t *error = NULL;
     struct sigaction action;
+    const struct timeval patience = {10, 0};
     sigset_t stopping, waiting;
     uint64_t pending = 0;
     int listener;
@@ -182,18 +198,26 @@ int main(void)
         if (connection < 0) {
             continue;
         }
+        setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        count(1);
         if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)connection) == 0) {
             pthread_detach(thread);
         } else {
             close(connection);
+            count(-1);
         }
     }
     close(listener);
+    pthread_mutex_lock(&lock);
+    while (active > 0) {
+        pthread_cond_wait(&changed, &lock);
+    }
+    pthread_mutex_unlock(&lock);
 
     mlflow_tracer_shutdown(tracer, MLFLOW_TIMEOUT_DEFAULT, &pending, NULL);
     if (pending > 0) {
         fprintf(stderr, "%llu spans were not delivered\n", (unsigned long long)pending);
     }
-    /* Threads may still use the tracer, so it is not freed: the process ends. */
+    mlflow_tracer_free(tracer);
     return EXIT_SUCCESS;
 }

@@ -148,7 +148,9 @@ class Library:
         c = set(re.findall(r"offsetof\((\w+), (\w+)\)", (ROOT / "tests/c/layout.c").read_text()))
         rust = (ROOT / "ffi/src/layout.rs").read_text()
         asserted = c & set(re.findall(r"offset_of!\((\w+), (\w+)\)", rust))
-        structures = re.findall(r"typedef struct (\w+) \{(.*?)^\}", HEADER.read_text(), re.MULTILINE | re.DOTALL)
+        structures = re.findall(
+            r"typedef struct (\w+) \{(.*?)^\}", HEADER.read_text(), re.MULTILINE | re.DOTALL
+        )
         for structure, members in structures:
             # The first one is at 0.
             for member in re.findall(r"(\w+);$", members, re.MULTILINE)[1:]:

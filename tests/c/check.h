@@ -103,7 +103,7 @@ static inline mlflow_text_t *check_only_trace(const mlflow_tracer_t *tracer)
 {
     mlflow_text_t *json = NULL;
     mlflow_text_t *more = NULL;
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK_OK(mlflow_tracer_next_trace(tracer, &json, NULL));
     CHECK_STATUS(mlflow_tracer_next_trace(tracer, &more, NULL), MLFLOW_ERROR_NOT_FOUND);
     return json;

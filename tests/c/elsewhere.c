@@ -76,7 +76,7 @@ CASE(a_flush_and_a_shutdown_send_what_waits)
     mlflow_text_free(json);
     size = request_of(request, 3, 1, "close");
     CHECK_OK(mlflow_tracer_submit_otlp(tracer, request, size, NULL, NULL));
-    CHECK_OK(mlflow_tracer_shutdown(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_shutdown(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "delivered") == 2);
     CHECK_STATUS(mlflow_tracer_submit_otlp(tracer, request, size, NULL, NULL),
                  MLFLOW_ERROR_INVALID_STATE);

@@ -228,7 +228,7 @@ CASE(an_ended_parent_makes_a_root)
     CHECK_OK(mlflow_tracer_next_diagnostic(tracer, &message, NULL));
     CHECK_CONTAINS(mlflow_text_get(message).ptr, "ended_parent: ");
     mlflow_text_free(message);
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "delivered") == 2);
     mlflow_tracer_free(tracer);
 }
@@ -247,8 +247,8 @@ CASE(a_parent_of_another_tracer_is_accepted)
     CHECK(strcmp(trace_of_parent, trace_of_child) == 0);
     CHECK_OK(mlflow_span_end(child, NULL));
     CHECK_OK(mlflow_span_end(parent, NULL));
-    CHECK_OK(mlflow_tracer_flush(one, 5000, NULL, NULL));
-    CHECK_OK(mlflow_tracer_flush(two, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(one, 60000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(two, 60000, NULL, NULL));
     CHECK(check_stat(one, "delivered") == 1 && check_stat(two, "delivered") == 1);
     mlflow_tracer_free(one);
     mlflow_tracer_free(two);
@@ -334,7 +334,7 @@ CASE(many_tracers_at_once)
         CHECK_OK(mlflow_span_end(check_start(tracers[i], "one"), NULL));
     }
     for (i = 0; i < 16; i++) {
-        CHECK_OK(mlflow_tracer_shutdown(tracers[i], 5000, NULL, NULL));
+        CHECK_OK(mlflow_tracer_shutdown(tracers[i], 60000, NULL, NULL));
         CHECK(check_stat(tracers[i], "delivered") == 1);
         mlflow_tracer_free(tracers[i]);
     }

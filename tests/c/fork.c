@@ -31,7 +31,7 @@ static int child_records(const mlflow_tracer_t *tracer, mlflow_span_t of_parent)
         return 4;
     if (mlflow_span_end(span, NULL) != MLFLOW_OK)
         return 5;
-    if (mlflow_tracer_flush(tracer, 10000, NULL, NULL) != MLFLOW_OK)
+    if (mlflow_tracer_flush(tracer, 60000, NULL, NULL) != MLFLOW_OK)
         return 6;
     if (mlflow_tracer_next_trace(tracer, &json, NULL) != MLFLOW_OK ||
         strstr(mlflow_text_get(json).ptr, "in the child") == NULL)
@@ -39,7 +39,7 @@ static int child_records(const mlflow_tracer_t *tracer, mlflow_span_t of_parent)
     mlflow_text_free(json);
     if (mlflow_tracer_next_trace(tracer, &json, NULL) != MLFLOW_ERROR_NOT_FOUND)
         return 8;
-    if (mlflow_tracer_shutdown(tracer, 5000, NULL, NULL) != MLFLOW_OK)
+    if (mlflow_tracer_shutdown(tracer, 60000, NULL, NULL) != MLFLOW_OK)
         return 9;
     return 0;
 }
@@ -119,7 +119,7 @@ CASE(forks_under_load)
     for (i = 0; i < RECORDERS; i++)
         pthread_join(recorders[i], NULL);
     CHECK_OK(mlflow_span_end(span, NULL));
-    CHECK_OK(mlflow_tracer_shutdown(tracer, 10000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_shutdown(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "created") ==
           check_stat(tracer, "delivered") + check_stat(tracer, "dropped"));
     mlflow_tracer_free(tracer);
@@ -139,7 +139,7 @@ CASE(a_child_may_free_the_tracer)
         _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "delivered") == 1);
     mlflow_tracer_free(tracer);
 }

@@ -310,7 +310,7 @@ CASE(a_processor_cannot_end_a_span)
     span = check_start(tracer, "whole");
     CHECK_OK(mlflow_span_set_name(span, MLFLOW_STR("still live"), NULL));
     CHECK_OK(mlflow_span_end(span, NULL));
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "delivered") == 1);
     mlflow_tracer_free(tracer);
 }
@@ -404,7 +404,7 @@ CASE(many_threads_at_once)
     for (i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK(watch.starts == THREADS * SPANS && watch.ends == THREADS * SPANS);
-    CHECK_OK(mlflow_tracer_flush(tracer, 10000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "delivered") == THREADS * SPANS);
     mlflow_tracer_free(tracer);
     CHECK(watch.freed == 1);

@@ -20,7 +20,7 @@ static mlflow_tracer_t *started_tracer(void)
     mlflow_tracer_t *tracer = check_memory_tracer();
     /* Its thread exists from here on. */
     CHECK_OK(mlflow_span_end(check_start(tracer, "first"), NULL));
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     return tracer;
 }
 

@@ -234,7 +234,7 @@ CASE(statistics_add_up)
     CHECK(check_stat(tracer, "pending") == 2);
     CHECK_OK(mlflow_span_end(child, NULL));
     CHECK_OK(mlflow_span_end(root, NULL));
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "created") == 2);
     CHECK(check_stat(tracer, "delivered") == 2);
     CHECK(check_stat(tracer, "pending") == 0);

@@ -306,7 +306,7 @@ CASE(an_unsampled_trace_costs_nothing_and_is_no_fault)
                  MLFLOW_ERROR_NOT_FOUND);
     CHECK_OK(mlflow_span_end(child, NULL));
     CHECK_OK(mlflow_span_end(span, NULL));
-    CHECK_OK(mlflow_tracer_flush(tracer, 5000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
     CHECK(check_stat(tracer, "created") == 0 && check_stat(tracer, "ignored") == ignored);
     mlflow_tracer_free(tracer);
 }

@@ -15,7 +15,7 @@ inline mlflow::Tracer memory_tracer()
 // The oldest trace in memory as JSON; empty where there is none.
 inline std::string trace_of(const mlflow::Tracer &tracer)
 {
-    CHECK(tracer.flush(std::chrono::seconds(5)) == 0);
+    CHECK(tracer.flush(std::chrono::seconds(60)) == 0);
     return tracer.next_trace().value_or("");
 }
 

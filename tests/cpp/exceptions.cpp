@@ -56,7 +56,7 @@ CASE(traced_passes_values_and_references)
     mlflow::traced(tracer, "parent", [](mlflow::Span &span) {
         mlflow::traced(span, "child", [](mlflow::Span &child) { child.set_type("TOOL"); });
     });
-    CHECK(tracer.flush(std::chrono::seconds(5)) == 0);
+    CHECK(tracer.flush(std::chrono::seconds(60)) == 0);
     CHECK(tracer.stat("delivered") == 4);
 }
 

@@ -159,7 +159,7 @@ CASE(one_processor_on_many_threads)
         thread.join();
     }
     CHECK(calls == 4 * 200 * 2);
-    CHECK(tracer.shutdown() == 0);
+    CHECK(tracer.shutdown(std::chrono::seconds(60)) == 0);
     CHECK(tracer.stat("delivered") == 4 * 200);
 }
 

@@ -67,7 +67,7 @@ CASE(scopes_end_with_the_block_and_by_exceptions)
     CHECK(root.is_recording() && root.status() == MLFLOW_OK);
     root.end();
     CHECK(!root.is_recording());
-    CHECK(tracer.flush(std::chrono::seconds(5)) == 0);
+    CHECK(tracer.flush(std::chrono::seconds(60)) == 0);
     CHECK(tracer.stat("delivered") == 5);
     CHECK_IN(*tracer.next_trace(), "alone");
     const std::string json = *tracer.next_trace();
