@@ -31,6 +31,8 @@ struct Known {
     acked: bool,
     /// It may be on disk although nobody needs it, or not be there although it was not acknowledged.
     unsure: bool,
+    /// Its process was killed while it was appended.
+    unreported: bool,
     marked: Option<bool>,
 }
 
@@ -41,6 +43,8 @@ struct Model {
     records: BTreeMap<u64, Known>,
     next: u64,
     power_was_cut: bool,
+    /// A process was killed within a call.
+    died: bool,
     faulty: bool,
 }
 
@@ -57,6 +61,7 @@ impl Model {
             records: BTreeMap::new(),
             next: 1,
             power_was_cut: false,
+            died: false,
             faulty: false,
         }
     }
@@ -74,7 +79,25 @@ impl Model {
         held.collect()
     }
 
+    /// Whether a process was killed in the middle of what it does.
+    fn is_dead(&self, process: usize) -> bool {
+        let host = self.hosts[process].as_ref();
+        host.is_some_and(|host| !self.sim.is_alive(host.process.id))
+    }
+
     fn run(&mut self, op: &Op) -> Checked {
+        self.run_op(op)?;
+        for process in 0..PROCESSES {
+            if self.is_dead(process) {
+                self.died = true;
+                self.hosts[process] = None;
+                self.let_go(process);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_op(&mut self, op: &Op) -> Checked {
         match *op {
             Op::Append {
                 process,
@@ -105,6 +128,11 @@ impl Model {
                     drop(host);
                     self.let_go(process);
                 }
+                Ok(())
+            }
+            Op::DieIn { process, calls } => {
+                let id = self.host(process).process.id;
+                self.sim.die_in(id, calls);
                 Ok(())
             }
             Op::CutPower => {
@@ -194,12 +222,23 @@ impl Model {
             synced: false,
             acked: false,
             unsure: false,
+            unreported: false,
             marked: Some(false),
         };
         match appended {
             Ok(ticket) => {
                 let holder = Some((process, ticket));
                 self.records.insert(number, Known { holder, ..known });
+            }
+            Err(Refused::Degraded) if self.is_dead(process) => {
+                let unreported = Known {
+                    unreported: true,
+                    acked: true,
+                    unsure: true,
+                    own: false,
+                    ..known
+                };
+                self.records.insert(number, unreported);
             }
             Err(Refused::Degraded | Refused::Full) if faulty => {}
             Err(why) => prop_assert!(false, "refused: {:?}", why),
@@ -221,8 +260,8 @@ impl Model {
         });
         let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = chosen.copied().unzip();
         self.host(process).spool.ack(&tickets);
+        let faulty = self.faulty || self.is_dead(process);
         for number in numbers {
-            let faulty = self.faulty;
             let known = self.records.get_mut(&number).unwrap();
             known.acked = true;
             known.holder = None;
@@ -250,15 +289,16 @@ impl Model {
             .filter(|(number, _)| (pick >> (number % 64)) & 7 == 0);
         let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = chosen.copied().unzip();
         self.host(process).spool.mark_sent(&tickets);
+        let faulty = self.faulty || self.is_dead(process);
         for number in numbers {
             let known = self.records.get_mut(&number).unwrap();
-            known.marked = if self.faulty { None } else { Some(true) };
+            known.marked = if faulty { None } else { Some(true) };
         }
         Ok(())
     }
 
     fn keep(&mut self, tickets: &[Ticket], process: usize) -> Checked {
-        prop_assert!(self.faulty || tickets.is_empty());
+        prop_assert!(self.faulty || self.is_dead(process) || tickets.is_empty());
         for known in self.records.values_mut() {
             let kept = known
                 .holder
@@ -273,6 +313,9 @@ impl Model {
 
     fn sync(&mut self, process: usize) -> Checked {
         let kept = self.host(process).spool.sync();
+        if self.is_dead(process) {
+            return Ok(());
+        }
         let own = self.own(process);
         if !self.faulty {
             for number in own {
@@ -354,7 +397,11 @@ impl Model {
     fn adopted(&mut self, process: usize, records: &[Record]) -> Checked {
         for (record, number) in records.iter().zip(numbers(records)) {
             self.check(record, number)?;
-            let has_ended = self.has_end(self.records[&number].trace);
+            let trace = self.records[&number].trace;
+            let has_ended = self
+                .records
+                .iter()
+                .any(|(number, known)| self.is_end(*number, trace) && !known.unreported);
             let known = self.records.get_mut(&number).unwrap();
             prop_assert!(!known.acked || known.unsure, "{} is done with", number);
             prop_assert!(known.holder.is_none(), "{} has a holder", number);
@@ -401,7 +448,7 @@ impl Model {
         let host = Host::new(&self.sim, options());
         let records = host.adopt_all(ANYTHING);
         let stats = host.spool.stats();
-        if !self.power_was_cut && !self.faulty {
+        if !self.power_was_cut && !self.faulty && !self.died {
             prop_assert_eq!(
                 (stats.corrupt, stats.quarantined, stats.unreadable),
                 (0, 0, 0)

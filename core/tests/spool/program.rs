@@ -42,6 +42,11 @@ pub(crate) enum Op {
     Close {
         process: usize,
     },
+    /// The process is killed between two system calls, or in one.
+    DieIn {
+        process: usize,
+        calls: usize,
+    },
     CutPower,
     Wait {
         ms: u64,
@@ -110,12 +115,13 @@ fn op(faults: Faults) -> BoxedStrategy<Op> {
         1 => (0..100_000u64).prop_map(|ms| Op::Wait { ms }),
     ];
     let cut = Just(Op::CutPower);
+    let die = (0..PROCESSES, 0..25usize).prop_map(|(process, calls)| Op::DieIn { process, calls });
     match faults {
-        Faults::None => prop_oneof![40 => usual, 1 => cut].boxed(),
+        Faults::None => prop_oneof![40 => usual, 1 => cut, 1 => die].boxed(),
         Faults::All => {
             let fail = (0..12usize).prop_map(|after| Op::Fail { after });
             let space = proptest::option::of(0..3000u64).prop_map(|bytes| Op::Space { bytes });
-            prop_oneof![40 => usual, 1 => cut, 3 => fail, 2 => space].boxed()
+            prop_oneof![40 => usual, 1 => cut, 1 => die, 3 => fail, 2 => space].boxed()
         }
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) space: Option<u64>,
     /// The operation in so many that fails, if it can.
     pub(crate) fail_in: Option<usize>,
+    /// The process that is killed, and after how many more system calls.
+    die_in: Option<(u32, usize)>,
     /// Files cannot be read at these offsets.
     pub(crate) unreadable: BTreeMap<String, (u64, u64)>,
     pub(crate) file_limit: u64,
@@ -116,10 +118,22 @@ fn parent(path: &str) -> &str {
 
 impl World {
     fn check(&mut self, process: u32) -> io::Result<()> {
+        match &mut self.die_in {
+            Some((dying, 0)) if *dying == process => self.kill(process),
+            Some((dying, left)) if *dying == process => *left -= 1,
+            _ => {}
+        }
         match self.alive.contains(&process) {
             true => Ok(()),
             false => Err(ErrorKind::BrokenPipe.into()),
         }
+    }
+
+    /// The process does nothing any more; the kernel gives its locks back.
+    fn kill(&mut self, process: u32) {
+        self.alive.remove(&process);
+        self.locks.retain(|_, holder| *holder != process);
+        self.die_in = None;
     }
 
     /// Whether this operation is the one that fails.
@@ -218,6 +232,7 @@ impl Sim {
             },
             space: None,
             fail_in: None,
+            die_in: None,
             unreadable: BTreeMap::new(),
             file_limit: u64::MAX,
             total_space: 1 << 50,
@@ -240,11 +255,16 @@ impl Sim {
         })
     }
 
-    /// The process does nothing any more; the kernel gives its locks back.
     pub(crate) fn kill(&self, process: u32) {
-        let mut world = self.world();
-        world.alive.remove(&process);
-        world.locks.retain(|_, holder| *holder != process);
+        self.world().kill(process);
+    }
+
+    pub(crate) fn die_in(&self, process: u32, calls: usize) {
+        self.world().die_in = Some((process, calls));
+    }
+
+    pub(crate) fn is_alive(&self, process: u32) -> bool {
+        self.world().alive.contains(&process)
     }
 
     /// All processes end, and what was not synced is kept or lost as the disk pleases.
@@ -514,12 +534,17 @@ impl Process {
 impl VfsFile for File {
     fn append(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut world = self.sim.world();
-        world.check(self.process)?;
+        let was_alive = world.alive.contains(&self.process);
+        let killed = world.check(self.process);
+        if !was_alive {
+            return killed.map(|()| 0);
+        }
         let mut bytes: Vec<u8> = slices
             .iter()
             .flat_map(|slice| slice.iter().copied())
             .collect();
-        let failed = world.fails();
+        // A kill ends a write wherever it is.
+        let failed = killed.and_then(|()| world.fails());
         if failed.is_err() || world.dice.roll(8) == 0 {
             // A short write, before an error or for no reason at all.
             // Never all of it: that is a success, which a system would not deny.
