@@ -307,4 +307,7 @@ fn decode(trace: &Finished) -> Vec<SpanData> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/server.rs"]
+mod fake;
+#[cfg(test)]
 mod tests;

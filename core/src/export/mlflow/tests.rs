@@ -1,11 +1,8 @@
 //! What a test from outside cannot bring about: that time has passed, and what a trace went through before.
 
-#[path = "../../../tests/support/server.rs"]
-mod server;
-
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use server::{Seen, Server, reply};
+use super::fake::{Seen, Server, reply};
 
 use super::*;
 use crate::Config;
@@ -71,7 +68,7 @@ fn delivered(exporter: &MlflowExporter, trace: Finished) {
 }
 
 /// Answers a look-up of a trace with this metadata.
-fn knows(metadata: &'static str) -> impl Fn(&Seen) -> Option<server::Reply> + Send + Sync {
+fn knows(metadata: &'static str) -> impl Fn(&Seen) -> Option<super::fake::Reply> + Send + Sync {
     move |seen| {
         let body = format!(r#"{{"trace": {{"trace_info": {{"trace_metadata": {metadata}}}}}}}"#);
         let is_look = seen.method == "GET" && seen.path.starts_with("/api/3.0/mlflow/traces/tr-");
