@@ -4,7 +4,7 @@
 
 mod forge;
 #[allow(dead_code)]
-#[path = "../../core/tests/spool/sim.rs"]
+#[path = "../../core/tests/spool/sim/mod.rs"]
 mod sim;
 
 use std::time::{Duration, Instant};

@@ -6,23 +6,39 @@ use std::sync::atomic::Ordering;
 
 use super::counters::Counter;
 use super::format::{
-    Clock, MAX_SEGMENT, RECORD, RECORDS, RecordHeader, SegmentHeader, payload_check, seq,
+    MAX_SEGMENT, RECORD, RECORDS, RecordHeader, SegmentHeader, payload_check, seq,
 };
 use super::run::Run;
 use super::segment::Segment;
 use super::store::Base;
-use super::vfs::{VfsFile, append_all};
+use super::vfs::{Vfs, VfsFile, append_all};
 use super::{Entry, Fingerprint, Full, Refused, Ticket};
 
 /// Destinations with an open segment each; of the others the next record begins a new one.
 const MAX_ACTIVE: usize = 8;
 
-/// An empty segment that was made ahead, so that a full one costs its thread no new file.
-struct Spare {
-    destination: Fingerprint,
-    number: u32,
-    made: Clock,
+/// A segment that is to be made.
+pub(super) struct Plan {
+    pub(super) path: String,
+    header: SegmentHeader,
+}
+
+/// An empty segment.
+pub(super) struct Made {
+    header: SegmentHeader,
     file: Arc<dyn VfsFile>,
+}
+
+impl Plan {
+    pub(super) fn make(&self, vfs: &dyn Vfs) -> io::Result<Made> {
+        let header = self.header;
+        let file = vfs.create(&self.path)?;
+        if let Err(error) = append_all(&*file, &mut [IoSlice::new(&header.encode())]) {
+            let _ = vfs.remove(&self.path);
+            return Err(error);
+        }
+        Ok(Made { header, file })
+    }
 }
 
 /// The run of this process.
@@ -34,7 +50,8 @@ pub(super) struct Front {
     pub(super) index: u32,
     /// The segments that are appended to; the most recently used one is the last.
     active: Vec<(Fingerprint, u32)>,
-    spare: Option<Spare>,
+    /// Made ahead, so that a full segment costs its thread no new file.
+    spare: Option<Made>,
     next_number: u32,
     /// Bytes that may be written until somebody looks again.
     pub(super) room: u64,
@@ -142,19 +159,20 @@ impl Front {
             let (_, number) = self.active[0];
             self.seal(number, doomed);
         }
-        let spare = match self.spare.take() {
-            Some(spare) if spare.destination == *destination => spare,
+        let made = match self.spare.take() {
+            Some(spare) if spare.header.destination == *destination => spare,
             other => {
                 self.spare = other;
-                self.create(base, destination)?
+                self.plan(base, destination)?.make(&*base.vfs)?
             }
         };
+        let number = made.header.number;
         if let Some(run) = &mut self.run {
-            let segment = Segment::new(*destination, spare.made, Some(spare.file));
-            run.segments.insert(spare.number, segment);
-            self.active.push((*destination, spare.number));
+            let segment = Segment::new(*destination, made.header.made, Some(made.file));
+            run.segments.insert(number, segment);
+            self.active.push((*destination, number));
         }
-        Ok(spare.number)
+        Ok(number)
     }
 
     fn write(&mut self, number: u32, prepared: &Prepared<'_>) -> io::Result<Ticket> {
@@ -207,53 +225,50 @@ impl Front {
         self.seal(number, doomed);
     }
 
-    /// Makes an empty segment.
-    fn create(&mut self, base: &Base, destination: &Fingerprint) -> io::Result<Spare> {
+    /// What is to become the next segment; its number is not given again.
+    fn plan(&mut self, base: &Base, destination: &Fingerprint) -> io::Result<Plan> {
         let number = self.next_number;
         let run = match &self.run {
             Some(run) if number < MAX_SEGMENT => run,
             _ => return Err(io::ErrorKind::StorageFull.into()),
         };
         self.next_number += 1;
-        let path = run.segment_path(number);
-        let file = base.vfs.create(&path)?;
-        let made = base.vfs.clock();
-        let header = SegmentHeader {
-            number,
-            run: run.id,
-            made,
-            destination: *destination,
-        };
-        if let Err(error) = append_all(&*file, &mut [IoSlice::new(&header.encode())]) {
-            let _ = base.vfs.remove(&path);
-            return Err(error);
-        }
         self.room = self.room.saturating_sub(RECORDS);
-        Ok(Spare {
-            destination: *destination,
-            number,
-            made,
-            file,
+        Ok(Plan {
+            path: run.segment_path(number),
+            header: SegmentHeader {
+                number,
+                run: run.id,
+                made: base.vfs.clock(),
+                destination: *destination,
+            },
         })
     }
 
-    /// Makes the next segment ahead where one will be needed soon.
-    pub(super) fn prepare_spare(&mut self, base: &Base) -> io::Result<()> {
-        let Some((destination, number)) = self.active.last().copied() else {
-            return Ok(());
-        };
-        let segment = self.run.as_ref().and_then(|run| run.segments.get(&number));
-        let fills = segment.is_some_and(|segment| segment.len > base.segment_limit() / 16);
-        let has_one = self.spare.is_some();
-        if fills && !has_one && !self.degraded && self.room > RECORDS {
-            self.spare = Some(self.create(base, &destination)?);
+    /// What to make ahead, where a new segment will be needed soon.
+    pub(super) fn plan_spare(&mut self, base: &Base) -> Option<Plan> {
+        let (destination, number) = self.active.last().copied()?;
+        let segment = self.run.as_ref()?.segments.get(&number)?;
+        let fills = segment.len > base.segment_limit() / 16;
+        let is_wanted = fills && self.spare.is_none() && !self.degraded && self.room > RECORDS;
+        is_wanted.then(|| self.plan(base, &destination).ok())?
+    }
+
+    /// Keeps what was made ahead; not where it was overtaken, because numbers are in the order of appending.
+    pub(super) fn keep_spare(&mut self, made: Made) -> bool {
+        let is_next = self.next_number == made.header.number + 1;
+        let run = self.run.as_ref();
+        let is_ours = run.is_some_and(|run| run.id == made.header.run);
+        let is_kept = is_next && is_ours && !self.closed;
+        if is_kept {
+            self.spare = Some(made);
         }
-        Ok(())
+        is_kept
     }
 
     /// Forgets the segment that was made ahead; its number, for its removal.
     pub(super) fn take_spare(&mut self) -> Option<u32> {
-        self.spare.take().map(|spare| spare.number)
+        self.spare.take().map(|spare| spare.header.number)
     }
 
     /// Ends a segment: nothing is appended to it any more.

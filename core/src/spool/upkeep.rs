@@ -65,12 +65,23 @@ impl Spool {
         }
         self.remove_doomed(&mut back);
         self.retry_acks(&mut back);
-        let mut front = self.front.lock();
-        if front.prepare_spare(&self.base).is_err() {
-            // The thread that needs it makes it, or finds out.
-            self.base.counters.failures.add(1);
+        self.make_spare();
+        self.report(&mut self.front.lock(), &back, now)
+    }
+
+    /// Makes the next segment ahead. Where that fails, the thread that needs it makes it, or finds out.
+    fn make_spare(&self) {
+        let plan = self.front.lock().plan_spare(&self.base);
+        let Some(plan) = plan else { return };
+        match plan.make(&*self.base.vfs) {
+            Ok(made) => {
+                let is_kept = self.front.lock().keep_spare(made);
+                if !is_kept {
+                    let _ = self.base.vfs.remove(&plan.path);
+                }
+            }
+            Err(_) => self.base.counters.failures.add(1),
         }
-        self.report(&mut front, &back, now)
     }
 
     /// How soon after the last time others' use is to be looked at, if at all.

@@ -68,7 +68,28 @@ pub(crate) struct Role {
 
 impl Role {
     pub(crate) fn start(role: &str, directory: &Directory, first: u64) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let program = Command::new(std::env::current_exe().unwrap());
+        Self::start_by(program, role, directory, first)
+    }
+
+    /// On a disk of 8 MiB, of which the directory is the root; `None` where this user cannot have one.
+    pub(crate) fn start_on_small_disk(role: &str, directory: &Directory) -> Option<Self> {
+        const MOUNT: &str = "mount -t tmpfs -o size=8m,mode=700 tmpfs \"$0\" && exec \"$@\"";
+        let unshared = || {
+            let mut command = Command::new("unshare");
+            command.args(["-rm", "sh", "-c", MOUNT]).arg(&directory.0);
+            command
+        };
+        std::fs::create_dir(&directory.0).unwrap();
+        let possible = unshared().arg("true").stderr(Stdio::null()).status();
+        possible.is_ok_and(|status| status.success()).then(|| {
+            let mut program = unshared();
+            program.arg(std::env::current_exe().unwrap());
+            Self::start_by(program, role, directory, 0)
+        })
+    }
+
+    fn start_by(mut command: Command, role: &str, directory: &Directory, first: u64) -> Self {
         command
             .args(["--exact", "child::role", "--nocapture", "--test-threads=1"])
             .env("SPOOL_ROLE", role)
@@ -317,6 +338,42 @@ fn streamless(options: SpoolOptions) {
     unsafe { libc::_exit(i32::from(written >= 0)) };
 }
 
+/// Fills a small disk to the last byte, again and again.
+fn filler(options: &SpoolOptions) {
+    let ballast = options.directory.join("ballast");
+    let mut dice = Dice::new(15);
+    for round in 0..20 {
+        std::fs::write(&ballast, vec![1; 100_000 + dice.roll(7_000_000)]).unwrap();
+        let spool = Spool::open(options.clone()).unwrap();
+        spool.maintain(Instant::now());
+        let mut taken = Vec::new();
+        let mut refused = 0;
+        for number in round * 100_000.. {
+            match append(&spool, 0, number, dice.roll(6000)) {
+                Ok(_) => taken.push(number),
+                Err(_) => refused += 1,
+            }
+            if refused == 10 {
+                break;
+            }
+        }
+        assert!(spool.stats().degraded || spool.stats().refused_full == 10);
+        std::fs::remove_file(&ballast).unwrap();
+        let now = Instant::now();
+        spool.maintain(now);
+        spool.maintain(now + Duration::from_secs(30));
+        append(&spool, 0, round * 100_000 + 99_999, 40).unwrap();
+        taken.push(round * 100_000 + 99_999);
+        drop(spool);
+        let heir = Spool::open(options.clone()).unwrap();
+        let adopted = heir.adopt(ANYTHING, usize::MAX, Instant::now());
+        assert_eq!(numbers(&adopted.records), taken);
+        assert_eq!(heir.stats().corrupt, 0);
+        heir.ack(&tickets(&adopted.records));
+        say('A', taken.len() as u64);
+    }
+}
+
 fn open_files() -> usize {
     std::fs::read_dir("/dev/fd").unwrap().count()
 }
@@ -359,6 +416,7 @@ fn role() {
         "umasked" => umasked(options, first),
         "limited" => limited(options, first),
         "streamless" => streamless(options),
+        "filler" => filler(&options),
         "leaker" => leaker(&options),
         other => panic!("{other}"),
     }

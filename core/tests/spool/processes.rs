@@ -192,6 +192,24 @@ fn a_limit_of_file_sizes_does_not_end_the_process() {
     assert_eq!(numbers(&left(&directory)), (0..200).collect::<Vec<_>>());
 }
 
+/// F15, where a disk of our own can be had.
+#[test]
+fn a_small_disk_is_filled_to_the_last_byte() {
+    let directory = Directory::new();
+    let Some(mut role) = Role::start_on_small_disk("filler", &directory) else {
+        println!("left out: no disk can be mounted here");
+        return;
+    };
+    let taken: Vec<u64> = std::iter::from_fn(|| role.next())
+        .map(|(_, count)| count)
+        .collect();
+    assert_eq!(role.wait(), Some(0));
+    assert!(
+        taken.len() == 20 && taken.iter().sum::<u64>() > 1000,
+        "{taken:?}"
+    );
+}
+
 #[test]
 fn standard_streams_do_not_end_up_in_the_spool() {
     let directory = Directory::new();
