@@ -234,8 +234,9 @@ impl State {
             self.close_open_traces();
             self.shared.queue.close(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
-                // Nothing was ever queued.
-                drop(self.shared.queue.give_up(|_| ()));
+                // Nobody will send what is queued: nothing was, or no thread was to be had for it.
+                let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
+                self.shared.abandoned(self.shared.queue.give_up(count));
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);

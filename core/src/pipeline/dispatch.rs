@@ -31,7 +31,8 @@ const CHANCES: u8 = 2;
 const TICK: Duration = Duration::from_millis(50);
 
 /// Some traces on their way to one destination.
-struct Batch {
+struct Batch<'a> {
+    shared: &'a Shared,
     number: u64,
     lane: usize,
     /// The flush that they came after.
@@ -95,7 +96,11 @@ impl Closing {
     }
 }
 
-async fn attempt(exporter: &dyn Exporter, closing: &Closing, mut batch: Batch) -> (Batch, Verdict) {
+async fn attempt<'a>(
+    exporter: &dyn Exporter,
+    closing: &Closing,
+    mut batch: Batch<'a>,
+) -> (Batch<'a>, Verdict) {
     let verdict = tokio::select! {
         biased;
         verdict = exporter.export(&mut batch.traces) => verdict,
@@ -105,8 +110,8 @@ async fn attempt(exporter: &dyn Exporter, closing: &Closing, mut batch: Batch) -
 }
 
 /// What to do next.
-enum Next {
-    Start(Batch),
+enum Next<'a> {
+    Start(Batch<'a>),
     /// Nothing, until something happens or this time has come.
     Wait(Option<Instant>),
 }
@@ -119,10 +124,10 @@ struct Dispatcher<'a> {
     circuit: Circuit,
     ways: Vec<Way>,
     busy: HashMap<TraceId, Busy, FixedState>,
-    retrying: Vec<Batch>,
+    retrying: Vec<Batch<'a>>,
     batches: u64,
-    /// The way that was last served.
-    served: usize,
+    /// The lane that is served next.
+    turn: usize,
     flushes: u64,
     /// Somebody waits for an attempt.
     forced: bool,
@@ -146,7 +151,7 @@ pub(super) async fn run(shared: &Shared, exporter: &dyn Exporter) {
         busy: HashMap::default(),
         retrying: Vec::new(),
         batches: 0,
-        served: 0,
+        turn: 0,
         flushes: 0,
         forced: false,
         alive: false,
@@ -196,7 +201,7 @@ pub(super) async fn run(shared: &Shared, exporter: &dyn Exporter) {
     }
 }
 
-impl Dispatcher<'_> {
+impl<'a> Dispatcher<'a> {
     /// The tracer closes: whatever stood in the way of an attempt does not any more.
     fn close(&mut self) {
         self.forced = true;
@@ -222,7 +227,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn next(&mut self, view: &View, now: Instant) -> Next {
+    fn next(&mut self, view: &View, now: Instant) -> Next<'a> {
         let backlog = view
             .waits
             .then(|| now + self.shared.config.batch_delay().max(TICK));
@@ -263,9 +268,9 @@ impl Dispatcher<'_> {
     }
 
     /// A batch of what waits; destinations take turns.
-    fn fresh(&mut self, view: &View, now: Instant) -> Option<Batch> {
-        for turn in 1..=view.lanes {
-            let lane = (self.served + turn) % view.lanes;
+    fn fresh(&mut self, view: &View, now: Instant) -> Option<Batch<'a>> {
+        for turn in 0..view.lanes {
+            let lane = (self.turn + turn) % view.lanes;
             if !self.ways[lane].is_free(now) {
                 continue;
             }
@@ -274,7 +279,7 @@ impl Dispatcher<'_> {
                 continue;
             }
             if let Some(batch) = self.fill(lane, now) {
-                self.served = lane;
+                self.turn = lane + 1;
                 return Some(batch);
             }
         }
@@ -282,12 +287,13 @@ impl Dispatcher<'_> {
     }
 
     /// Fills a batch with what a lane has; `None` if all of that has to wait for its traces.
-    fn fill(&mut self, lane: usize, now: Instant) -> Option<Batch> {
+    fn fill(&mut self, lane: usize, now: Instant) -> Option<Batch<'a>> {
         let queue = &self.shared.queue;
         let mut room = queue.room(lane);
         let mut flush = None;
         self.batches += 1;
         let mut batch = Batch {
+            shared: self.shared,
             number: self.batches,
             lane,
             flush: 0,
@@ -329,7 +335,7 @@ impl Dispatcher<'_> {
     }
 
     /// Puts a trace into a batch, unless another one has its id.
-    fn admit(&mut self, trace: Finished, batch: &mut Batch) {
+    fn admit(&mut self, trace: Finished, batch: &mut Batch<'_>) {
         let busy = self.busy.entry(trace.id).or_insert_with(|| {
             batch.ids.push(trace.id);
             Busy {
@@ -346,7 +352,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn start(&mut self, batch: &mut Batch, now: Instant) {
+    fn start(&mut self, batch: &mut Batch<'_>, now: Instant) {
         self.forced = false;
         self.going += 1;
         self.ways[batch.lane].going += 1;
@@ -355,17 +361,12 @@ impl Dispatcher<'_> {
     }
 
     /// Takes back a batch after an attempt.
-    fn finish(&mut self, mut batch: Batch, verdict: Verdict) {
+    fn finish(&mut self, mut batch: Batch<'a>, verdict: Verdict) {
         let now = Instant::now();
-        // An attempt that was cut off leaves what it settled.
-        batch.traces.retain(|trace| !trace.progress.settled);
         let before = batch.load;
-        let mut after = Load::of(&batch.traces);
+        batch.settle();
+        let after = batch.load;
         let has_passed = after.traces < before.traces || after.spans < before.spans;
-        // One that was taken apart counts as one.
-        after.traces = after.traces.min(before.traces);
-        self.shared.queue.settle(batch.flush, before, after);
-        batch.load = after;
         self.release(&mut batch);
         self.going -= 1;
         let way = &mut self.ways[batch.lane];
@@ -418,7 +419,7 @@ impl Dispatcher<'_> {
     }
 
     /// Lets what followed traces go that are not in the batch any more.
-    fn release(&mut self, batch: &mut Batch) {
+    fn release(&mut self, batch: &mut Batch<'_>) {
         let left: HashSet<TraceId> = batch.traces.iter().map(|trace| trace.id).collect();
         for id in std::mem::take(&mut batch.ids) {
             if left.contains(&id) {
@@ -446,7 +447,10 @@ impl Dispatcher<'_> {
     fn abandon(self) {
         let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
         let waiting = self.shared.queue.give_up(count);
-        let retrying = self.retrying.into_iter().flat_map(|batch| batch.traces);
+        let retrying = self
+            .retrying
+            .into_iter()
+            .flat_map(|mut batch| std::mem::take(&mut batch.traces));
         let followers = self.busy.into_values().flat_map(|busy| busy.followers);
         let ready = self.ways.into_iter().flat_map(|way| way.ready);
         let left = retrying.chain(followers).chain(ready).chain(waiting);
@@ -454,10 +458,29 @@ impl Dispatcher<'_> {
     }
 }
 
-impl Batch {
+impl Batch<'_> {
+    /// Has the queue know what is left. An attempt that was cut off leaves what it settled.
+    fn settle(&mut self) {
+        self.traces.retain(|trace| !trace.progress.settled);
+        let mut left = Load::of(&self.traces);
+        // One that was taken apart counts as one.
+        left.traces = left.traces.min(self.load.traces);
+        self.shared.queue.settle(self.flush, self.load, left);
+        self.load = left;
+    }
+
     /// Whether a server stumbled over some of it.
     fn is_suspect(&self) -> bool {
         self.traces.iter().any(|trace| trace.progress.has_failed())
+    }
+}
+
+/// After a panic of the exporter, what was counted already is not in flight any more.
+impl std::ops::Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.settle();
+        }
     }
 }
 

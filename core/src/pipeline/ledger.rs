@@ -38,12 +38,12 @@ pub(super) struct Ledger {
 
 /// What still fits into a batch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Allowance {
     pub(crate) bytes: usize,
     pub(crate) spans: u64,
 }
 
-impl Room {
+impl Allowance {
     /// Takes the room of a trace; false when there is not enough.
     pub(crate) fn fit(&mut self, load: Load) -> bool {
         let fits = load.bytes <= self.bytes && load.spans <= self.spans;
@@ -134,7 +134,7 @@ impl Ledger {
     pub(super) fn take(
         &mut self,
         lane: usize,
-        room: &mut Room,
+        room: &mut Allowance,
         flush: &mut Option<u64>,
         is_empty: bool,
     ) -> Slice {

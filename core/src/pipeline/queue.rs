@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::lane::{Lane, Load};
-pub(crate) use super::ledger::{Bounds, Room, Slice};
+pub(crate) use super::ledger::{Allowance, Bounds, Slice};
 use super::ledger::{Ledger, SLICE};
 use super::outbox::Outbox;
 use crate::destination::Destination;
@@ -63,6 +63,7 @@ struct Outboxes {
 }
 
 /// What was in one outbox.
+#[derive(Default)]
 struct Taken {
     traces: Vec<Finished>,
     /// Bytes of the limit that the outbox had taken for them.
@@ -265,26 +266,23 @@ impl Queue {
 
     /// Moves what is in the outboxes to the lanes.
     fn gather(&self, routing: &mut Routing, watch: Option<bool>, refuse: bool) {
-        // Earlier parts of a trace were put in before it was, and perhaps by other threads: where later ones are found,
-        // the earlier ones are found at the next look, and they go first. Few traces have parts.
-        const LOOKS: usize = 8;
         let mut is_parted = false;
-        for _ in 0..LOOKS {
-            let first = routing.taken.len();
+        loop {
+            let early = routing.taken.len();
             self.sweep(routing, watch, refuse);
-            let found = routing.taken[first..]
+            let mut found = routing.taken[early..]
                 .iter()
                 .flat_map(|taken| &taken.traces);
-            if found.into_iter().all(|trace| trace.earlier == 0) {
+            if found.all(|trace| trace.earlier == 0) {
                 break;
             }
+            // Earlier parts of it were put in before it was, and perhaps by other threads: they are found at the next
+            // look, and they go first. So may be later parts of another trace; there is an end to it, because what
+            // is taken still counts towards the queue's limit.
             is_parted = true;
         }
         if is_parted {
-            let mut all = Taken {
-                traces: Vec::new(),
-                reserved: 0,
-            };
+            let mut all = Taken::default();
             for mut taken in routing.taken.drain(..) {
                 all.traces.append(&mut taken.traces);
                 all.reserved += taken.reserved;
@@ -369,18 +367,18 @@ impl Queue {
     }
 
     /// How much the next batch of a lane may have.
-    pub(crate) fn room(&self, lane: usize) -> Room {
+    pub(crate) fn room(&self, lane: usize) -> Allowance {
         let load = self.ledger.lock().load(lane);
         let bytes = self.target.load(Ordering::Relaxed);
         let spans = self.bounds.batch_spans;
         let many = bytes >= self.bounds.batch_bytes
             && (load.bytes / GROWTH >= bytes || load.spans / GROWTH as u64 >= spans);
         match many {
-            true => Room {
+            true => Allowance {
                 bytes: (bytes * GROWTH).min(GROWN_BYTES.max(bytes)).min(MOST_BYTES),
                 spans: spans * GROWTH as u64,
             },
-            false => Room { bytes, spans },
+            false => Allowance { bytes, spans },
         }
     }
 
@@ -403,7 +401,7 @@ impl Queue {
     pub(crate) fn take(
         &self,
         lane: usize,
-        room: &mut Room,
+        room: &mut Allowance,
         flush: &mut Option<u64>,
         is_empty: bool,
     ) -> Slice {

@@ -1,7 +1,7 @@
 //! What a test from outside cannot bring about: that time has passed, and what a trace went through before.
 
 #[path = "../../../tests/support/server.rs"]
-mod server;
+pub(super) mod server;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

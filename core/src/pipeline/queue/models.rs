@@ -14,7 +14,7 @@ use super::*;
 use crate::destination;
 use crate::finished::Progress;
 use crate::id::TraceId;
-use crate::pipeline::stats;
+use crate::pipeline::stats::{self, Counters};
 
 const LONG: Duration = Duration::from_secs(3600);
 const AMPLE: usize = 1 << 20;
@@ -221,32 +221,41 @@ fn batches_wake_the_worker_before_its_time() {
 
 /// Different threads may hand over a part of a trace and what follows it.
 #[test]
-fn a_part_comes_before_the_rest_of_its_trace() {
+fn parts_come_before_the_rest_of_their_trace() {
     model(|| {
         let queue = prompt(AMPLE);
-        let hosts = {
-            let hosts = [Host::new(&queue), Host::new(&queue)];
+        let hosts = Arc::new([Host::new(&queue), Host::new(&queue)]);
+        let threads = [1, 2].map(|id| {
+            let hosts = hosts.clone();
             thread::spawn(move || {
                 let (mut part, mut rest) = (trace(), trace());
+                part.id = TraceId::from_bytes([id; 16]);
+                rest.id = part.id;
                 part.goes_on = true;
                 rest.earlier = 1;
                 hosts[0].put(part).unwrap();
                 hosts[1].put(rest).unwrap();
             })
-        };
+        });
+        drop(hosts);
         let mut delivered = Vec::new();
-        while delivered.len() < 2 {
+        while delivered.len() < 4 {
             match step(&queue) {
                 Step::Send(batch) => {
-                    delivered.extend(batch.iter().map(|trace| trace.earlier));
+                    delivered.extend(batch.iter().map(|trace| (trace.id, trace.goes_on)));
                     settle(&queue, &batch);
                 }
                 Step::Sleep => block_on(queue.woken()),
                 Step::Stop => break,
             }
         }
-        assert_eq!(delivered, [0, 1]);
-        hosts.join().unwrap();
+        let place = |of| delivered.iter().position(|trace| *trace == of).unwrap();
+        for (id, _) in &delivered {
+            assert!(place((*id, true)) < place((*id, false)));
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
         check_empty(&queue);
     });
 }
@@ -261,6 +270,35 @@ fn reservations_are_exact() {
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert!((2..=3).contains(&taken));
         assert_eq!(early + work(&queue, taken - early), taken);
+        check_empty(&queue);
+    });
+}
+
+/// A batch is settled in steps, and what is left of it may be more than it was.
+#[test]
+fn batches_settled_in_steps_give_back_what_they_hold() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 2);
+        let mut delivered = 0;
+        while delivered < 2 {
+            match step(&queue) {
+                Step::Send(mut batch) => {
+                    let mut before = Load::of(&batch);
+                    while let Some(trace) = batch.pop() {
+                        let mut after = Load::of(&batch);
+                        after.bytes += 50 * batch.len();
+                        queue.settle(trace.progress.flush, before, after);
+                        assert_eq!(queue.ledger.lock().in_flight, after);
+                        before = after;
+                        delivered += 1;
+                    }
+                }
+                Step::Sleep => block_on(queue.woken()),
+                Step::Stop => break,
+            }
+        }
+        assert_eq!(host.join().unwrap(), 2);
         check_empty(&queue);
     });
 }
@@ -313,6 +351,95 @@ fn what_a_worker_gives_up_is_counted() {
         assert_eq!(taken, counted);
         check_empty(&queue);
     });
+}
+
+/// At every moment no more spans are settled than were started, and in the end every one is, once.
+#[test]
+fn every_span_is_counted_once() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let counters = Arc::new(Counters::default());
+        let host = {
+            let (queue, counters) = (queue.clone(), counters.clone());
+            thread::spawn(move || {
+                let host = Host::new(&queue);
+                for _ in 0..2 {
+                    if let Err(reason) = host.record() {
+                        Counters::drop(&counters, reason, 1);
+                    }
+                }
+            })
+        };
+        let worker = {
+            let (queue, counters) = (queue.clone(), counters.clone());
+            thread::spawn(move || {
+                loop {
+                    match step(&queue) {
+                        // As a worker whose time is up.
+                        Step::Send(_) if queue.closing().is_some() => {
+                            let count =
+                                |spans| Counters::drop(&counters, stats::Drop::Shutdown, spans);
+                            queue.give_up(count);
+                            break;
+                        }
+                        Step::Send(batch) => {
+                            counters.deliver(batch.len() as u64);
+                            settle(&queue, &batch);
+                        }
+                        Step::Sleep => block_on(queue.woken()),
+                        Step::Stop => break,
+                    }
+                }
+            })
+        };
+        let settled = |stats: &stats::Stats| stats.delivered + stats.dropped_total();
+        let stats = counters.read(|| queue.created());
+        assert!(settled(&stats) <= stats.created);
+        queue.close(later());
+        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
+        host.join().unwrap();
+        worker.join().unwrap();
+        let stats = counters.read(|| queue.created());
+        assert_eq!((stats.created, settled(&stats)), (2, 2));
+        check_empty(&queue);
+    });
+}
+
+/// A worker that waits for the next attempt hears of a flush, and of the end.
+#[test]
+fn a_flush_and_the_end_are_heard_between_attempts() {
+    for ends in [false, true] {
+        model(move || {
+            let queue = prompt(AMPLE);
+            let host = Host::new(&queue);
+            host.record().unwrap();
+            let worker = {
+                let queue = queue.clone();
+                thread::spawn(move || {
+                    let Step::Send(batch) = step(&queue) else {
+                        unreachable!();
+                    };
+                    // As the dispatcher, whose timers never fire here.
+                    loop {
+                        let view = queue.look().unwrap();
+                        if view.flushes > 0 || view.closing.is_some() {
+                            break;
+                        }
+                        block_on(queue.woken());
+                    }
+                    settle(&queue, &batch);
+                    assert_eq!(work(&queue, u64::MAX), 0);
+                })
+            };
+            if !ends {
+                assert_eq!(queue.flush(later()), 0);
+            }
+            queue.close(later());
+            assert_eq!(queue.wait_stopped(later(), |left| left), 0);
+            worker.join().unwrap();
+            check_empty(&queue);
+        });
+    }
 }
 
 #[test]

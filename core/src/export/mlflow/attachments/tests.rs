@@ -1,12 +1,8 @@
 //! Attachments that a program made itself. Extracted ones are in `core/tests/attachments.rs`.
 
-#[path = "../../../../tests/support/server.rs"]
-mod server;
-
 use std::sync::Arc;
 
-use server::{Reply, Seen, Server, reply};
-
+use super::super::tests::server::{Reply, Seen, Server, reply};
 use super::MlflowExporter;
 use crate::config::Config;
 use crate::destination;
