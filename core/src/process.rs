@@ -17,6 +17,7 @@ use crate::diagnostics::Diagnostic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{Mutex, MutexGuard};
 use crate::pipeline::fork::{self, ForkCell};
+use crate::pipeline::health::Health;
 use crate::pipeline::stats::Stats;
 use crate::tracer::Tracer;
 
@@ -314,6 +315,17 @@ impl Process {
             stats.add(&tracer.stats());
         }
         stats
+    }
+
+    /// As [`Tracer::health`], of the current tracer, with the counters of all of them.
+    pub fn health(&self) -> Health {
+        let stats = self.stats();
+        let current = self.cloned().map(|tracer| tracer.health());
+        Health {
+            pending: stats.pending,
+            dropped: stats.dropped,
+            ..current.unwrap_or_default()
+        }
     }
 
     /// As [`Tracer::next_diagnostic`], of all tracers.

@@ -198,6 +198,9 @@ impl Shared {
     /// Takes what was left when the tracer's time was up. It is counted already, in the moment in which the queue closed
     /// ([`Queue::give_up`]).
     pub(crate) fn abandoned(&self, traces: Vec<Finished>) {
+        if traces.is_empty() {
+            return;
+        }
         let spans: u64 = traces.iter().map(|trace| u64::from(trace.span_count)).sum();
         self.diagnostics.report("shutdown", || {
             format!("shut down before {spans} spans could be delivered")

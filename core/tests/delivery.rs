@@ -11,29 +11,11 @@ use std::time::{Duration, Instant};
 use mlflow_trace_core::{Parent, Span, SpanStart, Tracer};
 use serde_json::Value as Json;
 use support::otlp::spans;
+use support::sending::{SPANS, connected, failing, names, record, requests};
 use support::server::{Seen, Server, reply};
-use support::{PATIENCE, assert_conserved, child, dropped, tracer, until};
+use support::{PATIENCE, assert_conserved, child, dropped, until};
 
-const SPANS: &str = "/v1/traces";
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// Spans alone, each trace in a batch of its own.
-fn connected(url: &str, more: &[(&str, &str)]) -> Tracer {
-    let options = [
-        ("tracking_uri", url),
-        ("export.trace_info", "spans_only"),
-        ("batch.delay_ms", "0"),
-        ("batch.max_spans", "1"),
-        ("trace.partial_after_ms", "600000"),
-    ];
-    tracer(&[&options, more].concat())
-}
-
-fn record(tracer: &Tracer, names: &[&str]) {
-    for name in names {
-        tracer.start(SpanStart::new(name)).end().unwrap();
-    }
-}
 
 /// Has the server known, so that it gets more than one request at a time.
 fn introduce(tracer: &Tracer) {
@@ -43,19 +25,6 @@ fn introduce(tracer: &Tracer) {
 
 fn ended(tracer: &Tracer, parent: Span, name: &str) {
     tracer.start(child(parent, name)).end().unwrap();
-}
-
-/// Names of the spans that arrived at a server, in their order.
-fn names(server: &Server) -> Vec<String> {
-    server.spans().iter().map(|span| span.name()).collect()
-}
-
-fn requests(server: &Server) -> usize {
-    server
-        .seen()
-        .iter()
-        .filter(|seen| seen.path == SPANS)
-        .count()
 }
 
 fn has(seen: &Seen, name: &str) -> bool {
@@ -201,17 +170,6 @@ fn parts_of_a_trace_follow_each_other_while_others_pass() {
     }
     assert_eq!(tracer.stats().delivered, 40);
     assert_conserved(&tracer);
-}
-
-/// A server that answers with this status while it is `down`.
-fn failing(status: u16, headers: &'static str) -> (Server, Arc<AtomicBool>) {
-    let down = Arc::new(AtomicBool::new(true));
-    let own = down.clone();
-    let server = Server::mlflow("3.17.2", move |seen| {
-        let fails = seen.path == SPANS && own.load(SeqCst);
-        fails.then(|| (status, headers.to_owned(), String::new()))
-    });
-    (server, down)
 }
 
 #[test]
@@ -513,118 +471,4 @@ fn a_shutdown_delivers_what_waited_for_a_server_that_is_back() {
     // The last chance does not wait for what the server asked for.
     assert_eq!(tracer.shutdown(PATIENCE), 0);
     assert_eq!(tracer.stats().delivered, 30);
-}
-
-/// What each recorded trace was called, and which of them a server has in the end.
-fn overflow(options: &[(&str, &str)], count: usize) -> (Tracer, Vec<usize>) {
-    let (server, down) = failing(503, "retry-after: 1\r\n");
-    let tracer = connected(&server.url, options);
-    record(&tracer, &["first"]);
-    until("it was tried", || requests(&server) == 1);
-    let text = "x".repeat(50_000);
-    for n in 0..count {
-        let span = tracer.start(SpanStart::new(&n.to_string()));
-        span.set_inputs(mlflow_trace_core::Value::Str(&text))
-            .unwrap();
-        span.end().unwrap();
-    }
-    assert_conserved(&tracer);
-    down.store(false, SeqCst);
-    assert_eq!(tracer.flush(PATIENCE), 0);
-    assert_conserved(&tracer);
-    let mut kept: Vec<usize> = names(&server)
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    kept.sort_unstable();
-    assert_eq!(tracer.stats().delivered, kept.len() as u64 + 1);
-    assert_eq!(dropped(&tracer, "queue_full"), (count - kept.len()) as u64);
-    (tracer, kept)
-}
-
-#[test]
-fn a_full_queue_gives_up_what_it_is_told_to() {
-    let few = ("queue.max_bytes", "1048576");
-    let (_, kept) = overflow(&[few], 200);
-    assert!(
-        (10..=20).contains(&kept.len()) && kept == (0..kept.len()).collect::<Vec<_>>(),
-        "{kept:?}"
-    );
-    let (_, kept) = overflow(&[few, ("queue.drop", "oldest")], 200);
-    let newest: Vec<usize> = (200 - kept.len()..200).collect();
-    assert!(
-        (10..=20).contains(&kept.len()) && kept == newest,
-        "{kept:?}"
-    );
-}
-
-#[test]
-fn traces_are_limited_by_their_number_as_well() {
-    let few = ("queue.max_traces", "11");
-    let (_, kept) = overflow(&[few], 100);
-    assert_eq!(kept, (0..10).collect::<Vec<_>>());
-    let (_, kept) = overflow(&[few, ("queue.drop", "oldest")], 100);
-    assert_eq!(kept, (90..100).collect::<Vec<_>>());
-}
-
-/// Part of a trace would pass for all of it.
-#[test]
-fn a_trace_of_which_a_part_was_given_up_is_not_finished() {
-    for drop in ["newest", "oldest"] {
-        let (server, down) = failing(503, "retry-after: 1\r\n");
-        let options = [("queue.max_traces", "3"), ("queue.drop", drop)];
-        let tracer = connected(&server.url, &options);
-        record(&tracer, &["first"]);
-        until("it was tried", || requests(&server) == 1);
-        let root = tracer.start(SpanStart::new("root"));
-        for n in 0..10 {
-            ended(&tracer, root, &format!("part{n}"));
-            if drop == "oldest" {
-                record(&tracer, &["other"]);
-            }
-        }
-        down.store(false, SeqCst);
-        tracer.flush(PATIENCE);
-        root.end().unwrap();
-        assert_eq!(tracer.flush(PATIENCE), 0);
-        let names = names(&server);
-        assert!(
-            !names.iter().any(|name| name == "root"),
-            "{drop}: {names:?}"
-        );
-        assert_eq!(tracer.stats().pending, 0);
-        assert_conserved(&tracer);
-    }
-}
-
-#[test]
-fn several_threads_fill_a_queue_and_all_is_counted() {
-    for drop in ["newest", "oldest"] {
-        let (server, down) = failing(503, "");
-        let options = [
-            ("queue.max_bytes", "1048576"),
-            ("queue.drop", drop),
-            ("batch.max_spans", "64"),
-        ];
-        let tracer = connected(&server.url, &options);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..5_000).for_each(|_| record(&tracer, &["span"])));
-            }
-        });
-        assert_conserved(&tracer);
-        let stats = tracer.stats();
-        assert!(
-            stats.pending > 0 && dropped(&tracer, "queue_full") > 0,
-            "{stats:?}"
-        );
-        down.store(false, SeqCst);
-        assert_eq!(tracer.flush(PATIENCE), 0);
-        let stats = tracer.stats();
-        assert_eq!((stats.created, stats.pending), (20_000, 0));
-        // What was sent and not taken is sent again.
-        let ids: HashSet<_> = server.spans().iter().map(|span| span.trace_id()).collect();
-        assert_eq!(ids.len() as u64, stats.delivered);
-        assert_conserved(&tracer);
-    }
 }

@@ -4,8 +4,6 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +11,7 @@ use mlflow_trace_core::{Span, SpanStart, StatusCode, TraceUpdate, Tracer, Value}
 use serde_json::{Value as Json, json};
 use support::otlp::spans;
 use support::server::{Reply, Seen, Server, reply};
-use support::{PATIENCE, assert_conserved, child, dropped, tracer, traces, until};
+use support::{PATIENCE, assert_conserved, child, dropped, get, tracer, traces, until};
 
 const NEVER: &str = "600000";
 
@@ -458,21 +456,6 @@ fn other_exporters_get_whole_traces() {
     let traces = traces(&tracer);
     assert_eq!(traces.len(), 1);
     assert_eq!(traces[0]["spans"].as_array().unwrap().len(), 2);
-}
-
-/// What the server tells of a trace, or its status.
-fn get(url: &str, path: &str) -> Result<Json, u16> {
-    let host = url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-    match head.split(' ').nth(1).unwrap().parse().unwrap() {
-        200 => Ok(serde_json::from_str(body).unwrap()),
-        status => Err(status),
-    }
 }
 
 /// Against a real server: `tests/server/mlflow_server.py` runs a command beside one.

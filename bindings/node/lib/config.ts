@@ -59,6 +59,16 @@ export interface InitOptions {
   otlpGenaiSemconv?: boolean;
   /** Memory for traces that wait; newer ones are dropped and counted (`MLFLOW_TRACE_QUEUE_MAX_BYTES`). */
   queueMaxBytes?: number;
+  /** Traces that wait; 0 is no limit (`MLFLOW_TRACE_QUEUE_MAX_TRACES`). */
+  queueMaxTraces?: number;
+  /** Which traces a full queue gives up (`MLFLOW_TRACE_QUEUE_DROP`). */
+  queueDrop?: 'newest' | 'oldest';
+  /** Batches on their way at once (`MLFLOW_TRACE_EXPORT_MAX_IN_FLIGHT`). */
+  exportMaxInFlight?: number;
+  /** `spans_only` makes no request for each trace (`MLFLOW_TRACE_EXPORT_TRACE_INFO`). */
+  exportTraceInfo?: 'full' | 'spans_only';
+  /** Compression of requests with spans (`MLFLOW_TRACE_EXPORT_COMPRESSION`). */
+  exportCompression?: 'auto' | 'gzip' | 'none';
   /** Spans in one request (`MLFLOW_TRACE_BATCH_MAX_SPANS`). */
   batchMaxSpans?: number;
   /** Bytes of spans in one request (`MLFLOW_TRACE_BATCH_MAX_BYTES`). */
@@ -175,6 +185,11 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   otlpDualExport: 'otlp.dual_export',
   otlpGenaiSemconv: 'otlp.genai_semconv',
   queueMaxBytes: 'queue.max_bytes',
+  queueMaxTraces: 'queue.max_traces',
+  queueDrop: 'queue.drop',
+  exportMaxInFlight: 'export.max_in_flight',
+  exportTraceInfo: 'export.trace_info',
+  exportCompression: 'export.compression',
   batchMaxSpans: 'batch.max_spans',
   batchMaxBytes: 'batch.max_bytes',
   batchDelayMs: 'batch.delay_ms',

@@ -45,7 +45,9 @@ pub(crate) fn carry(run: &mut Vec<u8>, update: Option<&TraceUpdate>) {
     run.truncate(place.start);
     wire::length_prefix(run, SCOPE_SPANS_SPANS, message.len() + extra.len());
     // A key that is there twice has its last value.
-    run.extend([message, extra, behind].into_iter().flatten());
+    for bytes in [message, extra, behind] {
+        run.extend_from_slice(&bytes);
+    }
 }
 
 fn tag(out: &mut Vec<u8>, key: &str, value: &str) {

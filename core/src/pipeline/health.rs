@@ -17,7 +17,7 @@ pub struct DeliveryError {
 }
 
 /// How the delivery of a tracer goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// `closed` while all is well, `open` while the destination is away and one request at a time asks whether it is
     /// back, `parked` while it takes nothing because of the credentials.
@@ -30,6 +30,19 @@ pub struct Health {
     pub pending: u64,
     /// Spans given up, by reason; every reason is listed.
     pub dropped: Vec<(&'static str, u64)>,
+}
+
+/// Of a tracer that has sent nothing.
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            circuit: "closed",
+            last_success: None,
+            last_error: None,
+            pending: 0,
+            dropped: Vec::new(),
+        }
+    }
 }
 
 impl Health {
@@ -70,17 +83,16 @@ pub(crate) struct Monitor(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
+    /// Traces have had to wait since the last good news.
     is_away: bool,
-    circuit: Option<&'static str>,
-    last_success: Option<SystemTime>,
-    last_error: Option<DeliveryError>,
+    health: Health,
 }
 
 impl Monitor {
     /// Something was taken; whether that is news, as far as `all` is well now.
     pub(crate) fn succeeded(&self, all: bool) -> bool {
         let mut noted = self.0.lock();
-        noted.last_success = Some(SystemTime::now());
+        noted.health.last_success = Some(SystemTime::now());
         all && std::mem::take(&mut noted.is_away)
     }
 
@@ -88,7 +100,7 @@ impl Monitor {
     pub(crate) fn failed(&self, class: &'static str, message: &str, delays: bool) {
         let mut noted = self.0.lock();
         noted.is_away |= delays;
-        noted.last_error = Some(DeliveryError {
+        noted.health.last_error = Some(DeliveryError {
             class,
             message: message.to_owned(),
             time: SystemTime::now(),
@@ -96,17 +108,11 @@ impl Monitor {
     }
 
     pub(crate) fn circuit(&self, name: &'static str) {
-        self.0.lock().circuit = Some(name);
+        self.0.lock().health.circuit = name;
     }
 
     /// A reading, without counts.
     pub(crate) fn read(&self) -> Health {
-        let noted = self.0.lock();
-        Health {
-            circuit: noted.circuit.unwrap_or("closed"),
-            last_success: noted.last_success,
-            last_error: noted.last_error.clone(),
-            ..Health::default()
-        }
+        self.0.lock().health.clone()
     }
 }

@@ -6,8 +6,11 @@ pub(crate) mod certs;
 pub(crate) mod frames;
 pub(crate) mod otlp;
 pub(crate) mod raw;
+pub(crate) mod sending;
 pub(crate) mod server;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use mlflow_trace_core::{Config, Parent, Span, SpanStart, Tracer};
@@ -90,4 +93,19 @@ pub(crate) fn names(trace: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = spans.map(|span| span["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     names
+}
+
+/// What a server tells in JSON, or its status.
+pub(crate) fn get(url: &str, path: &str) -> Result<Value, u16> {
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    match head.split(' ').nth(1).unwrap().parse().unwrap() {
+        200 => Ok(serde_json::from_str(body).unwrap()),
+        status => Err(status),
+    }
 }

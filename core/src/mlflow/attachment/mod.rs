@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use memchr::memmem::{self, Finder};
+use regex::bytes::Regex;
 
 use crate::id::{TraceId, random_u64};
 use spans::{Edit, rewrite_content};
@@ -171,21 +172,16 @@ fn form_encode(out: &mut String, text: &str) {
 }
 
 /// One of these lies in every value that [`shapes`] could know.
-static MARKERS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
-    [
-        "base64",
-        "audio",
-        "b64_json",
-        "bytes",
-        "inline_data",
-        "image_generation_call",
-    ]
-    .map(Finder::new)
+static MARKERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // All of them are looked for in one pass.
+    Regex::new("base64|audio|b64_json|bytes|inline_data|image_generation_call").ok()
 });
 
 /// Whether some of these bytes may be content to extract: a quick look that errs on the safe side.
 fn may_hold(bytes: &[u8]) -> bool {
-    MARKERS.iter().any(|marker| marker.find(bytes).is_some())
+    MARKERS
+        .as_ref()
+        .is_none_or(|markers| markers.is_match(bytes))
 }
 
 /// Moves the content of every known shape out of the inputs and outputs of spans.

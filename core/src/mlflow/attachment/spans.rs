@@ -61,6 +61,9 @@ pub(super) fn rewrite_content(
     is_candidate: impl Fn(&[u8]) -> bool,
     mut edit: impl FnMut(&str) -> Edit,
 ) -> Option<Vec<u8>> {
+    if !is_candidate(run) {
+        return None;
+    }
     rewrite(run, is_candidate, |attribute| {
         let is_content = [keys::SPAN_INPUTS, keys::SPAN_OUTPUTS].contains(&attribute.key);
         let text = is_content.then(|| attribute.text()).flatten();
@@ -74,27 +77,28 @@ pub(in crate::mlflow) fn rewrite(
     is_candidate: impl Fn(&[u8]) -> bool,
     mut edit: impl FnMut(&Attribute<'_>) -> Edit,
 ) -> Option<Vec<u8>> {
-    if !is_candidate(run) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(run.len());
-    let (mut changed, mut read) = (false, 0);
+    // Made for the first span that changes; what lies between such spans is copied with the next.
+    let mut out = Vec::new();
+    let (mut copied, mut read) = (0, 0);
     for (part, raw) in reader::raw_fields(run) {
+        let start = read;
         read += raw.len();
         let span = part
             .bytes()
             .filter(|span| part.number == SCOPE_SPANS_SPANS && is_candidate(span));
-        match span.and_then(|span| rewrite_span(span, &mut edit)) {
-            Some(span) => {
-                wire::bytes_field(&mut out, SCOPE_SPANS_SPANS, &span);
-                changed = true;
-            }
-            None => out.extend_from_slice(raw),
+        if let Some(span) = span.and_then(|span| rewrite_span(span, &mut edit)) {
+            out.reserve(run.len() - copied);
+            out.extend_from_slice(&run[copied..start]);
+            wire::bytes_field(&mut out, SCOPE_SPANS_SPANS, &span);
+            copied = read;
         }
     }
-    // What cannot be read is left to whoever receives it.
-    out.extend_from_slice(&run[read..]);
-    changed.then_some(out)
+    if copied == 0 {
+        return None;
+    }
+    // Also what cannot be read: that is left to whoever receives it.
+    out.extend_from_slice(&run[copied..]);
+    Some(out)
 }
 
 fn rewrite_span(span: &[u8], edit: &mut impl FnMut(&Attribute<'_>) -> Edit) -> Option<Vec<u8>> {
