@@ -349,6 +349,7 @@ valgrind: setup $(STAMPS)/valgrind ## Run Rust tests that share memory, and the 
 # flag says that this is known.
 TSAN := $(CARGO_TARGET_DIR)/tsan
 WITH_TSAN := RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer' CARGO_TARGET_DIR=$(TSAN)
+.PHONY: sanitize
 sanitize: export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/sanitize/lsan.supp:print_suppressions=0
 sanitize: setup $(STAMPS)/valgrind ## Run the C and C++ suites under AddressSanitizer with UBSan, ThreadSanitizer, memcheck and DRD
 	$(WITH_ASAN) cargo build --locked -p mlflow-trace-ffi

@@ -3,10 +3,10 @@ import { handOver, report, settings } from './lifecycle.js';
 import { native } from './native.js';
 import { toText } from './values.js';
 
-/** W3C flags of a trace that is recorded for its errors: its id is random, and it is not sampled. */
-const ONLY_ERRORS_FLAGS = 0x02;
+/** W3C flags of a trace that starts here and is not sampled: its id is random. */
+const UNSAMPLED_FLAGS = 0x02;
 
-/** What the engine answers. */
+/** What the engine answers, besides that the trace is sampled. */
 const DROP = 0;
 const KEEP_ERRORS = 1;
 
@@ -16,10 +16,8 @@ export function isSampled(trace: TraceHandle, ratio: number | undefined): boolea
   if (own !== ratio) report(`samplingRatioOverride ignored: ${toText(ratio)} is no number from 0 to 1`);
   if (own === undefined && settings.takesAll) return true;
   const decision = native().sample(trace.id0, trace.id1, trace.id2, trace.id3, own ?? NaN);
-  if (decision === KEEP_ERRORS) {
-    trace.isForErrors = true;
-    trace.flags = ONLY_ERRORS_FLAGS;
-  }
+  trace.isForErrors = decision === KEEP_ERRORS;
+  if (decision === DROP || decision === KEEP_ERRORS) trace.flags = UNSAMPLED_FLAGS;
   return decision !== DROP;
 }
 

@@ -171,7 +171,6 @@ function findPlace(
   if (isSampled(trace, options.samplingRatioOverride)) {
     return { trace, parentHigh: 0, parentLow: 0, hasRemoteParent: false };
   }
-  trace.flags = 0;
   return unsampled(trace);
 }
 

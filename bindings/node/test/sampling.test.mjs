@@ -68,7 +68,7 @@ test('other processes learn that a trace is not sampled', () => {
   configure({ samplingRatio: 0 });
   withSpan(() => {
     const outer = getTracingContextHeaders();
-    assert.match(outer.traceparent, /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00$/);
+    assert.match(outer.traceparent, /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-02$/);
     withSpan(() => assert.deepEqual(getTracingContextHeaders(), outer));
   });
   const [first, second] = [0, 1].map(() => withSpan(() => getTracingContextHeaders().traceparent));
