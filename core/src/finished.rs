@@ -60,14 +60,18 @@ pub(crate) struct Progress {
     pub(crate) spans_refused: bool,
     /// The server said that it keeps spans in its database.
     pub(crate) stored: bool,
-    /// Where the server wants artifacts of the trace.
-    pub(crate) artifact_location: Option<String>,
-    /// Its information was posted and no reply came: since when it has not been known whether the server has it.
-    pub(crate) doubted: Option<Instant>,
     /// It has to wait for the next attempt, unlike others of its batch.
     pub(crate) delayed: bool,
-    /// How many spans the shortest request had that a collector refused because of these spans or others in it.
-    pub(crate) refused_among: Option<u32>,
+    /// Apart, because a trace is moved more often before it is first sent than after.
+    replies: Option<Box<Replies>>,
+}
+
+/// What replies, and their absence, told of a trace.
+#[derive(Clone, Debug, Default)]
+struct Replies {
+    artifact_location: Option<String>,
+    doubted: Option<Instant>,
+    refused_among: Option<u32>,
     server_errors: u8,
     /// When delivering it first failed.
     failing_since: Option<Instant>,
@@ -80,44 +84,94 @@ impl Progress {
     /// How often if nothing was: then the server is more likely to be the cause.
     const MAX_UNIVERSAL_ERRORS: u8 = 10;
 
+    fn replies(&mut self) -> &mut Replies {
+        self.replies.get_or_insert_default()
+    }
+
+    /// Where the server wants artifacts of the trace.
+    pub(crate) fn artifact_location(&self) -> Option<&str> {
+        self.replies.as_deref()?.artifact_location.as_deref()
+    }
+
+    pub(crate) fn locate_artifacts(&mut self, location: Option<String>) {
+        if location.is_some() || self.replies.is_some() {
+            self.replies().artifact_location = location;
+        }
+    }
+
+    /// Its information was posted and no reply came: since when it has not been known whether the server has it.
+    pub(crate) fn doubted(&self) -> Option<Instant> {
+        self.replies.as_deref()?.doubted
+    }
+
+    /// Notes that its information was posted then and no reply came.
+    pub(crate) fn doubt(&mut self, posted: Instant) {
+        self.replies().doubted.get_or_insert(posted);
+    }
+
+    /// How many spans the shortest request had that a collector refused because of these spans or others in it.
+    pub(crate) fn refused_among(&self) -> Option<u32> {
+        self.replies.as_deref()?.refused_among
+    }
+
+    /// Notes that a collector refused a request of so many spans because of these or others in it.
+    pub(crate) fn refuse_among(&mut self, spans: u32) {
+        let among = &mut self.replies().refused_among;
+        *among = Some(among.map_or(spans, |before| before.min(spans)));
+    }
+
     /// Counts a server error.
     pub(crate) fn suspect(&mut self) {
-        self.server_errors = self.server_errors.saturating_add(1);
+        let replies = self.replies();
+        replies.server_errors = replies.server_errors.saturating_add(1);
         self.fail();
     }
 
+    fn server_errors(&self) -> u8 {
+        self.replies.as_deref().map_or(0, |it| it.server_errors)
+    }
+
     pub(crate) fn is_suspect(&self) -> bool {
-        self.server_errors >= Self::MAX_SERVER_ERRORS
+        self.server_errors() >= Self::MAX_SERVER_ERRORS
     }
 
     /// Whether server errors are taken to be its own fault, when the server last took something at this time.
     pub(crate) fn is_to_blame(&self, last_taken: Option<Instant>) -> bool {
-        let others_passed = last_taken.is_some() && last_taken >= self.failing_since;
+        let others_passed = last_taken.is_some() && last_taken >= self.failing_since();
         match others_passed {
             true => self.is_suspect(),
-            false => self.server_errors >= Self::MAX_UNIVERSAL_ERRORS,
+            false => self.server_errors() >= Self::MAX_UNIVERSAL_ERRORS,
         }
     }
 
     /// Notes that delivering it failed; returns when that happened first.
     pub(crate) fn fail(&mut self) -> Instant {
-        *self.failing_since.get_or_insert_with(Instant::now)
+        *self
+            .replies()
+            .failing_since
+            .get_or_insert_with(Instant::now)
+    }
+
+    fn failing_since(&self) -> Option<Instant> {
+        self.replies.as_deref()?.failing_since
     }
 
     /// As if it had failed then.
     #[cfg(test)]
     pub(crate) fn failed_at(&mut self, since: Instant) {
-        self.failing_since = Some(since);
+        self.replies().failing_since = Some(since);
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failing_since.is_some()
+        self.failing_since().is_some()
     }
 
     /// Forgets failures: the payload that met them is out of the way.
     pub(crate) fn forgive(&mut self) {
-        self.server_errors = 0;
-        self.failing_since = None;
+        if let Some(replies) = &mut self.replies {
+            replies.server_errors = 0;
+            replies.failing_since = None;
+        }
     }
 }
 

@@ -78,7 +78,7 @@ async fn put_by_grant(http: &Http, trace: &Finished, body: &Value) -> Result<(),
 /// The path of a trace's artifacts on the server, computed here: one from a reply is only compared.
 /// `None` when they are not on the server.
 pub(super) fn folder(trace: &Finished) -> Option<String> {
-    let location = trace.progress.artifact_location.as_deref()?;
+    let location = trace.progress.artifact_location()?;
     let tail = format!("/traces/{}/artifacts", trace.id.to_mlflow());
     let root = root(location.strip_suffix(&tail)?)?;
     Some(format!("/api/2.0/mlflow-artifacts/artifacts/{root}{tail}"))

@@ -72,7 +72,7 @@ impl MlflowExporter {
                     .as_str()
                     .map(str::to_owned)
             });
-            trace.progress.artifact_location = location;
+            trace.progress.locate_artifacts(location);
             return Ok(folder(trace).is_some());
         }
         let key = (workspace, experiment.to_owned());
@@ -93,7 +93,7 @@ impl MlflowExporter {
             // No reply about the trace will tell.
             let id = trace.id.to_mlflow();
             let location = format!("{location}/traces/{id}/artifacts");
-            trace.progress.artifact_location = Some(location);
+            trace.progress.locate_artifacts(Some(location));
         }
         Ok(root(&location).is_some())
     }

@@ -42,7 +42,7 @@ impl MlflowExporter {
                 }
                 Err(failure) => {
                     if is_unknown(&failure) {
-                        trace.progress.doubted.get_or_insert(posted);
+                        trace.progress.doubt(posted);
                     }
                     let is_second = stumbled;
                     stumbled = self.refuse_or_retry(trace, &failure)?;
@@ -72,7 +72,7 @@ impl MlflowExporter {
     async fn has_info(&self, http: &Http, trace: &mut Finished) -> Result<bool, super::Stop> {
         if trace
             .progress
-            .doubted
+            .doubted()
             .is_none_or(|since| since.elapsed() < LOOK_AFTER)
         {
             return Ok(false);
@@ -109,7 +109,7 @@ fn note(trace: &mut Finished, reply: &Value) {
     let tag = |key: &str| tags[key].as_str().map(str::to_owned);
     let progress = &mut trace.progress;
     progress.info_sent = true;
-    progress.artifact_location = tag(keys::TAG_ARTIFACT_LOCATION);
+    progress.locate_artifacts(tag(keys::TAG_ARTIFACT_LOCATION));
     // 3.6 stores spans only in its database, and says so before it has any.
     progress.stored = tag(keys::TAG_SPANS_LOCATION).as_deref() == Some("TRACKING_STORE");
 }

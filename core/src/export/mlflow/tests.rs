@@ -91,7 +91,9 @@ fn a_post_without_a_reply_is_looked_for_before_the_next() {
         let exporter = exporter(&server.url, &[]);
         let mut trace = finished();
         let id = trace.id;
-        trace.progress.doubted = Instant::now().checked_sub(Duration::from_secs(age));
+        trace
+            .progress
+            .doubt(Instant::now() - Duration::from_secs(age));
         delivered(&exporter, trace);
         let mut expected = vec!["GET /version".to_owned()];
         expected.extend(looks.then(|| look(&id)));
@@ -108,7 +110,7 @@ fn a_look_that_fails_is_made_again() {
     });
     let exporter = exporter(&server.url, &[]);
     let mut trace = finished();
-    trace.progress.doubted = Instant::now().checked_sub(MINUTE);
+    trace.progress.doubt(Instant::now() - MINUTE);
     let (verdict, left) = export(&exporter, trace);
     assert_eq!((verdict, left.len()), (Verdict::Retry(None), 1));
     assert!(!server.log().contains(&INFO.to_owned()));
@@ -127,7 +129,7 @@ fn only_a_post_whose_outcome_is_unknown_is_doubted() {
             (seen.path == "/api/3.0/mlflow/traces").then(|| reply(status, ""))
         });
         let (_, left) = export(&exporter(&server.url, &[]), finished());
-        assert_eq!(left[0].progress.doubted.is_some(), doubted, "{status}");
+        assert_eq!(left[0].progress.doubted().is_some(), doubted, "{status}");
     }
     let server = Server::mlflow("3.17.2", |seen| {
         if seen.path == "/api/3.0/mlflow/traces" {
@@ -138,7 +140,7 @@ fn only_a_post_whose_outcome_is_unknown_is_doubted() {
     let exporter = exporter(&server.url, &[("http.timeout_ms", "200")]);
     let (verdict, left) = export(&exporter, finished());
     assert!(matches!(verdict, Verdict::Retry(_)));
-    assert!(left[0].progress.doubted.is_some());
+    assert!(left[0].progress.doubted().is_some());
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Traces<'_> {
 
 /// How many spans a request with some of this trace should have.
 fn most_together(trace: &Finished) -> u32 {
-    let refused = trace.progress.refused_among;
+    let refused = trace.progress.refused_among();
     refused.map_or(u32::MAX, |spans| (spans / 2).max(1))
 }
 
@@ -72,7 +72,7 @@ impl Load for Traces<'_> {
     fn suspect(&mut self, items: Range<usize>) {
         let spans = self.spans(items.clone()) as u32;
         for trace in &mut self.0[items] {
-            note(trace, spans);
+            trace.progress.refuse_among(spans);
         }
     }
 
@@ -118,7 +118,7 @@ impl Load for Spans<'_> {
     }
 
     fn suspect(&mut self, items: Range<usize>) {
-        note(self.trace, items.len() as u32);
+        self.trace.progress.refuse_among(items.len() as u32);
     }
 
     fn settle(&mut self, items: Range<usize>) {
@@ -127,9 +127,4 @@ impl Load for Spans<'_> {
         self.trace.spans = self.fields.concat();
         self.trace.progress.settled = self.trace.spans.is_empty();
     }
-}
-
-fn note(trace: &mut Finished, spans: u32) {
-    let among = &mut trace.progress.refused_among;
-    *among = Some(among.map_or(spans, |before| before.min(spans)));
 }
