@@ -472,3 +472,20 @@ fn a_shutdown_delivers_what_waited_for_a_server_that_is_back() {
     assert_eq!(tracer.shutdown(PATIENCE), 0);
     assert_eq!(tracer.stats().delivered, 30);
 }
+
+#[test]
+fn what_was_on_its_way_when_a_shutdown_began_has_another_chance() {
+    let attempts = AtomicUsize::new(0);
+    let server = Server::mlflow("3.17.2", move |seen| {
+        let is_first = seen.path == SPANS && attempts.fetch_add(1, SeqCst) == 0;
+        is_first.then(|| {
+            std::thread::sleep(5 * MOMENT);
+            (503, "retry-after: 60\r\n".to_owned(), String::new())
+        })
+    });
+    let tracer = connected(&server.url, &[]);
+    record(&tracer, &["a"; 30]);
+    until("it is on its way", || requests(&server) == 1);
+    assert_eq!(tracer.shutdown(PATIENCE), 0);
+    assert_eq!(tracer.stats().delivered, 30);
+}

@@ -49,6 +49,8 @@ struct Batch {
     chances: u8,
     /// The flushes that there had been when it was last tried.
     flushes: u64,
+    /// The tracer was closing when it was last tried.
+    closing: bool,
 }
 
 /// A trace in a batch.
@@ -143,6 +145,7 @@ struct Dispatcher<'a> {
     flushes: u64,
     /// Somebody waits for an attempt.
     forced: bool,
+    closing: bool,
     /// Something arrived since the tracer began to close.
     alive: bool,
     /// It did not, and nothing will.
@@ -166,6 +169,7 @@ pub(super) async fn run(shared: &Shared, exporter: &dyn Exporter) {
         served: 0,
         flushes: 0,
         forced: false,
+        closing: false,
         alive: false,
         hopeless: false,
         traces: 0,
@@ -216,8 +220,13 @@ pub(super) async fn run(shared: &Shared, exporter: &dyn Exporter) {
 impl Dispatcher<'_> {
     /// The tracer closes: whatever stood in the way of an attempt does not any more.
     fn close(&mut self) {
-        self.forced = true;
+        self.closing = true;
         self.alive = false;
+        self.insist();
+    }
+
+    fn insist(&mut self) {
+        self.forced = true;
         self.circuit.insist();
     }
 
@@ -316,6 +325,7 @@ impl Dispatcher<'_> {
             due: Some(now),
             chances: CHANCES,
             flushes: 0,
+            closing: false,
         };
         while let Some(trace) = self.ways[lane].ready.pop_front() {
             let load = Load::one(&trace);
@@ -369,6 +379,7 @@ impl Dispatcher<'_> {
         self.ways[batch.lane].going += 1;
         batch.started = now;
         batch.flushes = self.flushes;
+        batch.closing = self.closing;
     }
 
     /// Takes back a batch after an attempt.
@@ -405,7 +416,11 @@ impl Dispatcher<'_> {
                 if self.flushes == batch.flushes {
                     batch.due = Some(now + pause);
                 }
-                if self.shared.queue.closing().is_some() {
+                if self.closing && !batch.closing {
+                    // It was on its way before: that was not its last chance.
+                    batch.due = Some(now);
+                    self.insist();
+                } else if self.closing {
                     self.hopeless = !self.alive;
                     match batch.chances.checked_sub(1) {
                         Some(left) => batch.chances = left,
