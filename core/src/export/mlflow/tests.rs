@@ -11,6 +11,7 @@ use crate::destination::{self, Destination};
 use crate::finished::Progress;
 use crate::id::TraceId;
 use crate::otlp::{SCOPE_SPANS_SPANS, span, wire};
+use crate::pipeline::stats::Drop;
 
 const INFO: &str = "POST /api/3.0/mlflow/traces";
 const SPANS: &str = "POST /v1/traces";
@@ -44,6 +45,7 @@ fn finished() -> Finished {
         goes_on: false,
         update: None,
         spans,
+        origin: None,
         packed_bytes: 0,
         span_count: 1,
         attachments: Vec::new(),

@@ -3,12 +3,16 @@
 use std::ops::Range;
 
 use crate::otlp::reader;
+use crate::record::Origin;
 use crate::trace::Finished;
 
 /// Items that can be sent in any groups.
 pub(super) trait Load {
     /// What a request with these items consists of: runs of `ScopeSpans.spans` fields.
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]>;
+
+    /// The process that recorded them, where that is not this one.
+    fn origin(&self) -> Option<&Origin>;
 
     /// How many spans these items have.
     fn spans(&self, items: Range<usize>) -> u64;
@@ -59,6 +63,10 @@ pub(super) fn is_refused(trace: &Finished) -> bool {
 }
 
 impl Load for Traces<'_> {
+    fn origin(&self) -> Option<&Origin> {
+        self.0.first()?.origin.as_deref()
+    }
+
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]> {
         let traces = self.0[items].iter();
         traces.map(|trace| trace.spans.as_slice()).collect()
@@ -109,6 +117,10 @@ impl<'a> Spans<'a> {
 }
 
 impl Load for Spans<'_> {
+    fn origin(&self) -> Option<&Origin> {
+        self.trace.origin.as_deref()
+    }
+
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]> {
         self.fields[items].iter().map(Vec::as_slice).collect()
     }

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::mlflow::guard;
 use crate::otel::SCOPE_NAME;
 use crate::otlp::{self, wire};
-use crate::pipeline::stats::Drop;
+use crate::pipeline::stats::{Counters, Drop};
 use crate::shared::Shared;
 use crate::trace::Finished;
 use endpoint::Collector;
@@ -176,7 +176,8 @@ impl OtlpExporter {
         let groups = spans.groups();
         for refused in self.send(collector, &mut spans, groups, trial).await? {
             let count = spans.spans(refused.items.clone());
-            self.shared.counters.drop(Drop::Rejected, count);
+            let counters = self.shared.counters_of(spans.origin());
+            counters.drop(Drop::Rejected, count);
             self.shared.diagnostics.report("rejected", || {
                 let (id, why) = (id.to_mlflow(), refused.why);
                 format!("{count} spans of trace {id} were refused: {why}")
@@ -239,7 +240,7 @@ impl OtlpExporter {
         items: Range<usize>,
     ) -> Sent<Option<(u16, String)>> {
         let body = otlp::request(
-            &self.shared.resource,
+            self.shared.resource_of(load.origin()),
             &self.scope,
             &load.runs(items.clone()),
         );
@@ -276,7 +277,8 @@ impl OtlpExporter {
                 let odd = &self.shared.config.attached.odd_replies;
                 odd.fetch_add(u64::from(is_odd), Ordering::Relaxed);
                 let spans = load.spans(items);
-                self.taken(spans, rejected.min(spans), || {
+                let counters = self.shared.counters_of(load.origin());
+                self.taken(counters, spans, rejected.min(spans), || {
                     scrub(&message, collector.http.secrets())
                 });
                 self.grow_limit();
@@ -304,8 +306,13 @@ impl OtlpExporter {
     }
 
     /// Counts spans of which the collector took all but `rejected`. It may have something to say even of none.
-    fn taken(&self, spans: u64, rejected: u64, message: impl FnOnce() -> String) {
-        let counters = &self.shared.counters;
+    fn taken(
+        &self,
+        counters: &Counters,
+        spans: u64,
+        rejected: u64,
+        message: impl FnOnce() -> String,
+    ) {
         counters.deliver(spans - rejected);
         counters.drop(Drop::ServerRejected, rejected);
         let message = message();

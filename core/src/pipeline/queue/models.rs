@@ -43,6 +43,7 @@ fn trace() -> Finished {
         update: None,
         spans: Vec::new(),
         span_count: 1,
+        origin: None,
         progress: Progress::default(),
     }
 }
@@ -308,7 +309,7 @@ fn what_a_worker_gives_up_is_counted() {
         let queue = prompt(AMPLE);
         let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
         let mut counted = work(&queue, 1);
-        queue.give_up(|spans| counted += spans);
+        queue.give_up(|spans, _| counted += spans);
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert_eq!(taken, counted);
         check_empty(&queue);
