@@ -3,6 +3,8 @@
 //! There is no time in them: who waits, waits for a step of another thread. A wake-up that is lost is a deadlock,
 //! which loom reports.
 
+mod ending;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64 as Tally, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -42,8 +44,9 @@ fn trace() -> Finished {
         attachments: Vec::new(),
         update: None,
         spans: Vec::new(),
-        span_count: 1,
         origin: None,
+        packed_bytes: 0,
+        span_count: 1,
         progress: Progress::default(),
     }
 }
@@ -96,13 +99,13 @@ impl Host {
 
     /// Starts and ends a trace; whether the queue took it.
     fn record(&self) -> Result<(), stats::Drop> {
-        self.outbox.create();
+        self.outbox.create(1);
         self.put(trace())
     }
 
     fn put(&self, trace: Finished) -> Result<(), stats::Drop> {
         let (size, spans) = (trace.size(), u64::from(trace.span_count));
-        self.outbox.push(&self.queue, size, spans, || trace)
+        self.outbox.push(&self.queue, size, spans, |_| Some(trace))
     }
 }
 
@@ -222,32 +225,41 @@ fn batches_wake_the_worker_before_its_time() {
 
 /// Different threads may hand over a part of a trace and what follows it.
 #[test]
-fn a_part_comes_before_the_rest_of_its_trace() {
+fn parts_come_before_the_rest_of_their_trace() {
     model(|| {
         let queue = prompt(AMPLE);
-        let hosts = {
-            let hosts = [Host::new(&queue), Host::new(&queue)];
+        let hosts = Arc::new([Host::new(&queue), Host::new(&queue)]);
+        let threads = [1, 2].map(|id| {
+            let hosts = hosts.clone();
             thread::spawn(move || {
                 let (mut part, mut rest) = (trace(), trace());
+                part.id = TraceId::from_bytes([id; 16]);
+                rest.id = part.id;
                 part.goes_on = true;
                 rest.earlier = 1;
                 hosts[0].put(part).unwrap();
                 hosts[1].put(rest).unwrap();
             })
-        };
+        });
+        drop(hosts);
         let mut delivered = Vec::new();
-        while delivered.len() < 2 {
+        while delivered.len() < 4 {
             match step(&queue) {
                 Step::Send(batch) => {
-                    delivered.extend(batch.iter().map(|trace| trace.earlier));
+                    delivered.extend(batch.iter().map(|trace| (trace.id, trace.goes_on)));
                     settle(&queue, &batch);
                 }
                 Step::Sleep => block_on(queue.woken()),
                 Step::Stop => break,
             }
         }
-        assert_eq!(delivered, [0, 1]);
-        hosts.join().unwrap();
+        let place = |of| delivered.iter().position(|trace| *trace == of).unwrap();
+        for (id, _) in &delivered {
+            assert!(place((*id, true)) < place((*id, false)));
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
         check_empty(&queue);
     });
 }
@@ -262,6 +274,35 @@ fn reservations_are_exact() {
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert!((2..=3).contains(&taken));
         assert_eq!(early + work(&queue, taken - early), taken);
+        check_empty(&queue);
+    });
+}
+
+/// A batch is settled in steps, and what is left of it may be more than it was.
+#[test]
+fn batches_settled_in_steps_give_back_what_they_hold() {
+    model(|| {
+        let queue = prompt(AMPLE);
+        let host = spawn_host(&queue, 2);
+        let mut delivered = 0;
+        while delivered < 2 {
+            match step(&queue) {
+                Step::Send(mut batch) => {
+                    let mut before = Load::of(&batch);
+                    while let Some(trace) = batch.pop() {
+                        let mut after = Load::of(&batch);
+                        after.bytes += 50 * batch.len();
+                        queue.settle(trace.progress.flush, before, after);
+                        assert_eq!(queue.ledger.lock().in_flight, after);
+                        before = after;
+                        delivered += 1;
+                    }
+                }
+                Step::Sleep => block_on(queue.woken()),
+                Step::Stop => break,
+            }
+        }
+        assert_eq!(host.join().unwrap(), 2);
         check_empty(&queue);
     });
 }
@@ -287,52 +328,6 @@ fn open_traces_give_back_what_they_reserve() {
 }
 
 #[test]
-fn what_is_taken_before_the_close_is_delivered() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = spawn_host(&queue, 2);
-        let closing = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.close(later()))
-        };
-        let delivered = work(&queue, u64::MAX);
-        closing.join().unwrap();
-        assert_eq!(host.join().unwrap(), delivered);
-        assert_eq!(Host::new(&queue).record(), Err(stats::Drop::Shutdown));
-        check_empty(&queue);
-    });
-}
-
-#[test]
-fn what_a_worker_gives_up_is_counted() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
-        let mut counted = work(&queue, 1);
-        queue.give_up(|spans, _| counted += spans);
-        let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
-        assert_eq!(taken, counted);
-        check_empty(&queue);
-    });
-}
-
-#[test]
-fn a_shutdown_is_seen_by_who_waits_for_it() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = Host::new(&queue);
-        host.record().unwrap();
-        let worker = {
-            let queue = queue.clone();
-            thread::spawn(move || work(&queue, u64::MAX))
-        };
-        queue.close(later());
-        assert_eq!(queue.wait_stopped(later(), |left| left), 0);
-        assert_eq!(worker.join().unwrap(), 1);
-    });
-}
-
-#[test]
 fn spans_of_threads_that_ended_stay_counted() {
     model(|| {
         let queue = prompt(AMPLE);
@@ -353,102 +348,6 @@ fn spans_of_threads_that_ended_stay_counted() {
         check_empty(&queue);
         assert_eq!(queue.created(), 2);
         assert!(queue.outboxes.lock().list.is_empty());
-    });
-}
-
-#[test]
-fn a_flush_waits_for_what_came_before_it() {
-    model(|| {
-        let queue = patient(100);
-        let delivered = Arc::new(Tally::new(0));
-        let worker = {
-            let (queue, delivered) = (queue.clone(), delivered.clone());
-            thread::spawn(move || {
-                loop {
-                    match step(&queue) {
-                        Step::Send(batch) => {
-                            delivered.fetch_add(batch.len() as u64, Relaxed);
-                            settle(&queue, &batch);
-                        }
-                        Step::Sleep => block_on(queue.woken()),
-                        Step::Stop => break,
-                    }
-                }
-            })
-        };
-        let host = Host::new(&queue);
-        host.record().unwrap();
-        assert_eq!(queue.flush(later()), 0);
-        assert_eq!(delivered.load(Relaxed), 1);
-        queue.close(later());
-        worker.join().unwrap();
-    });
-}
-
-#[test]
-fn flushes_of_two_threads_end() {
-    model(|| {
-        let queue = patient(100);
-        let flushes = [1, 2].map(|_| {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                let host = Host::new(&queue);
-                host.record().unwrap();
-                queue.flush(later());
-                assert!(queue.ledger.lock().flushed >= 1);
-            })
-        });
-        work(&queue, 2);
-        // The second flush may have come when nothing was left to send.
-        let last = {
-            let queue = queue.clone();
-            thread::spawn(move || work(&queue, u64::MAX))
-        };
-        for flush in flushes {
-            flush.join().unwrap();
-        }
-        queue.close(later());
-        last.join().unwrap();
-        check_empty(&queue);
-    });
-}
-
-/// Batches are settled in any order; a flush waits for all that came before it.
-#[test]
-fn a_flush_waits_for_every_batch_in_flight() {
-    model(|| {
-        let queue = prompt(AMPLE);
-        let host = Host::new(&queue);
-        let mut batches = Vec::new();
-        for _ in 0..2 {
-            host.record().unwrap();
-            match step(&queue) {
-                Step::Send(batch) => batches.push(batch),
-                _ => unreachable!(),
-            }
-        }
-        let settled = Arc::new(Tally::new(0));
-        let flush = {
-            let (queue, settled) = (queue.clone(), settled.clone());
-            thread::spawn(move || {
-                assert_eq!(queue.flush(later()), 0);
-                assert_eq!(settled.load(Relaxed), 2);
-            })
-        };
-        let worker = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                for batch in batches.iter().rev() {
-                    settled.fetch_add(1, Relaxed);
-                    settle(&queue, batch);
-                }
-                assert_eq!(work(&queue, u64::MAX), 0);
-            })
-        };
-        flush.join().unwrap();
-        queue.close(later());
-        worker.join().unwrap();
-        check_empty(&queue);
     });
 }
 
