@@ -70,7 +70,8 @@ impl Origin {
 /// Everything of a record before its spans, but for what `Origin::encode` gives. `spans` is their length.
 pub(crate) fn head(trace: &Finished, spans: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    let flags = u64::from(trace.has_info) * HAS_INFO | u64::from(trace.goes_on) * GOES_ON;
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    let flags = flag(trace.has_info, HAS_INFO) | flag(trace.goes_on, GOES_ON);
     wire::varint_field(&mut out, field::FLAGS, flags);
     wire::varint_field(&mut out, field::EARLIER, u64::from(trace.earlier));
     wire::varint_field(&mut out, field::SPAN_COUNT, u64::from(trace.span_count));
