@@ -3,7 +3,6 @@
 //! A protobuf message, so that a later version can add fields that an older one skips. `docs/spool.md` lists them
 //! ("The payload of a trace").
 
-
 use serde_json::{Map, Value};
 
 use crate::config::Config;

@@ -59,6 +59,12 @@ export interface InitOptions {
   otlpGenaiSemconv?: boolean;
   /** Memory for traces that wait; newer ones are dropped and counted (`MLFLOW_TRACE_QUEUE_MAX_BYTES`). */
   queueMaxBytes?: number;
+  /** Whether finished traces are on disk until they are delivered (`MLFLOW_TRACE_SPOOL`). */
+  spool?: 'off' | 'write-through' | 'sync';
+  /** Where they lie (`MLFLOW_TRACE_SPOOL_DIR`). */
+  spoolDir?: string;
+  /** Bytes of that directory, over all processes (`MLFLOW_TRACE_SPOOL_MAX_BYTES`). */
+  spoolMaxBytes?: number;
   /** Spans in one request (`MLFLOW_TRACE_BATCH_MAX_SPANS`). */
   batchMaxSpans?: number;
   /** Bytes of spans in one request (`MLFLOW_TRACE_BATCH_MAX_BYTES`). */
@@ -175,6 +181,9 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   otlpDualExport: 'otlp.dual_export',
   otlpGenaiSemconv: 'otlp.genai_semconv',
   queueMaxBytes: 'queue.max_bytes',
+  spool: 'spool',
+  spoolDir: 'spool.dir',
+  spoolMaxBytes: 'spool.max_bytes',
   batchMaxSpans: 'batch.max_spans',
   batchMaxBytes: 'batch.max_bytes',
   batchDelayMs: 'batch.delay_ms',
