@@ -74,7 +74,7 @@ pub(crate) struct Depot {
     dirty: AtomicBool,
     /// Wakes who looks after the disk.
     pub(super) appended: Notify,
-    /// Wakes who adopts: something was acknowledged.
+    /// Wakes who reads records: something was acknowledged, or left to the disk.
     pub(super) acknowledged: Notify,
     /// What became of the spans of others, apart from our own.
     pub(crate) recovered: Counters,
@@ -253,6 +253,7 @@ impl Depot {
         for receipt in receipts {
             left.insert(receipt.ticket, trace.span_count);
         }
+        self.acknowledged.notify_one();
     }
 
     /// Counts spans that are on disk alone when the tracer has closed.

@@ -100,7 +100,8 @@ async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallib
         match (more, is_idle) {
             (true, false) => {}
             (true, true) => sleep(PAUSE).await,
-            (false, _) => sleep(OFTEN).await,
+            // Or until something is left to the disk for want of room.
+            (false, _) => drop(timeout(OFTEN, depot.acknowledged.notified()).await),
         }
     }
 }
