@@ -183,7 +183,7 @@ impl Shared {
             "the queue is full; traces are dropped (queue.max_bytes, queue.max_traces)".into()
         });
         match &self.depot {
-            Some(depot) if trace.origin.is_none() && trace.is_on_disk() => depot.leave(trace),
+            Some(depot) if trace.is_on_disk() => depot.leave(trace),
             _ => self.park(trace, Drop::QueueFull),
         }
     }

@@ -80,6 +80,8 @@ pub(crate) struct Depot {
     pub(crate) recovered: Counters,
     /// Spans that were adopted.
     adopted: AtomicU64,
+    /// Spans that were adopted and had to make room for others.
+    returned: AtomicU64,
     /// Spans that were adopted and are kept for the rest of their trace.
     pub(crate) held: AtomicU64,
 }
@@ -105,6 +107,7 @@ impl Depot {
                 acknowledged: Notify::new(),
                 recovered: Counters::default(),
                 adopted: AtomicU64::new(0),
+                returned: AtomicU64::new(0),
                 held: AtomicU64::new(0),
             })
         })
@@ -237,15 +240,21 @@ impl Depot {
 
     /// Spans of other processes that are on their way.
     pub(crate) fn recovering(&self) -> u64 {
-        self.recovered.read(|| self.adopted()).pending
+        let pending = self.recovered.read(|| self.adopted()).pending;
+        pending.saturating_sub(self.returned.load(Ordering::Acquire))
     }
 
     pub(crate) fn adopted(&self) -> u64 {
         self.adopted.load(Ordering::Acquire)
     }
 
-    /// Leaves a trace to the disk, where it is.
+    /// Leaves a trace to the disk, where it is: to this process, or to the next one if it is another's.
     pub(crate) fn leave(&self, trace: &mut Finished) {
+        if trace.origin.is_some() {
+            self.returned
+                .fetch_add(u64::from(trace.span_count), Ordering::Release);
+            return;
+        }
         self.spooled
             .fetch_add(u64::from(trace.span_count), Ordering::Release);
         let receipts = mem::take(&mut trace.progress.receipts);
