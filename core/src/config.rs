@@ -323,6 +323,16 @@ impl Config {
         !matches!(self.text("spool"), None | Some("off"))
     }
 
+    /// Whether they are only where memory gets short, and at the end.
+    pub(crate) fn spills(&self) -> bool {
+        self.text("spool") == Some("spill")
+    }
+
+    /// Whether traces that were open when their process died are closed by the next one.
+    pub(crate) fn closes_orphans(&self) -> bool {
+        self.flag("spool.close_orphans")
+    }
+
     /// Whether a flush waits for the disk.
     pub(crate) fn syncs(&self) -> bool {
         self.text("spool") == Some("sync")

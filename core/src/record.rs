@@ -11,8 +11,9 @@ use crate::finished::{Finished, Progress};
 use crate::id::TraceId;
 use crate::mlflow::attachment::Attachment;
 use crate::mlflow::info;
-use crate::otlp::reader::{Field, Fields};
-use crate::otlp::wire;
+use crate::otlp::reader::{self, Field, Fields, SpanData};
+use crate::otlp::{SCOPE_SPANS_SPANS, wire};
+use crate::span::StatusCode;
 use crate::trace::TraceUpdate;
 
 mod field {
@@ -28,6 +29,10 @@ mod field {
     pub(super) const ATTACHMENT: u32 = 10;
     pub(super) const SPANS: u32 = 11;
 }
+
+/// Spans that may have gone before the root of a trace that [`close`] closed. Nobody knows how many; not so many that
+/// counting on could overflow.
+const UNKNOWN: u32 = u32::MAX / 2;
 
 const HAS_INFO: u64 = 1;
 const GOES_ON: u64 = 1 << 1;
@@ -67,14 +72,14 @@ impl Origin {
     }
 }
 
-/// Everything of a record before its spans, but for what `Origin::encode` gives. `spans` is their length.
-pub(crate) fn head(trace: &Finished, spans: usize) -> Vec<u8> {
+/// Everything of a record before its spans, but for what `Origin::encode` gives: how many there are, and their length.
+pub(crate) fn head(trace: &Finished, count: u32, length: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     let flag = |set: bool, bit: u64| if set { bit } else { 0 };
     let flags = flag(trace.has_info, HAS_INFO) | flag(trace.goes_on, GOES_ON);
     wire::varint_field(&mut out, field::FLAGS, flags);
     wire::varint_field(&mut out, field::EARLIER, u64::from(trace.earlier));
-    wire::varint_field(&mut out, field::SPAN_COUNT, u64::from(trace.span_count));
+    wire::varint_field(&mut out, field::SPAN_COUNT, u64::from(count));
     let Destination {
         experiment,
         workspace,
@@ -93,7 +98,7 @@ pub(crate) fn head(trace: &Finished, spans: usize) -> Vec<u8> {
     for attachment in &trace.attachments {
         wire::message_field(&mut out, field::ATTACHMENT, |out| attachment.encode(out));
     }
-    wire::length_prefix(&mut out, field::SPANS, spans);
+    wire::length_prefix(&mut out, field::SPANS, length);
     out
 }
 
@@ -147,6 +152,35 @@ pub(crate) fn decode(id: TraceId, payload: &[u8]) -> Option<(Finished, Origin)> 
         workspace,
     }));
     Some((trace, origin))
+}
+
+impl Finished {
+    /// Whether [`close`] closed it.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.earlier >= UNKNOWN
+    }
+}
+
+/// The status of a root that nobody ended. What happened is not known, and not claimed.
+const CLOSED: &str = "no end recorded; closed by recovery";
+
+/// Closes a trace whose process died while it was open, and was last heard of at this time, in milliseconds since the
+/// Unix epoch: its root ends there, as failed.
+pub(crate) fn close(trace: &mut Finished, last: u64) -> Option<()> {
+    let message = reader::spans(&trace.spans).next()?;
+    let start = SpanData::decode(message).ok()?.start;
+    let mut root = message.to_vec();
+    // Of fields that occur twice, the last one counts.
+    wire::fixed64_field(&mut root, 8, last.saturating_mul(1_000_000).max(start));
+    wire::message_field(&mut root, 15, |out| {
+        wire::bytes_field(out, 2, CLOSED.as_bytes());
+        wire::varint_field(out, 3, StatusCode::Error as u64);
+    });
+    let mut spans = Vec::new();
+    wire::bytes_field(&mut spans, SCOPE_SPANS_SPANS, &root);
+    trace.spans = spans;
+    trace.earlier = UNKNOWN;
+    Some(())
 }
 
 fn count(part: Field<'_>) -> Option<u32> {

@@ -172,7 +172,7 @@ impl Shared {
             format!("trace {} was refused: {why}", trace.id.to_mlflow())
         });
         if let Some(depot) = &self.depot {
-            depot.bury(trace, why);
+            depot.bury(trace, &trace.spans, why);
         }
         self.park(trace, Drop::Rejected);
     }
@@ -183,7 +183,7 @@ impl Shared {
             "the queue is full; traces are dropped (queue.max_bytes, queue.max_traces)".into()
         });
         match &self.depot {
-            Some(depot) if trace.is_on_disk() => depot.leave(trace),
+            Some(depot) if depot.rescue(trace) => depot.leave(trace),
             _ => self.park(trace, Drop::QueueFull),
         }
     }
@@ -218,15 +218,20 @@ impl Shared {
         origin.map_or(&self.resource, |origin| &origin.resource)
     }
 
-    /// Counts so many spans, of `traces` and others, that are given up. What is on disk is left there.
+    /// Counts so many spans, of `traces` and others, that are given up. What is on disk, or can be put there, is left
+    /// there.
     pub(crate) fn count_left<'a>(
         &self,
         reason: Drop,
         spans: u64,
-        traces: impl Iterator<Item = &'a Finished>,
+        traces: impl Iterator<Item = &'a mut Finished>,
     ) {
         let (mut on_disk, mut own) = (0, 0);
-        for trace in traces.filter(|trace| trace.is_on_disk()) {
+        for trace in traces {
+            let is_left = self.depot.as_ref().is_some_and(|depot| depot.rescue(trace));
+            if !is_left {
+                continue;
+            }
             let spans = u64::from(trace.span_count);
             on_disk += spans;
             own += u64::from(trace.origin.is_none()) * spans;

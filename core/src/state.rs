@@ -13,6 +13,7 @@ use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
+use crate::pipeline::depot::Depot;
 use crate::pipeline::health::Health;
 use crate::pipeline::mirror::Mirror;
 use crate::pipeline::stats::{Drop, RecoveredStats, Stats};
@@ -162,13 +163,15 @@ impl State {
             mirror,
             depot,
             queue,
+            health,
             ..
         } = &*self.shared;
         if let Some(mirror) = mirror {
             mirror.offer(&trace, local);
         }
         if let Some(depot) = depot {
-            depot.append(&mut trace);
+            let is_hard = || queue.is_filling() || health.is_away();
+            depot.keep_safe(&mut trace, is_hard);
         }
         let mut made = Some(trace);
         let mut make = |_: &mut Vec<u8>| made.take();
@@ -177,13 +180,13 @@ impl State {
             pushed = local.outbox(self).push(queue, size, spans, &mut make);
         }
         let Err(reason) = pushed else { return true };
-        match (depot, made) {
-            (Some(depot), Some(mut trace)) if trace.is_on_disk() => {
-                depot.leave(&mut trace);
-                return true;
-            }
-            _ => self.refused(reason, spans),
+        if let (Some(depot), Some(trace)) = (depot, &mut made)
+            && depot.rescue(trace)
+        {
+            depot.leave(trace);
+            return true;
         }
+        self.refused(reason, spans);
         // The collector gets what follows in any case.
         mirror.is_some()
     }
@@ -313,13 +316,14 @@ impl State {
             }
             false => self.own(self.shared.queue.spans()),
         };
-        if let Some(depot) = self
-            .shared
-            .depot
-            .as_ref()
-            .filter(|_| self.shared.config.syncs())
+        if let Some(depot) = &self.shared.depot
+            && self.shared.config.syncs()
+            && !Depot::sync_until(&self.shared, depot, deadline)
         {
-            depot.sync();
+            self.shared.diagnostics.report("spool", || {
+                "the disk was not synced within the time of a flush; a power cut may lose traces"
+                    .into()
+            });
         }
         self.shared.flush_sink(deadline);
         waiting + self.ended_in_open_traces()
@@ -333,8 +337,9 @@ impl State {
             self.close_queues(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nobody will send what is queued: nothing was, or no thread was to be had for it.
-                let count = |spans, left: &[Finished]| {
-                    self.shared.count_left(Drop::Shutdown, spans, left.iter());
+                let count = |spans, left: &mut [Finished]| {
+                    self.shared
+                        .count_left(Drop::Shutdown, spans, left.iter_mut());
                 };
                 drop(self.shared.queue.give_up(count));
                 self.shared.mirror.iter().for_each(Mirror::end);
@@ -344,6 +349,11 @@ impl State {
         let undelivered = |waiting| self.own(waiting) + given_up();
         let queue = &self.shared.queue;
         let mut left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        if let Some(depot) = &self.shared.depot
+            && self.worker_started.load(Ordering::Acquire)
+        {
+            depot.wait_closed(deadline + SETTLING);
+        }
         if let Some(mirror) = &self.shared.mirror {
             left += mirror.wait_stopped(deadline + SETTLING);
         }

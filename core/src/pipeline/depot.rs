@@ -5,16 +5,20 @@ use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
+use super::signals;
 use super::stats::{Counters, Drop};
 use crate::config::Config;
 use crate::destination::{Destination, Experiment};
 use crate::finished::Finished;
-use crate::lock::Mutex;
+use crate::id::TraceId;
+use crate::lock::{Condvar, Mutex};
+use crate::otlp::reader;
 use crate::record::{self, Origin};
+use crate::shared::Shared;
 use crate::spool::{Entry, Fingerprint, Kind, PART, Record, Refused, Spool, SpoolOptions, Ticket};
 use crate::spool::{Maintained, default_directory};
 
@@ -66,6 +70,8 @@ pub(crate) struct Depot {
     gone: Mutex<HashSet<Ticket>>,
     /// Records for whose traces there was no room in memory, and their spans.
     left: Mutex<HashMap<Ticket, u32>>,
+    /// Traces of which parts were read back, and when the last of these was made.
+    heard: Mutex<HashMap<TraceId, u64>>,
     /// Spans that are on disk alone.
     spooled: AtomicU64,
     /// The last record was refused.
@@ -84,6 +90,19 @@ pub(crate) struct Depot {
     returned: AtomicU64,
     /// Spans that were adopted and are kept for the rest of their trace.
     pub(crate) held: AtomicU64,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
+    /// The spool has ended.
+    closed: Mutex<bool>,
+    ended: Condvar,
+}
+
+/// The syncs that flushes wait for. They have a thread of their own while there are any, because a disk may hang.
+#[derive(Default)]
+struct Syncs {
+    asked: u64,
+    done: u64,
+    is_running: bool,
 }
 
 impl Depot {
@@ -100,6 +119,7 @@ impl Depot {
                 settled: Mutex::default(),
                 gone: Mutex::default(),
                 left: Mutex::default(),
+                heard: Mutex::default(),
                 spooled: AtomicU64::new(0),
                 refusing: AtomicBool::new(false),
                 dirty: AtomicBool::new(false),
@@ -109,8 +129,38 @@ impl Depot {
                 adopted: AtomicU64::new(0),
                 returned: AtomicU64::new(0),
                 held: AtomicU64::new(0),
+                syncs: Mutex::default(),
+                synced: Condvar::default(),
+                closed: Mutex::default(),
+                ended: Condvar::default(),
             })
         })
+    }
+
+    /// Whether a trace goes to the disk as soon as it has ended, whatever becomes of it. Otherwise it does where memory
+    /// gets short, and when the tracer closes.
+    fn writes_through(&self) -> bool {
+        !self.config.spills()
+    }
+
+    /// Appends a trace that has ended, if it is to be on disk before it is sent: while it `is_hard` to get rid of traces,
+    /// all of them are.
+    pub(crate) fn keep_safe(
+        self: &Arc<Self>,
+        trace: &mut Finished,
+        is_hard: impl FnOnce() -> bool,
+    ) {
+        if self.writes_through() || is_hard() {
+            self.append(trace);
+        }
+    }
+
+    /// Appends a trace that memory has no room or no time for, unless that was done; whether it is on disk.
+    pub(crate) fn rescue(self: &Arc<Self>, trace: &mut Finished) -> bool {
+        if trace.progress.receipts.is_empty() && !self.writes_through() {
+            self.append(trace);
+        }
+        trace.is_on_disk()
     }
 
     /// Opens the spool, unless that was done. The error is the text for people.
@@ -140,22 +190,35 @@ impl Depot {
     }
 
     /// Appends a trace, on the thread that ended it. Where that fails, it is in memory alone, as without a spool.
-    pub(crate) fn append(self: &Arc<Self>, trace: &mut Finished) {
-        let Ok(store) = self.store() else { return };
-        let head = record::head(trace, trace.spans.len());
+    fn append(self: &Arc<Self>, trace: &mut Finished) {
+        let receipt = self.write(trace, Kind::Trace);
+        trace.progress.receipts.extend(receipt);
+    }
+
+    /// Whether the spool is to know of traces that are open.
+    pub(super) fn notes_open(&self) -> bool {
+        self.writes_through() && self.config.closes_orphans()
+    }
+
+    /// Appends that a trace is open; it has its root as it is.
+    pub(crate) fn append_open(self: &Arc<Self>, trace: &Finished) -> Option<Arc<Receipt>> {
+        self.write(trace, Kind::RootOpen)
+    }
+
+    fn write(self: &Arc<Self>, trace: &Finished, kind: Kind) -> Option<Arc<Receipt>> {
+        let store = self.store().as_ref().ok()?;
+        let head = record::head(trace, trace.span_count, trace.spans.len());
         let payload: [&[u8]; 3] = [&store.origin, &head, &trace.spans];
         let appended = store.spool.append(
             &self.fingerprint(trace.destination),
-            &entry(trace, &payload),
+            &entry(kind, trace, &payload),
         );
         let is_refused = matches!(appended, Err(Refused::Full | Refused::Degraded));
         self.refusing.store(is_refused, Ordering::Relaxed);
-        if let Ok(ticket) = appended {
-            trace.progress.receipts.push(self.receipt(ticket));
-        }
         if !self.dirty.swap(true, Ordering::AcqRel) {
             self.appended.notify_one();
         }
+        appended.ok().map(|ticket| self.receipt(ticket))
     }
 
     fn receipt(self: &Arc<Self>, ticket: Ticket) -> Arc<Receipt> {
@@ -199,12 +262,19 @@ impl Depot {
     /// A record as a trace; one that cannot be read is put aside.
     pub(super) fn restore(self: &Arc<Self>, record: Record) -> Option<(Finished, Origin)> {
         let spool = self.spool()?;
-        if record.kind != Kind::Trace {
-            // Nothing of it ended.
+        let is_orphan = record.kind == Kind::RootOpen;
+        if is_orphan && !self.config.closes_orphans() {
             self.settled.lock().push(record.ticket);
             return None;
         }
         let decoded = record::decode(record.trace_id, &record.payload);
+        let last = self.heard_of(&record);
+        let decoded = decoded.and_then(|(mut trace, origin)| {
+            if is_orphan {
+                record::close(&mut trace, last)?;
+            }
+            Some((trace, origin))
+        });
         if let Some((mut trace, origin)) = decoded {
             trace.progress.receipts.push(self.receipt(record.ticket));
             return Some((trace, origin));
@@ -221,6 +291,23 @@ impl Depot {
         // What cannot be put aside stays, and is met again by the next process.
         let _ = spool.park(Some(record.ticket), &record.destination, &entry, why);
         None
+    }
+
+    /// When something was last heard of the trace of a record, in milliseconds since the Unix epoch. Remembered as long
+    /// as it may have been left open.
+    fn heard_of(&self, record: &Record) -> u64 {
+        let mut heard = self.heard.lock();
+        let before = heard.remove(&record.trace_id).unwrap_or(0);
+        let last = before.max(record.created_ms);
+        if record.flags & PART != 0 {
+            heard.insert(record.trace_id, last);
+        }
+        last
+    }
+
+    /// Everything that dead processes left was read.
+    pub(super) fn forget_heard(&self) {
+        self.heard.lock().clear();
     }
 
     /// A record of another process as a trace.
@@ -253,6 +340,7 @@ impl Depot {
         if trace.origin.is_some() {
             self.returned
                 .fetch_add(u64::from(trace.span_count), Ordering::Release);
+            self.acknowledged.notify_one();
             return;
         }
         self.spooled
@@ -275,25 +363,42 @@ impl Depot {
         !self.left.lock().is_empty()
     }
 
-    /// Takes a record back that was left to the disk.
-    pub(super) fn take_back(self: &Arc<Self>, record: Record) -> Option<Finished> {
+    /// Takes a record back that was left to the disk. Its spans count as being there alone until it is queued.
+    pub(super) fn take_back(self: &Arc<Self>, record: Record, own: &Counters) -> Option<Finished> {
         let spans = self.left.lock().remove(&record.ticket)?;
-        self.spooled.fetch_sub(u64::from(spans), Ordering::Release);
-        self.restore(record).map(|(trace, _)| trace)
+        let restored = self.restore(record).map(|(trace, _)| trace);
+        if restored.is_none() {
+            self.spooled.fetch_sub(u64::from(spans), Ordering::Release);
+            own.drop(Drop::Rejected, u64::from(spans));
+        }
+        restored
     }
 
-    /// Puts a trace that was refused for good among the dead letters; the record is done with as the trace is settled.
-    pub(crate) fn bury(&self, trace: &Finished, why: &str) {
+    /// Notes that a trace is queued that was read from the disk.
+    pub(super) fn queued(&self, trace: &Finished) {
+        if trace.origin.is_none() {
+            self.spooled
+                .fetch_sub(u64::from(trace.span_count), Ordering::Release);
+        }
+    }
+
+    /// Puts spans of a trace that were refused for good among the dead letters; the record is done with as the trace is
+    /// settled. Of its head, the number of spans is that of `spans`.
+    pub(crate) fn bury(&self, trace: &Finished, spans: &[u8], why: &str) {
         if let Ok(store) = self.store() {
             let own = trace.origin.as_ref().map(|origin| origin.encode());
-            let head = record::head(trace, trace.spans.len());
+            let count = reader::spans(spans).count() as u32;
+            let head = record::head(trace, count, spans.len());
             let origin = own.as_deref().unwrap_or(&store.origin);
-            let payload: [&[u8]; 3] = [origin, &head, &trace.spans];
+            let payload: [&[u8]; 3] = [origin, &head, spans];
             let fingerprint = self.fingerprint(trace.destination);
             // Without room for it, it is given up like any other.
-            let _ = store
-                .spool
-                .park(None, &fingerprint, &entry(trace, &payload), why);
+            let _ = store.spool.park(
+                None,
+                &fingerprint,
+                &entry(Kind::Trace, trace, &payload),
+                why,
+            );
         }
     }
 
@@ -319,10 +424,16 @@ impl Depot {
     /// Looks after the disk. What was left to it and is not there any more is given up.
     pub(super) fn maintain(&self, spool: &Spool, own: &Counters) -> Maintained {
         self.dirty.store(false, Ordering::Release);
-        let kept = spool.maintain(std::time::Instant::now());
+        let kept = spool.maintain(Instant::now());
+        self.miss(kept.keep.iter().chain(&kept.dropped), own);
+        kept
+    }
+
+    /// Notes that the disk may not have these records.
+    fn miss<'a>(&self, tickets: impl Iterator<Item = &'a Ticket>, own: &Counters) {
         let mut left = self.left.lock();
         let mut gone = self.gone.lock();
-        for ticket in kept.keep.iter().chain(&kept.dropped) {
+        for ticket in tickets {
             match left.remove(ticket) {
                 Some(spans) => {
                     let spans = u64::from(spans);
@@ -334,25 +445,64 @@ impl Depot {
                 }
             }
         }
-        drop((left, gone));
-        kept
     }
 
-    /// Has everything that was appended outlast a power cut.
-    pub(crate) fn sync(&self) {
+    fn sync(&self, own: &Counters) {
         if let Some(spool) = self.spool() {
-            let unsure = spool.sync();
-            self.gone.lock().extend(unsure);
+            self.miss(spool.sync().iter(), own);
         }
+    }
+
+    /// Has everything that was appended outlast a power cut; whether it did so before the deadline. One sync serves all
+    /// who wait.
+    pub(crate) fn sync_until(shared: &Arc<Shared>, depot: &Arc<Self>, deadline: Instant) -> bool {
+        let mut syncs = depot.syncs.lock();
+        syncs.asked += 1;
+        let own = syncs.asked;
+        if !syncs.is_running {
+            let (shared, depot) = (shared.clone(), depot.clone());
+            let thread = std::thread::Builder::new().name("mlflow-sync".into());
+            let work = move || depot.serve_syncs(&shared.counters);
+            syncs.is_running = signals::start_without(|| thread.spawn(work)).is_ok();
+            if !syncs.is_running {
+                return false;
+            }
+        }
+        depot
+            .synced
+            .wait_until(syncs, deadline, |syncs| syncs.done >= own)
+            .done
+            >= own
+    }
+
+    fn serve_syncs(&self, own: &Counters) {
+        let mut syncs = self.syncs.lock();
+        while syncs.done < syncs.asked {
+            let asked = syncs.asked;
+            drop(syncs);
+            self.sync(own);
+            syncs = self.syncs.lock();
+            syncs.done = asked;
+            self.synced.notify_all();
+        }
+        syncs.is_running = false;
     }
 
     /// Ends the spool; what is pending is for the next process.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, own: &Counters) {
         self.acknowledge();
         if let Some(Ok(store)) = self.store.get() {
-            self.sync();
+            self.sync(own);
             store.spool.close();
         }
+        *self.closed.lock() = true;
+        self.ended.notify_all();
+    }
+
+    /// Waits until what is pending is free for the next process, at most until the deadline.
+    pub(crate) fn wait_closed(&self, deadline: Instant) {
+        let closed = self.closed.lock();
+        drop(self.ended.wait_until(closed, deadline, |closed| *closed));
     }
 
     /// Spans that are on disk alone.
@@ -371,10 +521,10 @@ impl Depot {
     }
 }
 
-fn entry<'a>(trace: &Finished, payload: &'a [&'a [u8]]) -> Entry<'a> {
+fn entry<'a>(kind: Kind, trace: &Finished, payload: &'a [&'a [u8]]) -> Entry<'a> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Entry {
-        kind: Kind::Trace,
+        kind,
         flags: u8::from(trace.goes_on) * PART,
         class: 0,
         trace_id: trace.id,

@@ -468,9 +468,9 @@ impl Dispatcher<'_> {
         let retrying = self.retrying.into_iter().flat_map(|batch| batch.traces);
         let followers = self.busy.into_values().flat_map(|busy| busy.followers);
         let ready = self.ways.into_iter().flat_map(|way| way.ready);
-        let own: Vec<Finished> = retrying.chain(followers).chain(ready).collect();
-        let count = |spans, waiting: &[Finished]| {
-            let left = own.iter().chain(waiting);
+        let mut own: Vec<Finished> = retrying.chain(followers).chain(ready).collect();
+        let count = |spans, waiting: &mut [Finished]| {
+            let left = own.iter_mut().chain(waiting);
             self.shared.count_left(Drop::Shutdown, spans, left);
         };
         drop(self.shared.queue.give_up(count));

@@ -170,6 +170,16 @@ impl Queue {
         })
     }
 
+    /// Whether more than half of the limit is taken.
+    pub(crate) fn is_filling(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > self.bounds.max_bytes / 2
+    }
+
+    /// Whether something of this size could ever be put in.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        bytes <= self.bounds.max_bytes
+    }
+
     /// Gives bytes of the limit back.
     pub(crate) fn give_back(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
@@ -525,13 +535,13 @@ impl Queue {
 
     /// Gives up what waits and what is in flight: has `count` count the spans of both, with what waits at hand, refuses
     /// everything from now on and tells those who wait. Returns what waited.
-    pub(crate) fn give_up(&self, count: impl FnOnce(u64, &[Finished])) -> Vec<Finished> {
+    pub(crate) fn give_up(&self, count: impl FnOnce(u64, &mut [Finished])) -> Vec<Finished> {
         self.gather(&mut self.routing.lock(), Some(false), true);
         let mut ledger = self.ledger.lock();
         let (left, lanes) = ledger.stop();
         let traces = |mut lane: Lane| std::iter::from_fn(move || lane.pop());
-        let waiting: Vec<Finished> = lanes.into_iter().flat_map(traces).collect();
-        count(left.spans, &waiting);
+        let mut waiting: Vec<Finished> = lanes.into_iter().flat_map(traces).collect();
+        count(left.spans, &mut waiting);
         self.release(left);
         self.settled.notify_all();
         waiting

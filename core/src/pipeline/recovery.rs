@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::depot::Depot;
 use super::stats::Drop;
@@ -14,8 +14,10 @@ use crate::local;
 use crate::shared::Shared;
 use crate::spool::{Cursor, Spool};
 
-/// How often what dead processes left is looked for.
+/// How often what dead processes left is looked for: at first more often, since who is being replaced may not be dead
+/// yet.
 const OFTEN: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(1);
 /// How long to wait for room in the queue, or for the disk.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of records in memory at a time: what is recorded meanwhile goes first.
@@ -63,7 +65,8 @@ async fn look_after(shared: &Shared, depot: &Depot, spool: &Spool) -> Infallible
 /// A little at a time: the next records are read when these have been delivered.
 async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallible {
     let mut cursor = Cursor::default();
-    let mut looked = None;
+    let mut due = Instant::now();
+    let mut interval = SOON;
     loop {
         let mut traces = Vec::new();
         if depot.has_left() {
@@ -73,17 +76,18 @@ async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallib
             }
             traces.extend(
                 back.into_iter()
-                    .filter_map(|record| depot.take_back(record)),
+                    .filter_map(|record| depot.take_back(record, &shared.counters)),
             );
         }
         let now = Instant::now();
-        let is_due = looked.is_none_or(|looked| now.duration_since(looked) >= OFTEN);
         let mut more = depot.has_left();
-        if is_due {
+        if due <= now {
             let wanted = |fingerprint: &_| depot.is_known(fingerprint);
             let adopted = spool.adopt(&wanted, AT_ONCE, now);
             if !adopted.more {
-                looked = Some(now);
+                depot.forget_heard();
+                due = now + interval;
+                interval = (interval * 2).min(OFTEN);
             }
             more |= adopted.more;
             let records = adopted.records.into_iter();
@@ -92,7 +96,7 @@ async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallib
         }
         let is_idle = traces.is_empty();
         for trace in traces {
-            put(shared, trace).await;
+            put(shared, depot, trace).await;
         }
         while depot.recovering() > depot.held.load(std::sync::atomic::Ordering::Relaxed) {
             depot.acknowledged.notified().await;
@@ -101,19 +105,25 @@ async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallib
             (true, false) => {}
             (true, true) => sleep(PAUSE).await,
             // Or until something is left to the disk for want of room.
-            (false, _) => drop(timeout(OFTEN, depot.acknowledged.notified()).await),
+            (false, _) => drop(timeout_at(due.into(), depot.acknowledged.notified()).await),
         }
     }
 }
 
-/// Queues a trace when there is room for it.
-async fn put(shared: &Shared, trace: Finished) {
-    let (size, spans) = (trace.size(), u64::from(trace.span_count));
+/// Queues a trace when there is room for it; at once one for which there never would be.
+async fn put(shared: &Shared, depot: &Depot, trace: Finished) {
+    let spans = u64::from(trace.span_count);
+    let size = match trace.size() {
+        size if shared.queue.may_hold(size) => size,
+        _ => 0,
+    };
     let mut trace = Some(trace);
     loop {
         let pushed = local::with(|local| {
             let outbox = local.outbox_of(shared.id, &shared.queue);
-            outbox.push(&shared.queue, size, spans, |_| trace.take())
+            outbox.push(&shared.queue, size, spans, |_| {
+                trace.take().inspect(|trace| depot.queued(trace))
+            })
         });
         match pushed {
             Err(Drop::QueueFull) => sleep(PAUSE).await,

@@ -42,7 +42,7 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
             never = recovery::attend(shared) => match never {},
         }
         if let Some(depot) = &shared.depot {
-            depot.close();
+            depot.close(&shared.counters);
         }
     });
     // Name resolution may still hang on a thread of the runtime; it must not hold up the exit.
@@ -57,12 +57,17 @@ pub(super) async fn deliver(shared: &Shared, exporter: Box<dyn Exporter>) {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 pub(super) fn give_up(shared: &Shared) {
-    let count = |spans, left: &[Finished]| shared.count_left(Drop::Internal, spans, left.iter());
+    let count = |spans, left: &mut [Finished]| {
+        shared.count_left(Drop::Internal, spans, left.iter_mut());
+    };
     drop(shared.queue.give_up(count));
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
     if let Some(mirror) = &shared.mirror {
         mirror.give_up();
+    }
+    if let Some(depot) = &shared.depot {
+        depot.close(&shared.counters);
     }
 }

@@ -85,6 +85,10 @@ impl MlflowExporter {
         let has_it = metadata[keys::META_INFO_FINALIZED] == "true";
         if has_it {
             note(trace, &reply);
+            if trace.is_orphan() {
+                // It did end: its root is not to be sent as one that did not.
+                self.shared.delivered(trace);
+            }
         }
         Ok(has_it)
     }

@@ -17,6 +17,9 @@ pub(super) trait Load {
     /// How many spans these items have.
     fn spans(&self, items: Range<usize>) -> u64;
 
+    /// What these items are of, each trace with its spans as in [`Self::runs`].
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)>;
+
     /// A request with these items was refused.
     fn suspect(&mut self, items: Range<usize>);
 
@@ -77,6 +80,11 @@ impl Load for Traces<'_> {
         traces.map(|trace| u64::from(trace.span_count)).sum()
     }
 
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)> {
+        let traces = self.0[items].iter();
+        traces.map(|trace| (trace, trace.spans.clone())).collect()
+    }
+
     fn suspect(&mut self, items: Range<usize>) {
         let spans = self.spans(items.clone()) as u32;
         for trace in &mut self.0[items] {
@@ -127,6 +135,10 @@ impl Load for Spans<'_> {
 
     fn spans(&self, items: Range<usize>) -> u64 {
         items.len() as u64
+    }
+
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)> {
+        vec![(&*self.trace, self.fields[items].concat())]
     }
 
     fn suspect(&mut self, items: Range<usize>) {

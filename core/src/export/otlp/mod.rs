@@ -179,9 +179,10 @@ impl OtlpExporter {
             let counters = self.shared.counters_of(spans.origin());
             counters.drop(Drop::Rejected, count);
             self.shared.diagnostics.report("rejected", || {
-                let (id, why) = (id.to_mlflow(), refused.why);
+                let (id, why) = (id.to_mlflow(), &refused.why);
                 format!("{count} spans of trace {id} were refused: {why}")
             });
+            self.bury(&spans, refused.items.clone(), &refused.why);
             spans.settle(refused.items);
         }
         Ok(())
@@ -276,7 +277,11 @@ impl OtlpExporter {
             } => {
                 let odd = &self.shared.config.attached.odd_replies;
                 odd.fetch_add(u64::from(is_odd), Ordering::Relaxed);
-                let spans = load.spans(items);
+                let spans = load.spans(items.clone());
+                if rejected >= spans {
+                    // Of fewer, nobody knows which.
+                    self.bury(load, items, &scrub(&message, collector.http.secrets()));
+                }
                 let counters = self.shared.counters_of(load.origin());
                 self.taken(counters, spans, rejected.min(spans), || {
                     scrub(&message, collector.http.secrets())
@@ -301,6 +306,15 @@ impl OtlpExporter {
                     self.limit.set(shorter.min(self.limit.get()));
                 }
                 Ok(Some((status, told(status, &message))))
+            }
+        }
+    }
+
+    /// Keeps what was refused for good, where there is a spool.
+    fn bury(&self, load: &impl Load, items: Range<usize>, why: &str) {
+        if let Some(depot) = &self.shared.depot {
+            for (trace, spans) in load.letters(items) {
+                depot.bury(trace, &spans, why);
             }
         }
     }
