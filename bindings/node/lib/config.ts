@@ -63,10 +63,12 @@ export interface InitOptions {
   queueMaxTraces?: number;
   /** Which traces a full queue gives up (`MLFLOW_TRACE_QUEUE_DROP`). */
   queueDrop?: 'newest' | 'oldest';
-  /** Keeps finished traces on disk until they are delivered (`MLFLOW_TRACE_SPOOL`). */
-  spool?: 'off' | 'write-through' | 'sync';
+  /** Keeps finished traces on disk until they are delivered; `spill` only what memory has no room or time for (`MLFLOW_TRACE_SPOOL`). */
+  spool?: 'off' | 'spill' | 'write-through' | 'sync';
   /** Where they lie (`MLFLOW_TRACE_SPOOL_DIR`). */
   spoolDir?: string;
+  /** Closes traces that a process left open when it died (`MLFLOW_TRACE_SPOOL_CLOSE_ORPHANS`). */
+  spoolCloseOrphans?: boolean;
   /** Bytes of that directory, over all processes (`MLFLOW_TRACE_SPOOL_MAX_BYTES`). */
   spoolMaxBytes?: number;
   /** Batches on their way at once (`MLFLOW_TRACE_EXPORT_MAX_IN_FLIGHT`). */
@@ -195,6 +197,7 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   queueDrop: 'queue.drop',
   spool: 'spool',
   spoolDir: 'spool.dir',
+  spoolCloseOrphans: 'spool.close_orphans',
   spoolMaxBytes: 'spool.max_bytes',
   exportMaxInFlight: 'export.max_in_flight',
   exportTraceInfo: 'export.trace_info',

@@ -150,11 +150,27 @@ pub(super) fn killed(settings: &Settings, row: &mut Row) -> Outcome {
 }
 
 /// F18.
-pub(super) fn power_cut(_settings: &Settings, row: &mut Row) -> Outcome {
+pub(super) fn power_cut(settings: &Settings, row: &mut Row) -> Outcome {
     if !has_spool(row) {
         return Ok(());
     }
-    row.not_yet("a file system that loses writes; see core's own tests of the spool");
+    let programs = settings.times(10_000);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let model = Command::new(cargo)
+        .args(["test", "--locked", "-p", "mlflow-trace-core"])
+        .args(["--test", "spool", "model::"])
+        .env("PROPTEST_CASES", programs.to_string())
+        .output()
+        .map_err(text)?;
+    let said = String::from_utf8_lossy(&model.stdout).into_owned();
+    let result = said.lines().find(|line| line.starts_with("test result"));
+    row.fact(format!(
+        "simulated: {programs} programs on a disk that forgets, as many on one that fails as well"
+    ));
+    row.require(
+        model.status.success() && said.contains("2 passed"),
+        format!("the model: {}", result.unwrap_or("could not be run")),
+    );
     Ok(())
 }
 
