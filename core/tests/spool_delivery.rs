@@ -340,6 +340,8 @@ fn parts_of_a_trace_are_spooled() {
     });
     late.end().unwrap();
     root.end().unwrap();
+    // Returns when the disk has what the server has not.
+    assert_eq!(first.flush(Duration::from_millis(200)), 3);
     assert_eq!(first.shutdown(Duration::from_millis(200)), 3);
     assert_eq!(first.stats().spooled, 3);
     away.comes_back();

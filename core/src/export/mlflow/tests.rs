@@ -11,7 +11,6 @@ use crate::destination::{self, Destination};
 use crate::finished::Progress;
 use crate::id::TraceId;
 use crate::otlp::{SCOPE_SPANS_SPANS, span, wire};
-use crate::pipeline::stats::Drop;
 
 const INFO: &str = "POST /api/3.0/mlflow/traces";
 const SPANS: &str = "POST /v1/traces";
