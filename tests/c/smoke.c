@@ -265,7 +265,7 @@ CASE(statistics_know_the_spool)
     CHECK_OK(mlflow_tracer_new(config, &tracer, NULL));
     mlflow_config_free(config);
     CHECK_OK(mlflow_span_end(check_start(tracer, "kept"), NULL));
-    CHECK_OK(mlflow_tracer_shutdown(tracer, 100, NULL, NULL));
+    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 100, NULL, NULL), MLFLOW_ERROR_TIMEOUT);
     CHECK(check_stat(tracer, "spooled") == 1);
     CHECK(check_stat(tracer, "pending") == 1);
     CHECK(check_stat(tracer, "spool_degraded") == 0);
@@ -312,6 +312,7 @@ int main(void)
     RUN(explicit_times_and_a_remote_parent);
     RUN(a_malformed_traceparent_starts_a_new_trace);
     RUN(statistics_add_up);
+    RUN(statistics_know_the_spool);
     RUN(options_come_from_code_and_environment);
     return DONE();
 }
