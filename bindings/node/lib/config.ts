@@ -63,7 +63,7 @@ export interface InitOptions {
   queueMaxTraces?: number;
   /** Which traces a full queue gives up (`MLFLOW_TRACE_QUEUE_DROP`). */
   queueDrop?: 'newest' | 'oldest';
-  /** Keeps finished traces on disk until they are delivered; `spill` only what memory has no room or time for (`MLFLOW_TRACE_SPOOL`). */
+  /** Keeps finished traces on disk until they are delivered; `spill` those that memory cannot keep (`MLFLOW_TRACE_SPOOL`). */
   spool?: 'off' | 'spill' | 'write-through' | 'sync';
   /** Where they lie (`MLFLOW_TRACE_SPOOL_DIR`). */
   spoolDir?: string;
