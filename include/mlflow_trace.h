@@ -402,7 +402,10 @@ void mlflow_tracer_free(mlflow_tracer_t *tracer);
  * with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
  * the library ended because the program did not), "redaction_failed" (spans whose content was withheld) or "odd_2xx"
  * (replies of success that made no sense, as of a proxy that answers in the server's place). With "mirror." before the
- * first four, the same of the copies that dual export sends to a collector; 0 without it. Or one of the whole process:
+ * first four, the same of the copies that dual export sends to a collector; 0 without it. With a spool (option
+ * "spool") "spooled", those of "pending" that are on disk and not in memory; "spool_degraded", 1 while what ends is in
+ * memory alone; and of the spans that other processes left there "recovered.adopted", "recovered.delivered",
+ * "recovered.dropped" and "recovered.pending", which are in none of the others; 0 without it. Or one of the whole process:
  * "ignored" (recording calls without effect, for instance on an ended span), "panics"
  * (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
  *
@@ -420,7 +423,8 @@ mlflow_status_t mlflow_tracer_get_stat(const mlflow_tracer_t *tracer,
 /**
  * Reads "ignored" and every counter of the tracer at once, as JSON:
  * {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
- * "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies.
+ * "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies;
+ * with a spool also "spooled", "spool_degraded" and "recovered": {"adopted": 0, "delivered": 0, "pending": 0, "dropped": 0}.
  *
  * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
  * Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.

@@ -318,6 +318,55 @@ impl Config {
         }
     }
 
+    /// Whether finished traces are kept on disk until they are delivered.
+    pub(crate) fn spools(&self) -> bool {
+        !matches!(self.text("spool"), None | Some("off"))
+    }
+
+    /// Whether they are only where memory gets short, and at the end.
+    pub(crate) fn spills(&self) -> bool {
+        self.text("spool") == Some("spill")
+    }
+
+    /// Whether traces that were open when their process died are closed by the next one.
+    pub(crate) fn closes_orphans(&self) -> bool {
+        self.flag("spool.close_orphans")
+    }
+
+    /// Whether a flush waits for the disk.
+    pub(crate) fn syncs(&self) -> bool {
+        self.text("spool") == Some("sync")
+    }
+
+    /// What tells the server of one process from that of another: its URL, and a name for the credential, never the
+    /// credential itself.
+    pub(crate) fn spool_target(&self) -> (String, String) {
+        let named = ["otlp.traces_endpoint", "otlp.endpoint"];
+        let collector = || named.iter().find_map(|key| self.text(key));
+        let url = match (self.exporter(), self.target()) {
+            ("otlp", _) => collector().and_then(without_secrets),
+            (_, Some(Target::Server(url))) => Some(url),
+            (_, Some(Target::Databricks(profile))) => {
+                let profile = profile.or(self.text("databricks.profile"));
+                let place = profile.or(self.text("databricks.host"));
+                Some(format!("databricks://{}", place.unwrap_or_default()))
+            }
+            (_, None) => None,
+        };
+        let basic = self.basic().map(|(user, _)| format!("user {user}"));
+        let client = || {
+            self.text("databricks.client_id")
+                .map(|id| format!("client {id}"))
+        };
+        let token = || self.text("tracking_token").map(|_| "token".to_owned());
+        let file = || {
+            self.text("tracking_token_file")
+                .map(|path| format!("file {path}"))
+        };
+        let credential = basic.or_else(client).or_else(token).or_else(file);
+        (url.unwrap_or_default(), credential.unwrap_or_default())
+    }
+
     /// How many batches may be on their way at once.
     pub(crate) fn max_in_flight(&self) -> usize {
         self.number("export.max_in_flight") as usize

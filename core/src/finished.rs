@@ -1,5 +1,6 @@
 //! A trace on its way to the exporter.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::destination::Destination;
@@ -7,6 +8,8 @@ use crate::id::TraceId;
 use crate::local;
 use crate::mlflow::attachment::Attachment;
 use crate::otlp::reader;
+use crate::pipeline::depot::Receipt;
+use crate::record::Origin;
 use crate::trace::TraceUpdate;
 
 /// A trace on its way to the exporter.
@@ -30,11 +33,16 @@ pub(crate) struct Finished {
     /// In an outbox: how many bytes of spans lie there, packed with those of other traces.
     pub(crate) packed_bytes: u32,
     pub(crate) span_count: u32,
+    /// The process that recorded it, where that is not this one.
+    pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) progress: Progress,
 }
 
 impl Drop for Finished {
     fn drop(&mut self) {
+        if self.progress.settled && !self.progress.receipts.is_empty() {
+            Receipt::settle(&mut self.progress.receipts);
+        }
         if self.spans.capacity() > 0 {
             local::with(|local| local.buffers.give(std::mem::take(&mut self.spans)));
         }
@@ -48,6 +56,8 @@ pub(crate) struct Progress {
     pub(crate) flush: u64,
     /// Delivered or given up, and counted.
     pub(crate) settled: bool,
+    /// The records of the spool that it is in; acknowledged when it is settled.
+    pub(crate) receipts: Vec<Arc<Receipt>>,
     /// Settled by giving it up.
     pub(crate) rejected: bool,
     /// A part whose spans the end of the trace will count.
@@ -210,6 +220,7 @@ impl Finished {
             has_info: self.has_info,
             earlier: self.earlier + first,
             goes_on: self.goes_on,
+            origin: self.origin.clone(),
             packed_bytes: 0,
             attachments: Vec::new(),
             update: None,
@@ -229,6 +240,7 @@ impl Finished {
             has_info: self.has_info,
             earlier: self.earlier,
             goes_on: self.goes_on,
+            origin: None,
             packed_bytes: 0,
             attachments: self.attachments.clone(),
             update: self.update.clone(),

@@ -30,6 +30,7 @@ mod otlp;
 mod pipeline;
 mod plugins;
 mod processor;
+mod record;
 mod redact;
 mod resource;
 mod sampler;
@@ -70,7 +71,7 @@ pub use id::{SpanId, TraceId};
 pub use ingest::HostRules;
 pub use mlflow::attachment::Attachment;
 pub use pipeline::health::{DeliveryError, Health};
-pub use pipeline::stats::{MirrorStats, Stats};
+pub use pipeline::stats::{MirrorStats, RecoveredStats, Stats};
 pub use process::Process;
 pub use processor::{ProcessorError, SpanProcessor};
 pub use propagation::{

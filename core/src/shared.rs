@@ -9,11 +9,13 @@ use crate::config::Config;
 use crate::diagnostics::Diagnostics;
 use crate::export::sink::Sink;
 use crate::lock::Mutex;
+use crate::pipeline::depot::Depot;
 use crate::pipeline::health::Monitor;
 use crate::pipeline::mirror::Mirror;
 use crate::pipeline::queue::{Bounds, Queue};
 use crate::pipeline::stats::{Counters, Drop};
 use crate::plugins::Plugins;
+use crate::record::Origin;
 use crate::redact::Redactor;
 use crate::resource;
 use crate::trace::{Finished, TraceUpdate};
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) diagnostics: Diagnostics,
     /// The fields of the OTLP `Resource` message.
     pub(crate) resource: Vec<u8>,
+    /// Where what ended is kept on disk, if it is.
+    pub(crate) depot: Option<Arc<Depot>>,
     /// The exporter that the host gave, where it gave one.
     pub(crate) sink: Option<Sink>,
     /// What the memory exporter received, as JSON.
@@ -52,7 +56,11 @@ impl Shared {
             Some(_) => Mirror::share(&config),
             None => config.bounds().max_bytes,
         };
-        let shared = Self::lane(id, config, plugins, bytes, mirror);
+        let depot = match plugins.exporter {
+            Some(_) => None,
+            None => Depot::new(&config, &resource::message(&plugins.resource)),
+        };
+        let shared = Self::lane(id, config, plugins, bytes, mirror, depot);
         if let Some(ignored) = shared.config.ignored() {
             shared.diagnostics.report("environment", || ignored);
         }
@@ -71,6 +79,7 @@ impl Shared {
         plugins: &Plugins,
         bytes: usize,
         mirror: Option<Mirror>,
+        depot: Option<Arc<Depot>>,
     ) -> Arc<Self> {
         let exporter = match plugins.exporter {
             Some(_) => "",
@@ -82,6 +91,7 @@ impl Shared {
             takes_parts: AtomicBool::new(matches!(exporter, "mlflow" | "otlp")),
             keeps_inline: exporter == "otlp" || mirror.is_some(),
             mirror,
+            depot,
             queue: Queue::new(Bounds {
                 max_bytes: bytes,
                 ..config.bounds()
@@ -151,7 +161,8 @@ impl Shared {
     /// Counts a trace that the destination acknowledged.
     pub(crate) fn delivered(&self, trace: &mut Finished) {
         trace.progress.settled = true;
-        self.counters.deliver(u64::from(trace.span_count));
+        let counters = self.counters_of(trace.origin.as_deref());
+        counters.deliver(u64::from(trace.span_count));
     }
 
     /// Gives up a trace that can never be delivered, and says why.
@@ -160,6 +171,9 @@ impl Shared {
         self.diagnostics.report("rejected", || {
             format!("trace {} was refused: {why}", trace.id.to_mlflow())
         });
+        if let Some(depot) = &self.depot {
+            depot.bury(trace, &trace.spans, why);
+        }
         self.park(trace, Drop::Rejected);
     }
 
@@ -168,7 +182,10 @@ impl Shared {
         self.diagnostics.report("queue_full", || {
             "the queue is full; traces are dropped (queue.max_bytes, queue.max_traces)".into()
         });
-        self.park(trace, Drop::QueueFull);
+        match &self.depot {
+            Some(depot) if depot.rescue(trace) => depot.leave(trace),
+            _ => self.park(trace, Drop::QueueFull),
+        }
     }
 
     /// Where a full queue gives up what waited longest, has it do so for a trace of so many bytes; whether it did.
@@ -184,7 +201,45 @@ impl Shared {
     fn park(&self, trace: &mut Finished, reason: Drop) {
         trace.progress.settled = true;
         trace.progress.rejected = true;
-        self.counters.drop(reason, u64::from(trace.span_count));
+        let counters = self.counters_of(trace.origin.as_deref());
+        counters.drop(reason, u64::from(trace.span_count));
+    }
+
+    /// The counters of what this process recorded, or of what it recovered.
+    pub(crate) fn counters_of(&self, origin: Option<&Origin>) -> &Counters {
+        match &self.depot {
+            Some(depot) if origin.is_some() => &depot.recovered,
+            _ => &self.counters,
+        }
+    }
+
+    /// The fields of the OTLP `Resource` message of the process that recorded something.
+    pub(crate) fn resource_of<'a>(&'a self, origin: Option<&'a Origin>) -> &'a [u8] {
+        origin.map_or(&self.resource, |origin| &origin.resource)
+    }
+
+    /// Counts so many spans, of `traces` and others, that are given up. What is on disk, or can be put there, is left
+    /// there.
+    pub(crate) fn count_left<'a>(
+        &self,
+        reason: Drop,
+        spans: u64,
+        traces: impl Iterator<Item = &'a mut Finished>,
+    ) {
+        let (mut on_disk, mut own) = (0, 0);
+        for trace in traces {
+            let is_left = self.depot.as_ref().is_some_and(|depot| depot.rescue(trace));
+            if !is_left {
+                continue;
+            }
+            let spans = u64::from(trace.span_count);
+            on_disk += spans;
+            own += u64::from(trace.origin.is_none()) * spans;
+        }
+        if let Some(depot) = &self.depot {
+            depot.keep(own);
+        }
+        self.counters.drop(reason, spans.saturating_sub(on_disk));
     }
 
     /// Counts a trace that a fault of its exporter lost.
@@ -195,15 +250,20 @@ impl Shared {
         });
     }
 
-    /// Takes what was left when the tracer's time was up. It is counted already, in the moment in which the queue closed
+    /// Says what was left when the tracer's time was up. It was counted in the moment in which the queue closed
     /// ([`Queue::give_up`]).
-    pub(crate) fn abandoned(&self, traces: Vec<Finished>) {
-        if traces.is_empty() {
+    pub(crate) fn abandoned(&self) {
+        let lost = self.counters.dropped(Drop::Shutdown);
+        let kept = self.depot.as_ref().map_or(0, |depot| depot.spooled());
+        if lost + kept == 0 {
             return;
         }
-        let spans: u64 = traces.iter().map(|trace| u64::from(trace.span_count)).sum();
-        self.diagnostics.report("shutdown", || {
-            format!("shut down before {spans} spans could be delivered")
+        self.diagnostics.report("shutdown", || match kept {
+            0 => format!("shut down before {lost} spans could be delivered"),
+            _ => format!(
+                "shut down before {} spans could be delivered; {kept} of them are in the spool",
+                lost + kept
+            ),
         });
     }
 

@@ -13,9 +13,10 @@ use crate::ingest;
 use crate::live::Rules;
 use crate::local::Local;
 use crate::lock::Mutex;
+use crate::pipeline::depot::Depot;
 use crate::pipeline::health::Health;
 use crate::pipeline::mirror::Mirror;
-use crate::pipeline::stats::{Drop, Stats};
+use crate::pipeline::stats::{Drop, RecoveredStats, Stats};
 use crate::pipeline::worker;
 use crate::plugins::Plugins;
 use crate::shared::Shared;
@@ -131,8 +132,8 @@ impl State {
     ) -> bool {
         self.start_worker();
         let queue = &self.shared.queue;
-        if let Some(mirror) = &self.shared.mirror {
-            return self.hand_over_twice(local, mirror, size, spans, make);
+        if self.shared.mirror.is_some() || self.shared.depot.is_some() {
+            return self.hand_over_made(local, size, spans, make);
         }
         let mut make = |packed: &mut Vec<u8>| Some(make(packed));
         let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
@@ -145,12 +146,12 @@ impl State {
         pushed.is_ok()
     }
 
-    /// As [`Self::hand_over`], with a copy for the collector whether or not there is room for the trace itself.
+    /// As [`Self::hand_over`], with a copy for the collector and a record in the spool, whether or not there is room for
+    /// the trace itself.
     #[cold]
-    fn hand_over_twice(
+    fn hand_over_made(
         &self,
         local: &mut Local,
-        mirror: &Mirror,
         size: usize,
         spans: u64,
         mut make: impl FnMut(&mut Vec<u8>) -> Finished,
@@ -158,18 +159,36 @@ impl State {
         let mut packed = Vec::new();
         let mut trace = make(&mut packed);
         trace.unpack(&packed);
-        mirror.offer(&trace, local);
-        let queue = &self.shared.queue;
+        let Shared {
+            mirror,
+            depot,
+            queue,
+            health,
+            ..
+        } = &*self.shared;
+        if let Some(mirror) = mirror {
+            mirror.offer(&trace, local);
+        }
+        if let Some(depot) = depot {
+            let is_hard = || queue.is_filling() || health.is_away();
+            depot.keep_safe(&mut trace, is_hard);
+        }
         let mut made = Some(trace);
         let mut make = |_: &mut Vec<u8>| made.take();
         let mut pushed = local.outbox(self).push(queue, size, spans, &mut make);
         if pushed == Err(Drop::QueueFull) && self.shared.make_room(size) {
             pushed = local.outbox(self).push(queue, size, spans, &mut make);
         }
-        if let Err(reason) = pushed {
-            self.refused(reason, spans);
+        let Err(reason) = pushed else { return true };
+        if let (Some(depot), Some(trace)) = (depot, &mut made)
+            && depot.rescue(trace)
+        {
+            depot.leave(trace);
+            return true;
         }
-        true
+        self.refused(reason, spans);
+        // The collector gets what follows in any case.
+        mirror.is_some()
     }
 
     #[cold]
@@ -204,6 +223,14 @@ impl State {
         if self.shared.queue.is_unattended() {
             self.start_worker();
             self.shared.queue.attend();
+        }
+    }
+
+    /// Delivers what other processes left on disk, where there is a spool, without waiting for a trace.
+    pub(crate) fn begin(&self, destination: &'static Destination) {
+        if let Some(depot) = &self.shared.depot {
+            depot.expect(destination);
+            self.start_worker();
         }
     }
 
@@ -245,6 +272,17 @@ impl State {
         stats.mirror = self.shared.mirror.as_ref().map(Mirror::stats);
         let odd = &self.shared.config.attached.odd_replies;
         stats.odd_2xx = odd.load(Ordering::Relaxed);
+        if let Some(depot) = &self.shared.depot {
+            stats.spooled = depot.spooled();
+            stats.spool_degraded = depot.is_degraded();
+            let recovered = depot.recovered.read(|| depot.adopted());
+            stats.recovered = Some(RecoveredStats {
+                adopted: recovered.created,
+                delivered: recovered.delivered,
+                pending: recovered.pending,
+                dropped: recovered.dropped_total(),
+            });
+        }
         stats
     }
 
@@ -257,6 +295,14 @@ impl State {
         }
     }
 
+    /// Of so many spans in the queue, those that this process recorded, with those that are on disk alone.
+    fn own(&self, queued: u64) -> u64 {
+        match &self.shared.depot {
+            Some(depot) => queued.saturating_sub(depot.recovering()) + depot.spooled(),
+            None => queued,
+        }
+    }
+
     /// Waits for what is queued; returns the ended spans that are not delivered.
     pub(crate) fn flush(&self, timeout: Duration) -> u64 {
         let deadline = deadline(timeout);
@@ -265,11 +311,20 @@ impl State {
             true => {
                 // Both at once: one that does not deliver must not use up the other's time.
                 mirror.inspect(|mirror| mirror.urge());
-                let own = self.shared.queue.flush(deadline);
+                let own = self.own(self.shared.queue.flush(deadline));
                 own + mirror.map_or(0, |mirror| mirror.flush(deadline))
             }
-            false => self.shared.queue.spans(),
+            false => self.own(self.shared.queue.spans()),
         };
+        if let Some(depot) = &self.shared.depot
+            && self.shared.config.syncs()
+            && !Depot::sync_until(&self.shared, depot, deadline)
+        {
+            self.shared.diagnostics.report("spool", || {
+                "the disk was not synced within the time of a flush; a power cut may lose traces"
+                    .into()
+            });
+        }
         self.shared.flush_sink(deadline);
         waiting + self.ended_in_open_traces()
     }
@@ -282,15 +337,23 @@ impl State {
             self.close_queues(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nobody will send what is queued: nothing was, or no thread was to be had for it.
-                let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
+                let count = |spans, left: &mut [Finished]| {
+                    self.shared
+                        .count_left(Drop::Shutdown, spans, left.iter_mut());
+                };
                 drop(self.shared.queue.give_up(count));
                 self.shared.mirror.iter().for_each(Mirror::end);
             }
         }
         let given_up = || self.shared.counters.dropped(Drop::Shutdown);
-        let undelivered = |waiting| waiting + given_up();
+        let undelivered = |waiting| self.own(waiting) + given_up();
         let queue = &self.shared.queue;
         let mut left = queue.wait_stopped(deadline + SETTLING, undelivered);
+        if let Some(depot) = &self.shared.depot
+            && self.worker_started.load(Ordering::Acquire)
+        {
+            depot.wait_closed(deadline + SETTLING);
+        }
         if let Some(mirror) = &self.shared.mirror {
             left += mirror.wait_stopped(deadline + SETTLING);
         }

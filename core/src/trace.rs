@@ -1,5 +1,7 @@
 //! A trace: what spans share while they are recorded, and what is handed over when they have ended.
 
+mod opened;
+
 use std::sync::Arc;
 
 pub(crate) use crate::destination::{Destination, Experiment};
@@ -8,6 +10,7 @@ use crate::id::TraceId;
 use crate::local::Local;
 use crate::mlflow::attachment::{self, Attachment};
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
+use crate::pipeline::depot::Receipt;
 use crate::pipeline::stats::Drop;
 use crate::shared::Shared;
 use crate::state::State;
@@ -56,6 +59,8 @@ struct Run {
     /// Boxed: most traces set nothing.
     update: Option<Box<TraceUpdate>>,
     attachments: Vec<Attachment>,
+    /// The record of the spool that says that it is open.
+    opened: Option<Arc<Receipt>>,
 }
 
 /// What a new trace is made from.
@@ -143,6 +148,7 @@ impl Trace {
                 waiting_since: 0,
                 update: None,
                 attachments: Vec::new(),
+                opened: None,
             },
         }
     }
@@ -201,7 +207,8 @@ impl Trace {
         run.active_at = span.now;
         let needed = run.spans.len() + length;
         let room = run.reserved.max(FREE_BYTES);
-        if run.overfull || needed > room && !run.reserve(needed, &state.shared) {
+        let fits = needed <= room || !run.overfull && run.reserve(needed, &state.shared);
+        if run.overfull || !fits && !run.may_leave(&state.shared) {
             run.overflow(&state.shared, local);
         } else {
             if run.ended == 0 {
@@ -214,6 +221,9 @@ impl Trace {
             local.buffers.grow(&mut run.spans, wanted);
             wire::bytes_field(&mut run.spans, SCOPE_SPANS_SPANS, span.bytes);
             run.ended += 1;
+        }
+        if !fits && self.is_open() && self.ended() > 0 {
+            self.part(local);
         }
         self.settle(local)
     }
@@ -249,6 +259,7 @@ impl Trace {
         let Trace { id, state, run, .. } = self;
         let shared = &state.shared;
         let spans = u64::from(run.ended);
+        run.forget_open();
         if run.overfull {
             // What an exporter may remember of it ends with its parts.
             run.root_ended = false;
@@ -300,15 +311,9 @@ impl Trace {
             && self.may_be_parted()
     }
 
-    /// Whether ended spans may be sent before it is known how the trace ends. Not the root: its trace's
-    /// information is made from it.
+    /// Whether ended spans may be sent before it is known how the trace ends.
     pub(crate) fn may_be_parted(&self) -> bool {
-        let run = &self.run;
-        let shared = &self.state.shared;
-        run.is_wanted()
-            && (!run.root_ended || run.spans_only)
-            && shared.takes_parts()
-            && (run.attachments.is_empty() || !shared.keeps_inline)
+        self.run.may_be_parted(&self.state.shared)
     }
 
     /// Spans that have ended and were not handed over.
@@ -345,6 +350,24 @@ impl Run {
     #[inline]
     fn is_wanted(&self) -> bool {
         !self.only_errors || self.failed
+    }
+
+    /// Not the root: its trace's information is made from it.
+    fn may_be_parted(&self, shared: &Shared) -> bool {
+        self.is_wanted()
+            && (!self.root_ended || self.spans_only)
+            && shared.takes_parts()
+            && (self.attachments.is_empty() || !shared.keeps_inline)
+    }
+
+    /// Whether what there is no room for in memory can go to the disk at once: as the whole trace, or as a part of it.
+    #[cold]
+    fn may_leave(&self, shared: &Shared) -> bool {
+        let spools = shared
+            .depot
+            .as_ref()
+            .is_some_and(|depot| !depot.is_degraded());
+        spools && (self.open == 0 || self.may_be_parted(shared))
     }
 
     /// Makes room for spans of so many bytes together within the queue's limit.
@@ -411,6 +434,7 @@ impl Run {
                 0 => std::mem::take(&mut self.spans),
                 _ => Vec::new(),
             },
+            origin: None,
             packed_bytes,
             span_count: self.count(),
             progress: Progress::default(),
@@ -427,6 +451,7 @@ impl Run {
             update: None,
             attachments: Vec::new(),
             spans: std::mem::take(&mut self.spans),
+            origin: None,
             packed_bytes: 0,
             span_count: self.count(),
             progress: Progress::default(),

@@ -102,7 +102,8 @@ impl Drop for Inner {
 }
 
 impl Tracer {
-    /// Makes a tracer. Starts no thread and does no I/O; those come with the first finished trace.
+    /// Makes a tracer. Starts no thread and does no I/O; those come with the first finished trace, or at once with the
+    /// option `spool`: what other processes left on disk does not wait for that.
     pub fn new(config: Config) -> Result<Tracer> {
         TracerBuilder::new(config).build()
     }
@@ -111,12 +112,18 @@ impl Tracer {
         fork::install();
         clock::install();
         let destination = AtomicU32::new(destination::intern(config.destination()));
-        Ok(Tracer(Arc::new(Inner {
+        let spools = config.spools();
+        let tracer = Tracer(Arc::new(Inner {
             config,
             plugins: Arc::new(plugins),
             destination,
             state: ForkCell::new(),
-        })))
+        }));
+        if spools {
+            let number = tracer.0.destination.load(Ordering::Relaxed);
+            tracer.state().begin(destination::by_number(number));
+        }
+        Ok(tracer)
     }
 
     #[inline]

@@ -106,6 +106,29 @@ impl TraceUpdate {
         })
     }
 
+    /// What [`Self::from_json`] reads.
+    pub(crate) fn to_json(&self) -> String {
+        let pairs = |pairs: &[(String, String)]| -> Value {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        serde_json::json!({
+            "tags": pairs(&self.tags),
+            "metadata": pairs(&self.metadata),
+            "client_request_id": self.client_request_id,
+            "request_preview": self.request_preview,
+            "response_preview": self.response_preview,
+            "state": self.state.map(TraceState::name),
+            "session_id": self.session_id,
+            "user": self.user,
+            "model_id": self.model_id,
+        })
+        .to_string()
+    }
+
     /// Takes over what `newer` sets.
     pub(crate) fn merge(&mut self, newer: &TraceUpdate) {
         fn pairs(older: &mut Vec<(String, String)>, newer: &[(String, String)]) {
@@ -164,6 +187,16 @@ mod tests {
         assert_eq!(update.state, Some(TraceState::Error));
         assert!(TraceUpdate::from_json(r#"{"state": "FINE"}"#).is_err());
         assert!(TraceUpdate::from_json("[]").is_err());
+    }
+
+    #[test]
+    fn an_update_is_read_back() {
+        let text = r#"{"tags": {"a": "1"}, "metadata": {"b": "2"}, "state": "OK", "client_request_id": "c",
+            "request_preview": "d", "response_preview": "e", "session_id": "f", "user": "g", "model_id": "h"}"#;
+        let update = TraceUpdate::from_json(text).unwrap();
+        for update in [update, TraceUpdate::default()] {
+            assert_eq!(TraceUpdate::from_json(&update.to_json()).unwrap(), update);
+        }
     }
 
     #[test]

@@ -17,7 +17,10 @@ use crate::tracer::mlflow_tracer_t;
 /// with the reasons that mlflow_tracer_get_stats lists, for instance "dropped.unsampled"; "abandoned" (spans that
 /// the library ended because the program did not), "redaction_failed" (spans whose content was withheld) or "odd_2xx"
 /// (replies of success that made no sense, as of a proxy that answers in the server's place). With "mirror." before the
-/// first four, the same of the copies that dual export sends to a collector; 0 without it. Or one of the whole process:
+/// first four, the same of the copies that dual export sends to a collector; 0 without it. With a spool (option
+/// "spool") "spooled", those of "pending" that are on disk and not in memory; "spool_degraded", 1 while what ends is in
+/// memory alone; and of the spans that other processes left there "recovered.adopted", "recovered.delivered",
+/// "recovered.dropped" and "recovered.pending", which are in none of the others; 0 without it. Or one of the whole process:
 /// "ignored" (recording calls without effect, for instance on an ended span), "panics"
 /// (caught before they reached the program) or "invalid_utf8" (values with bytes replaced).
 ///
@@ -48,7 +51,8 @@ pub unsafe extern "C" fn mlflow_tracer_get_stat(
 
 /// Reads "ignored" and every counter of the tracer at once, as JSON:
 /// {"created": 3, "delivered": 2, "pending": 1, "dropped": {"queue_full": 0, ...}, "ignored": 0, "abandoned": 0,
-/// "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies.
+/// "redaction_failed": 0, "odd_2xx": 0}; with dual export also "mirror", with the first four for the copies;
+/// with a spool also "spooled", "spool_degraded" and "recovered": {"adopted": 0, "delivered": 0, "pending": 0, "dropped": 0}.
 ///
 /// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
 /// Threads: any thread, at any time. In a forked child the tracer's counters start at 0; the process's go on.
@@ -83,11 +87,14 @@ fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
         "abandoned" => Some(stats().abandoned),
         "redaction_failed" => Some(stats().redaction_failed),
         "odd_2xx" => Some(stats().odd_2xx),
+        "spooled" => Some(stats().spooled),
+        "spool_degraded" => Some(stats().spool_degraded.into()),
         _ => {
             let stats = stats();
-            match name.strip_prefix("mirror.") {
-                None => dropped(name, &stats.dropped),
-                Some(name) => mirrored(name, &stats),
+            match name.split_once('.') {
+                Some(("mirror", name)) => mirrored(name, &stats),
+                Some(("recovered", name)) => recovered(name, &stats),
+                _ => dropped(name, &stats.dropped),
             }
         }
     };
@@ -115,6 +122,18 @@ fn mirrored(name: &str, stats: &Stats) -> Option<u64> {
         "delivered" => Some(mirror.delivered),
         "pending" => Some(mirror.pending),
         _ => dropped(name, &mirror.dropped),
+    }
+}
+
+/// A counter of the spans of other processes; without a spool there are none.
+fn recovered(name: &str, stats: &Stats) -> Option<u64> {
+    let recovered = stats.recovered.clone().unwrap_or_default();
+    match name {
+        "adopted" => Some(recovered.adopted),
+        "delivered" => Some(recovered.delivered),
+        "dropped" => Some(recovered.dropped),
+        "pending" => Some(recovered.pending),
+        _ => None,
     }
 }
 

@@ -102,6 +102,8 @@ CASE(names_that_mean_nothing_are_refused)
                  MLFLOW_ERROR_NOT_FOUND);
     CHECK_STATUS(mlflow_tracer_get_stat(tracer, MLFLOW_STR("dropped.nonsense"), &number, NULL),
                  MLFLOW_ERROR_NOT_FOUND);
+    CHECK_STATUS(mlflow_tracer_get_stat(tracer, MLFLOW_STR("recovered.nonsense"), &number, NULL),
+                 MLFLOW_ERROR_NOT_FOUND);
     CHECK(number == 7);
     CHECK_STATUS(mlflow_span_set_attribute_str(span, MLFLOW_STR(""), text, NULL), BAD);
     CHECK_STATUS(mlflow_trace_set_tag(span, MLFLOW_STR(""), text, NULL), BAD);

@@ -248,6 +248,36 @@ CASE(statistics_add_up)
     mlflow_tracer_free(tracer);
 }
 
+CASE(statistics_know_the_spool)
+{
+    char directory[] = "/tmp/mlflow-trace-c-XXXXXX";
+    mlflow_config_t *config = check_config("exporter", "mlflow");
+    mlflow_tracer_t *tracer = NULL;
+    mlflow_text_t *stats = NULL;
+    char command[64];
+
+    CHECK(mkdtemp(directory) != NULL);
+    CHECK_OK(mlflow_config_set(config, MLFLOW_STR("tracking_uri"), MLFLOW_STR("http://127.0.0.1:9"),
+                               NULL));
+    CHECK_OK(mlflow_config_set(config, MLFLOW_STR("spool"), MLFLOW_STR("write-through"), NULL));
+    CHECK_OK(mlflow_config_set(config, MLFLOW_STR("spool.dir"),
+                               (mlflow_str_t){directory, strlen(directory)}, NULL));
+    CHECK_OK(mlflow_tracer_new(config, &tracer, NULL));
+    mlflow_config_free(config);
+    CHECK_OK(mlflow_span_end(check_start(tracer, "kept"), NULL));
+    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 100, NULL, NULL), MLFLOW_ERROR_TIMEOUT);
+    CHECK(check_stat(tracer, "spooled") == 1);
+    CHECK(check_stat(tracer, "pending") == 1);
+    CHECK(check_stat(tracer, "spool_degraded") == 0);
+    CHECK(check_stat(tracer, "recovered.adopted") == 0);
+    CHECK_OK(mlflow_tracer_get_stats(tracer, &stats, NULL));
+    CHECK_CONTAINS(mlflow_text_get(stats).ptr, "\"spooled\":1");
+    mlflow_text_free(stats);
+    mlflow_tracer_free(tracer);
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    CHECK(system(command) == 0);
+}
+
 CASE(options_come_from_code_and_environment)
 {
     mlflow_config_t *config = NULL;
@@ -282,6 +312,7 @@ int main(void)
     RUN(explicit_times_and_a_remote_parent);
     RUN(a_malformed_traceparent_starts_a_new_trace);
     RUN(statistics_add_up);
+    RUN(statistics_know_the_spool);
     RUN(options_come_from_code_and_environment);
     return DONE();
 }

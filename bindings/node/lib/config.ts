@@ -63,6 +63,14 @@ export interface InitOptions {
   queueMaxTraces?: number;
   /** Which traces a full queue gives up (`MLFLOW_TRACE_QUEUE_DROP`). */
   queueDrop?: 'newest' | 'oldest';
+  /** Keeps finished traces on disk until they are delivered; `spill` those that memory cannot keep (`MLFLOW_TRACE_SPOOL`). */
+  spool?: 'off' | 'spill' | 'write-through' | 'sync';
+  /** Where they lie (`MLFLOW_TRACE_SPOOL_DIR`). */
+  spoolDir?: string;
+  /** Closes traces that a process left open when it died (`MLFLOW_TRACE_SPOOL_CLOSE_ORPHANS`). */
+  spoolCloseOrphans?: boolean;
+  /** Bytes of that directory, over all processes (`MLFLOW_TRACE_SPOOL_MAX_BYTES`). */
+  spoolMaxBytes?: number;
   /** Batches on their way at once (`MLFLOW_TRACE_EXPORT_MAX_IN_FLIGHT`). */
   exportMaxInFlight?: number;
   /** `spans_only` makes no request for each trace (`MLFLOW_TRACE_EXPORT_TRACE_INFO`). */
@@ -187,6 +195,10 @@ export const KEYS: Readonly<Record<Exclude<keyof InitOptions, 'spanProcessors'>,
   queueMaxBytes: 'queue.max_bytes',
   queueMaxTraces: 'queue.max_traces',
   queueDrop: 'queue.drop',
+  spool: 'spool',
+  spoolDir: 'spool.dir',
+  spoolCloseOrphans: 'spool.close_orphans',
+  spoolMaxBytes: 'spool.max_bytes',
   exportMaxInFlight: 'export.max_in_flight',
   exportTraceInfo: 'export.trace_info',
   exportCompression: 'export.compression',

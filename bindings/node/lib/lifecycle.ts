@@ -30,12 +30,22 @@ export interface Stats {
   redactionFailed: number;
   /** Replies of success that made no sense, as of a proxy that answers in the server's place. */
   odd2xx: number;
+  /** With a spool, spans of those that are pending that are on disk and not in memory. */
+  spooled?: number;
+  /** With a spool, whether what ends is in memory alone, because the disk fails or is full. */
+  spoolDegraded?: boolean;
+  /** With a spool, what became of the spans that other processes left there, which are in none of the other counters. */
+  recovered?: { adopted: number; delivered: number; pending: number; dropped: number };
   /** With dual export, what became of the copies for the collector. */
   mirror?: Pick<Stats, 'created' | 'delivered' | 'pending' | 'dropped'>;
 }
 
 /** The engine's spelling. */
-type EngineStats = Omit<Stats, 'redactionFailed' | 'odd2xx'> & { redaction_failed: number; odd_2xx: number };
+type EngineStats = Omit<Stats, 'redactionFailed' | 'odd2xx' | 'spoolDegraded'> & {
+  redaction_failed: number;
+  odd_2xx: number;
+  spool_degraded?: 0 | 1;
+};
 
 // Bound at load, so that a test's fake timers do not hold spans back.
 const soon = setImmediate;
@@ -190,9 +200,11 @@ export function stats(): Stats {
       const {
         redaction_failed: redactionFailed,
         odd_2xx: odd2xx,
+        spool_degraded: degraded,
         ...counts
       } = JSON.parse(native().stats()) as EngineStats;
-      return { ...counts, redactionFailed, odd2xx };
+      const spool = degraded === undefined ? {} : { spoolDegraded: degraded === 1 };
+      return { ...counts, ...spool, redactionFailed, odd2xx };
     } catch (error) {
       report(`stats failed: ${messageOf(error)}`);
     }

@@ -235,3 +235,22 @@ test('fake timers of the host neither stop the clock nor hold spans back', async
   assert.ok(duration >= 20_000_000n && duration < 2_000_000_000n, String(duration));
   assert.ok(BigInt(span.startTimeUnixNano) > 1_600_000_000_000_000_000n);
 });
+
+test('the next process takes over what was left in the spool, and counts it apart', async (t) => {
+  const options = JSON.stringify({
+    trackingUri: await deadUrl(),
+    spool: 'write-through',
+    spoolDir: join(temporaryDirectory(t), 'spool'),
+    shutdownTimeoutMs: 100,
+  });
+  await run(`mlflow.init(${options}); mlflow.withSpan(() => 1);`, { env: QUIET });
+  const { stdout } = await run(
+    `mlflow.init(${options}); mlflow.withSpan(() => 1);
+     while (!mlflow.stats().recovered?.adopted) await new Promise((resolve) => setTimeout(resolve, 10));
+     console.log(JSON.stringify(mlflow.stats()));`,
+    { env: QUIET },
+  );
+  const stats = JSON.parse(stdout);
+  assert.deepEqual([stats.created, stats.pending, stats.spooled, stats.spoolDegraded], [1, 1, 0, false]);
+  assert.deepEqual(stats.recovered, { adopted: 1, delivered: 0, pending: 1, dropped: 0 });
+});

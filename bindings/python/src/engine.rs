@@ -197,7 +197,8 @@ fn settle(py: Python<'_>, work: impl FnOnce(&Process) -> u64 + Send + 'static) -
 }
 
 /// Spans created, delivered, pending, dropped by reason, ended for the program and sent without their
-/// content, and recording calls without effect; with dual export also the first four of the copies.
+/// content, and recording calls without effect; with a spool also what is on disk alone, whether the disk fails, and what
+/// became of the spans that other processes left; with dual export also the first four of the copies.
 #[pyfunction]
 pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let stats = process(py).stats();
@@ -210,6 +211,16 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("abandoned", stats.abandoned)?;
     dict.set_item("redaction_failed", stats.redaction_failed)?;
     dict.set_item("odd_2xx", stats.odd_2xx)?;
+    if let Some(recovered) = stats.recovered {
+        dict.set_item("spooled", stats.spooled)?;
+        dict.set_item("spool_degraded", stats.spool_degraded)?;
+        let others = PyDict::new(py);
+        others.set_item("adopted", recovered.adopted)?;
+        others.set_item("delivered", recovered.delivered)?;
+        others.set_item("pending", recovered.pending)?;
+        others.set_item("dropped", recovered.dropped)?;
+        dict.set_item("recovered", others)?;
+    }
     if let Some(mirror) = stats.mirror {
         let copies = PyDict::new(py);
         copies.set_item("created", mirror.created)?;

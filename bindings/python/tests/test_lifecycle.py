@@ -89,6 +89,25 @@ def test_counters(recording):
     assert mlflow_trace.stats()["ignored"] == ignored + 1
 
 
+def test_counters_of_the_spool(run_python, silent_server, tmp_path):
+    done = run_python(
+        f"""
+        import mlflow_trace as mlflow
+        mlflow.configure(exporter="mlflow", tracking_uri={silent_server!r},
+                         spool="write-through", spool_dir={str(tmp_path / "spool")!r})
+        with mlflow.start_span("kept"):
+            pass
+        assert mlflow.shutdown(timeout=0.2) == 1
+        stats = mlflow.stats()
+        assert stats["spooled"] == stats["pending"] == 1, stats
+        assert stats["spool_degraded"] is False
+        none = {{"adopted": 0, "delivered": 0, "dropped": 0, "pending": 0}}
+        assert stats["recovered"] == none, stats
+        """
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_other_threads_run_while_one_waits(recording, silent_server):
     mlflow_trace.configure(exporter="mlflow", tracking_uri=silent_server)
     record()

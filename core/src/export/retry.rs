@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A server may ask for more patience than this; it does not get it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// The same where what waits is only in memory, which fills up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Many clients are told the same time; they come back spread over so much more of it, and never early.
 const SPREAD: f64 = 0.1;
 
@@ -32,6 +32,14 @@ impl Backoff {
 /// From 0 to 1, by 53 random bits.
 fn fraction() -> f64 {
     (crate::id::random_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// The longest wait that a server gets, by whether what waits is on disk.
+pub(crate) fn patience(spools: bool) -> Duration {
+    match spools {
+        true => LONGEST_RETRY_AFTER,
+        false => PATIENCE,
+    }
 }
 
 /// A `Retry-After` header (RFC 9110 section 10.2.3): seconds, or an HTTP date, up to `patience` and a little more. Anything else

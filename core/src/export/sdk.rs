@@ -218,6 +218,7 @@ mod tests {
             goes_on: false,
             update: None,
             spans,
+            origin: None,
             packed_bytes: 0,
             span_count: 1,
             attachments: Vec::new(),

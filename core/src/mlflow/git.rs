@@ -14,7 +14,7 @@ pub(crate) struct Git {
     pub(crate) repo_url: String,
 }
 
-/// The state at the time of the first trace. Reads files, so only the exporter thread asks.
+/// The state at the time of the first trace. Reads files, so it is asked off the path of recording.
 pub(crate) fn of_working_directory() -> &'static Git {
     static GIT: ForkCell<Git> = ForkCell::new();
     GIT.get_or_init(|| {

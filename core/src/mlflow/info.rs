@@ -10,6 +10,7 @@ use super::{environment, git, keys, preview, span_json, usage};
 use crate::config::Config;
 use crate::json;
 use crate::otlp::reader::SpanData;
+use crate::record::Origin;
 use crate::trace::{Finished, TraceUpdate};
 
 const METADATA_LENGTH: usize = 250;
@@ -67,7 +68,7 @@ pub(crate) fn assemble(
         info["response_preview"] = text.into();
     }
     info["tags"] = tags(update, &root.name);
-    let mut metadata = metadata(update, &inputs, &outputs, config);
+    let mut metadata = metadata(update, trace.origin.as_deref(), &inputs, &outputs, config);
     if let Some(earlier) = earlier {
         // A server that has some of the spans takes no others as an artifact.
         let own = match trace.progress.spans_refused && !earlier.is_empty() {
@@ -106,8 +107,26 @@ fn tags(update: &TraceUpdate, root_name: &str) -> Value {
     Value::Object(tags)
 }
 
+/// The metadata that names a process: this one. Reads files the first time.
+pub(crate) fn process_metadata(config: &Config) -> [(&'static str, &str); 6] {
+    let source = config.source_name();
+    let git = git::of_working_directory();
+    [
+        (keys::META_USER, config.user()),
+        (
+            keys::META_SOURCE_NAME,
+            source.unwrap_or_else(|| environment::program()),
+        ),
+        (keys::META_SOURCE_TYPE, "LOCAL"),
+        (keys::META_GIT_COMMIT, &git.commit),
+        (keys::META_GIT_BRANCH, &git.branch),
+        (keys::META_GIT_REPO_URL, &git.repo_url),
+    ]
+}
+
 fn metadata(
     update: &TraceUpdate,
+    origin: Option<&Origin>,
     inputs: &Option<String>,
     outputs: &Option<String>,
     config: &Config,
@@ -120,18 +139,15 @@ fn metadata(
         metadata.insert(json::cut(key, METADATA_LENGTH).into(), value.into());
     };
     put(keys::META_SCHEMA_VERSION, SCHEMA_VERSION);
-    put(keys::META_USER, config.user());
-    put(
-        keys::META_SOURCE_NAME,
-        config
-            .source_name()
-            .unwrap_or_else(|| environment::program()),
-    );
-    put(keys::META_SOURCE_TYPE, "LOCAL");
-    let git = git::of_working_directory();
-    put(keys::META_GIT_COMMIT, &git.commit);
-    put(keys::META_GIT_BRANCH, &git.branch);
-    put(keys::META_GIT_REPO_URL, &git.repo_url);
+    match origin {
+        Some(origin) => origin
+            .metadata
+            .iter()
+            .for_each(|(key, value)| put(key, value)),
+        None => process_metadata(config)
+            .iter()
+            .for_each(|(key, value)| put(key, value)),
+    }
     for (key, value) in &update.metadata {
         put(key, value);
     }

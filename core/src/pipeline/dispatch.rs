@@ -387,6 +387,10 @@ impl Dispatcher<'_> {
         let now = Instant::now();
         // An attempt that was cut off leaves what it settled.
         batch.traces.retain(|trace| !trace.progress.settled);
+        // Before anybody hears of it: whoever waited for that may end the process.
+        if let Some(depot) = &self.shared.depot {
+            depot.acknowledge();
+        }
         let before = batch.load;
         let mut after = Load::of(&batch.traces);
         let has_passed = after.traces < before.traces || after.spans < before.spans;
@@ -459,7 +463,7 @@ impl Dispatcher<'_> {
             }
             let followers = self.busy.remove(&id).map(|busy| busy.followers);
             for trace in followers.into_iter().flatten() {
-                let lane = self.shared.queue.lane(trace.destination);
+                let lane = self.shared.queue.lane(&trace);
                 self.ways
                     .resize_with(self.ways.len().max(lane + 1), Way::default);
                 self.ways[lane].ready.push_back(trace);
@@ -476,13 +480,16 @@ impl Dispatcher<'_> {
 
     /// The tracer has closed, and this is not going to be delivered any more.
     fn abandon(self) {
-        let count = |spans| self.shared.counters.drop(Drop::Shutdown, spans);
-        let waiting = self.shared.queue.give_up(count);
         let retrying = self.retrying.into_iter().flat_map(|batch| batch.traces);
         let followers = self.busy.into_values().flat_map(|busy| busy.followers);
         let ready = self.ways.into_iter().flat_map(|way| way.ready);
-        let left = retrying.chain(followers).chain(ready).chain(waiting);
-        self.shared.abandoned(left.collect());
+        let mut own: Vec<Finished> = retrying.chain(followers).chain(ready).collect();
+        let count = |spans, waiting: &mut [Finished]| {
+            let left = own.iter_mut().chain(waiting);
+            self.shared.count_left(Drop::Shutdown, spans, left);
+        };
+        drop(self.shared.queue.give_up(count));
+        self.shared.abandoned();
     }
 }
 
@@ -530,6 +537,7 @@ mod tests {
             attachments: Vec::new(),
             update: None,
             spans: Vec::new(),
+            origin: None,
             packed_bytes: 0,
             span_count: 1,
             progress: Default::default(),

@@ -107,6 +107,11 @@ impl Monitor {
         });
     }
 
+    /// Whether traces have to wait.
+    pub(crate) fn is_away(&self) -> bool {
+        self.0.lock().is_away
+    }
+
     pub(crate) fn circuit(&self, name: &'static str) {
         self.0.lock().health.circuit = name;
     }

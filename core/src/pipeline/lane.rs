@@ -1,11 +1,13 @@
-//! What waits for one destination, in the order in which it came.
+//! What waits for one destination, of one process, in the order in which it came.
 
 use std::collections::VecDeque;
 use std::ops::{AddAssign, SubAssign};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::destination::Destination;
 use crate::finished::Finished;
+use crate::record::Origin;
 
 /// How much something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,8 @@ const BLOCK: usize = 64;
 
 pub(super) struct Lane {
     pub(super) destination: &'static Destination,
+    /// The process that recorded what waits here, where that is not this one.
+    pub(super) origin: Option<Arc<Origin>>,
     blocks: VecDeque<VecDeque<Finished>>,
     pub(super) load: Load,
     /// When the first of them came, as far as that is known; absent when nothing waits.
@@ -61,9 +65,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(destination: &'static Destination) -> Self {
+    pub(super) fn new(destination: &'static Destination, origin: Option<Arc<Origin>>) -> Self {
         Lane {
             destination,
+            origin,
             blocks: VecDeque::new(),
             load: Load::default(),
             since: None,

@@ -1,10 +1,10 @@
 //! What the worker has: what waits, by destination, what is in flight, and which flushes wait for what.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Load};
-use crate::destination::Destination;
 use crate::finished::Finished;
 use crate::id::TraceId;
 
@@ -84,13 +84,22 @@ impl Ledger {
         self.lanes.len()
     }
 
-    /// The number of the lane to a destination.
-    pub(super) fn lane(&mut self, destination: &'static Destination) -> usize {
-        // Destinations are interned: equal ones are the same.
-        let is_it = |lane: &Lane| std::ptr::eq(lane.destination, destination);
+    /// The number of the lane that a trace belongs in.
+    pub(super) fn lane(&mut self, trace: &Finished) -> usize {
+        let Finished {
+            destination,
+            origin,
+            ..
+        } = trace;
+        // Both are interned: equal ones are the same.
+        let is_it = |lane: &Lane| {
+            let (one, other) = (lane.origin.as_ref(), origin.as_ref());
+            std::ptr::eq(lane.destination, *destination)
+                && one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+        };
         let known = self.lanes.iter().position(is_it);
         known.unwrap_or_else(|| {
-            self.lanes.push(Lane::new(destination));
+            self.lanes.push(Lane::new(destination, origin.clone()));
             self.lanes.len() - 1
         })
     }
@@ -124,7 +133,7 @@ impl Ledger {
         let bytes = trace.size();
         self.waiting.traces += 1;
         self.waiting.bytes += bytes;
-        let lane = self.lane(trace.destination);
+        let lane = self.lane(&trace);
         self.lanes[lane].push(trace, now);
         bytes
     }
@@ -178,7 +187,7 @@ impl Ledger {
         let load = Load::one(&trace);
         self.waiting -= load;
         self.settle_spans(trace.progress.flush, load.spans, 0);
-        if trace.goes_on {
+        if trace.goes_on && trace.progress.receipts.is_empty() {
             if self.lost.len() >= MOST_LOST {
                 self.lost.clear();
             }

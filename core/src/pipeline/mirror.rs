@@ -38,7 +38,7 @@ impl Mirror {
         }
         let bytes = Self::share(config);
         Some(Mirror {
-            lane: Shared::lane(state::next_id(), config.clone(), plugins, bytes, None),
+            lane: Shared::lane(state::next_id(), config.clone(), plugins, bytes, None, None),
             open: Allowance::new(bytes),
         })
     }
@@ -93,7 +93,7 @@ impl Mirror {
 
     /// Refuses everything from now on; there is no thread.
     pub(crate) fn end(&self) {
-        drop(self.lane.queue.give_up(|_| ()));
+        drop(self.lane.queue.give_up(|_, _| ()));
     }
 
     /// Waits for the end of the deliveries; returns the spans that were not delivered.

@@ -2,6 +2,7 @@
 
 mod allowance;
 mod circuit;
+pub(crate) mod depot;
 mod dispatch;
 pub(crate) mod fork;
 pub(crate) mod health;
@@ -10,6 +11,7 @@ mod ledger;
 pub(crate) mod mirror;
 pub(crate) mod outbox;
 pub(crate) mod queue;
+mod recovery;
 mod signals;
 pub(crate) mod stats;
 mod sweep;

@@ -17,7 +17,6 @@ use super::lane::{Lane, Load};
 pub(crate) use super::ledger::{Bounds, Room, Slice};
 use super::ledger::{Ledger, SLICE};
 use super::outbox::Outbox;
-use crate::destination::Destination;
 use crate::finished::Finished;
 use crate::lock::{Condvar, Mutex};
 use crate::sync::{AtomicBool, AtomicUsize, Notify};
@@ -169,6 +168,16 @@ impl Queue {
             }
             fits
         })
+    }
+
+    /// Whether more than half of the limit is taken.
+    pub(crate) fn is_filling(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > self.bounds.max_bytes / 2
+    }
+
+    /// Whether something of this size could ever be put in.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        bytes <= self.bounds.max_bytes
     }
 
     /// Gives bytes of the limit back.
@@ -375,9 +384,9 @@ impl Queue {
         })
     }
 
-    /// The number of the lane to a destination.
-    pub(crate) fn lane(&self, destination: &'static Destination) -> usize {
-        self.ledger.lock().lane(destination)
+    /// The number of the lane that a trace belongs in.
+    pub(crate) fn lane(&self, trace: &Finished) -> usize {
+        self.ledger.lock().lane(trace)
     }
 
     /// When a batch of what waits in a lane should go; `None` when nothing waits there.
@@ -524,18 +533,18 @@ impl Queue {
         self.ledger.lock().closing
     }
 
-    /// Gives up what waits and what is in flight: has `count` count the spans, refuses everything from now on and
-    /// tells those who wait. Returns what waited.
-    pub(crate) fn give_up(&self, count: impl FnOnce(u64)) -> Vec<Finished> {
+    /// Gives up what waits and what is in flight: has `count` count the spans of both, with what waits at hand, refuses
+    /// everything from now on and tells those who wait. Returns what waited.
+    pub(crate) fn give_up(&self, count: impl FnOnce(u64, &mut [Finished])) -> Vec<Finished> {
         self.gather(&mut self.routing.lock(), Some(false), true);
         let mut ledger = self.ledger.lock();
         let (left, lanes) = ledger.stop();
-        count(left.spans);
+        let traces = |mut lane: Lane| std::iter::from_fn(move || lane.pop());
+        let mut waiting: Vec<Finished> = lanes.into_iter().flat_map(traces).collect();
+        count(left.spans, &mut waiting);
         self.release(left);
         self.settled.notify_all();
-        drop(ledger);
-        let traces = |mut lane: Lane| std::iter::from_fn(move || lane.pop());
-        lanes.into_iter().flat_map(traces).collect()
+        waiting
     }
 
     /// Spans waiting or in flight.

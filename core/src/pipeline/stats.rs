@@ -111,6 +111,9 @@ impl Counters {
             abandoned: self.abandoned.load(Ordering::Relaxed),
             redaction_failed: self.redaction_failed.load(Ordering::Relaxed),
             odd_2xx: 0,
+            spooled: 0,
+            spool_degraded: false,
+            recovered: None,
             mirror: None,
         }
     }
@@ -137,8 +140,29 @@ pub struct Stats {
     /// Replies by which the server took what it was sent, in a form that makes no sense: cut off, too long, not JSON, a
     /// page for people. A proxy that answers in the server's place shows here.
     pub odd_2xx: u64,
+    /// Spans, of those that are pending, that are in the spool and not in memory: there was no room for them, or the
+    /// tracer has been shut down. Another process delivers them, or this one later.
+    pub spooled: u64,
+    /// Whether what ends now is in memory alone although a spool is configured: the disk fails, or is full.
+    pub spool_degraded: bool,
+    /// With a spool, what became of the spans that other processes left there.
+    pub recovered: Option<RecoveredStats>,
     /// With dual export, what became of the copies for the collector.
     pub mirror: Option<MirrorStats>,
+}
+
+/// What became of spans that other processes recorded and left in the spool. They are not among those of [`Stats`]:
+/// `adopted = delivered + dropped + pending` by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredStats {
+    /// Spans taken over.
+    pub adopted: u64,
+    /// Spans that the destination acknowledged.
+    pub delivered: u64,
+    /// Spans given up.
+    pub dropped: u64,
+    /// Spans waiting or on their way; after a shutdown, spans that are left to the next process.
+    pub pending: u64,
 }
 
 /// What became of the copies of ended spans that dual export sends to a collector. The balance of [`Stats`] holds here
@@ -165,6 +189,15 @@ impl Stats {
         self.redaction_failed += other.redaction_failed;
         self.odd_2xx += other.odd_2xx;
         self.ignored = self.ignored.max(other.ignored);
+        self.spooled += other.spooled;
+        self.spool_degraded |= other.spool_degraded;
+        if let Some(other) = &other.recovered {
+            let recovered = self.recovered.get_or_insert_default();
+            recovered.adopted += other.adopted;
+            recovered.delivered += other.delivered;
+            recovered.dropped += other.dropped;
+            recovered.pending += other.pending;
+        }
         add_dropped(&mut self.dropped, &other.dropped);
         if let Some(other) = &other.mirror {
             let mirror = self.mirror.get_or_insert_default();
@@ -178,11 +211,12 @@ impl Stats {
     /// Whether nothing is open, waiting or on its way.
     pub(crate) fn is_settled(&self) -> bool {
         let copies = self.mirror.as_ref().map_or(0, |mirror| mirror.pending);
-        self.pending == 0 && copies == 0
+        self.pending == self.spooled && copies == 0
     }
 
     /// `{"created": n, "delivered": n, "pending": n, "dropped": {reason: n}, "ignored": n,
-    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`; with dual export also
+    /// "abandoned": n, "redaction_failed": n, "odd_2xx": n}`; with a spool also `"spooled": n, "spool_degraded": 0 or 1,
+    /// "recovered": {"adopted": n, "delivered": n, "pending": n, "dropped": n}`; with dual export also
     /// `"mirror": {"created": n, "delivered": n, "pending": n, "dropped": {reason: n}}`.
     pub fn to_json(&self) -> String {
         let mut json = serde_json::json!({
@@ -195,6 +229,16 @@ impl Stats {
             "redaction_failed": self.redaction_failed,
             "odd_2xx": self.odd_2xx,
         });
+        if let Some(recovered) = &self.recovered {
+            json["spooled"] = self.spooled.into();
+            json["spool_degraded"] = u64::from(self.spool_degraded).into();
+            json["recovered"] = serde_json::json!({
+                "adopted": recovered.adopted,
+                "delivered": recovered.delivered,
+                "pending": recovered.pending,
+                "dropped": recovered.dropped,
+            });
+        }
         if let Some(mirror) = &self.mirror {
             json["mirror"] = serde_json::json!({
                 "created": mirror.created,

@@ -78,6 +78,7 @@ fn sweep(shared: &Shared) -> usize {
 fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found: &mut Found) {
     let config = &shared.config;
     let site = locked.site();
+    note_open(shared, &mut locked, now);
     let Some(trace) = locked.open_trace() else {
         return;
     };
@@ -98,6 +99,27 @@ fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found:
         && trace.may_be_parted()
     {
         trace.part(local);
+    }
+}
+
+/// Has the spool know of traces that have been open for some time.
+fn note_open(shared: &Shared, locked: &mut Locked, now: u64) {
+    let depot = shared.depot.as_ref();
+    if depot.is_none_or(|depot| !depot.notes_open()) {
+        return;
+    }
+    let after = nanos(shared.config.partial_after().min(RARELY));
+    let id = locked
+        .open_trace()
+        .filter(|trace| trace.age(now) >= after && trace.is_unknown())
+        .map(|trace| trace.id);
+    // The root is where its trace is, unless that began with another span.
+    if id.is_none() || locked.live.trace_id() != id || !locked.live.is_root() {
+        return;
+    }
+    let root = locked.live.preview();
+    if let Some(trace) = locked.open_trace() {
+        trace.note_open(root);
     }
 }
 

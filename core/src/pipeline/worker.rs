@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::dispatch;
 use super::stats::Drop;
-use super::{signals, sweep};
+use super::{recovery, signals, sweep};
 use crate::export::{self, Exporter};
+use crate::finished::Finished;
 use crate::shared::Shared;
 
 /// Starts the thread. Fails when the system refuses one.
@@ -38,6 +39,10 @@ fn run(shared: &Arc<Shared>) -> std::io::Result<()> {
         tokio::select! {
             ((), ()) = async { tokio::join!(deliver, mirror) } => {}
             never = sweep::attend(shared) => match never {},
+            never = recovery::attend(shared) => match never {},
+        }
+        if let Some(depot) = &shared.depot {
+            depot.close(&shared.counters);
         }
     });
     // Name resolution may still hang on a thread of the runtime; it must not hold up the exit.
@@ -52,12 +57,17 @@ pub(super) async fn deliver(shared: &Shared, exporter: Box<dyn Exporter>) {
 
 /// The thread is lost: what waits can never be sent, so it is counted instead of kept.
 pub(super) fn give_up(shared: &Shared) {
-    let count = |spans| shared.counters.drop(Drop::Internal, spans);
+    let count = |spans, left: &mut [Finished]| {
+        shared.count_left(Drop::Internal, spans, left.iter_mut());
+    };
     drop(shared.queue.give_up(count));
     shared.diagnostics.report("internal", || {
         "the exporter thread failed; nothing more will be sent".into()
     });
     if let Some(mirror) = &shared.mirror {
         mirror.give_up();
+    }
+    if let Some(depot) = &shared.depot {
+        depot.close(&shared.counters);
     }
 }

@@ -281,9 +281,7 @@ fn accept(shared: &Arc<Shared>, mut listener: TcpListener) {
 fn refuse(shared: &Shared, listener: TcpListener, until: Instant) -> io::Result<TcpListener> {
     drop(listener);
     shared.cut();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&shared.address.into())?;
+    let socket = bind_again(shared.address)?;
     while Instant::now() < until && !shared.is_stopping() {
         if *lock(&shared.refuse_until) != Some(until) {
             break;
@@ -292,6 +290,21 @@ fn refuse(shared: &Shared, listener: TcpListener, until: Instant) -> io::Result<
     }
     socket.listen(1024)?;
     Ok(socket.into())
+}
+
+/// A client that connects while nobody listens may be given this very port for its own end, for a moment.
+fn bind_again(address: SocketAddr) -> io::Result<Socket> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        match socket.bind(&address.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound.map(|()| socket),
+        }
+    }
 }
 
 fn connection(shared: &Shared, stream: TcpStream, number: u64) -> io::Result<()> {

@@ -53,6 +53,8 @@ pub(crate) struct Endpoint {
     pub(crate) tls: TlsOptions,
     /// Of one request, reply included; each MiB of its body allows as much again.
     pub(crate) timeout: Duration,
+    /// What waits is on disk, so that a server may ask for more patience.
+    pub(crate) spools: bool,
 }
 
 /// A client of one server with one set of credentials.
@@ -138,6 +140,7 @@ impl Http {
             headers: config.headers(),
             tls: TlsOptions::from_config(config),
             timeout: config.http_timeout(),
+            spools: config.spools(),
         };
         let mut http = Http::to(endpoint)?;
         if let Some(proxies) = Proxies::from_config(config) {
@@ -158,6 +161,7 @@ impl Http {
             headers,
             tls,
             timeout,
+            spools,
         } = endpoint;
         tls.check()?;
         let url = Url::parse(&base)
@@ -183,7 +187,7 @@ impl Http {
             tls,
             timeout,
             proxies: Proxies::none(),
-            patience: crate::export::retry::PATIENCE,
+            patience: crate::export::retry::patience(spools),
             secrets,
             odd: Arc::default(),
             is_databricks: false,

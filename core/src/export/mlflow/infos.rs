@@ -70,11 +70,10 @@ impl MlflowExporter {
 
     /// Whether the server has the information that was posted before.
     async fn has_info(&self, http: &Http, trace: &mut Finished) -> Result<bool, super::Stop> {
-        if trace
-            .progress
-            .doubted()
-            .is_none_or(|since| since.elapsed() < LOOK_AFTER)
-        {
+        // Nobody knows how far the process came that recorded it.
+        let is_recovered = trace.origin.is_some();
+        let is_doubtful = |since: Instant| since.elapsed() >= LOOK_AFTER;
+        if !is_recovered && !trace.progress.doubted().is_some_and(is_doubtful) {
             return Ok(false);
         }
         let path = format!("/api/3.0/mlflow/traces/{}", trace.id.to_mlflow());
@@ -86,6 +85,10 @@ impl MlflowExporter {
         let has_it = metadata[keys::META_INFO_FINALIZED] == "true";
         if has_it {
             note(trace, &reply);
+            if trace.is_orphan() {
+                // It did end: its root is not to be sent as one that did not.
+                self.shared.delivered(trace);
+            }
         }
         Ok(has_it)
     }

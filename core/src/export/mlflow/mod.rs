@@ -30,7 +30,6 @@ use once_cell::unsync::OnceCell;
 use super::http::{Failure, Http};
 use super::{Exporter, Verdict, experiments};
 use crate::otlp::reader::{self, SpanData};
-use crate::pipeline::stats::Drop;
 use crate::shared::Shared;
 use crate::trace::{Experiment, Finished};
 use parts::Parts;
@@ -87,8 +86,7 @@ impl Exporter for MlflowExporter {
 /// What is held for traces that did not come to their end is not kept silently.
 impl std::ops::Drop for MlflowExporter {
     fn drop(&mut self) {
-        let held = self.parts.borrow().held();
-        self.shared.counters.drop(Drop::Shutdown, held);
+        self.parts.borrow().abandon(&self.shared);
     }
 }
 
@@ -187,6 +185,10 @@ impl MlflowExporter {
             self.parts.borrow_mut().hold(batch);
         }
         self.parts.borrow_mut().restore(batch);
+        if let Some(depot) = &self.shared.depot {
+            let held = self.parts.borrow().recovered();
+            depot.held.store(held, Ordering::Relaxed);
+        }
         self.prepare(http, server, experiment, batch).await?;
         if server.sequence != Sequence::SpansOnly {
             self.parts.borrow_mut().note(batch);

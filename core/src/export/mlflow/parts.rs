@@ -1,11 +1,14 @@
 //! Traces whose spans are sent while they run: what is remembered for the information at their end.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::id::TraceId;
 use crate::mlflow::outline::Outline;
 use crate::otlp::reader::{self, SpanData};
+use crate::pipeline::depot::Receipt;
 use crate::pipeline::stats::Drop;
+use crate::record::Origin;
 use crate::shared::Shared;
 use crate::trace::Finished;
 
@@ -23,6 +26,10 @@ struct Sent {
     lost: HashMap<u32, u32>,
     /// Spans that could not be sent without the information after all, and how many.
     held: (Vec<u8>, u32),
+    /// The records of these.
+    receipts: Vec<Arc<Receipt>>,
+    /// The process that recorded them, where that is not this one.
+    origin: Option<Arc<Origin>>,
 }
 
 /// The traces that were sent in part.
@@ -34,9 +41,12 @@ impl Parts {
     pub(super) fn hold(&mut self, group: &mut [Finished]) {
         for part in group.iter_mut().filter(|trace| is_part(trace)) {
             self.forget(part);
-            let held = &mut self.entry(part.id).held;
+            let sent = self.entry(part.id);
+            let held = &mut sent.held;
             held.0.append(&mut part.spans);
             held.1 += part.span_count;
+            sent.receipts.append(&mut part.progress.receipts);
+            sent.origin = part.origin.clone();
             // Counted with the trace that it joins.
             part.progress.settled = true;
         }
@@ -50,6 +60,7 @@ impl Parts {
                 trace.spans.splice(..0, spans);
                 trace.span_count += count;
                 trace.earlier -= count;
+                trace.progress.receipts.append(&mut sent.receipts);
             }
             // All that there was of it has been sent, and its information is not to be.
             trace.progress.settled |= trace.span_count == 0 && !trace.has_info;
@@ -98,9 +109,13 @@ impl Parts {
             }
             return;
         }
-        let held = self.0.remove(&trace.id).map_or(0, |sent| sent.held.1);
+        let Some(mut sent) = self.0.remove(&trace.id) else {
+            return;
+        };
         // Given up before it was put together.
-        shared.counters.drop(Drop::Rejected, u64::from(held));
+        Receipt::settle(&mut sent.receipts);
+        let counters = shared.counters_of(sent.origin.as_deref());
+        counters.drop(Drop::Rejected, u64::from(sent.held.1));
     }
 
     /// Takes back what was noted of a part.
@@ -114,9 +129,23 @@ impl Parts {
         }
     }
 
-    /// Spans of traces that did not come to their end.
-    pub(super) fn held(&self) -> u64 {
-        self.0.values().map(|sent| u64::from(sent.held.1)).sum()
+    /// Counts the spans of traces that did not come to their end.
+    pub(super) fn abandon(&self, shared: &Shared) {
+        for sent in self.0.values() {
+            let spans = u64::from(sent.held.1);
+            match &shared.depot {
+                Some(depot) if !sent.receipts.is_empty() => {
+                    depot.keep(u64::from(sent.origin.is_none()) * spans);
+                }
+                _ => shared.counters.drop(Drop::Shutdown, spans),
+            }
+        }
+    }
+
+    /// Spans of other processes that wait for the rest of their trace.
+    pub(super) fn recovered(&self) -> u64 {
+        let sent = self.0.values().filter(|sent| sent.origin.is_some());
+        sent.map(|sent| u64::from(sent.held.1)).sum()
     }
 }
 

@@ -162,7 +162,10 @@ impl MlflowExporter {
         part: &[Finished],
     ) -> Result<(), Failure> {
         let runs: Vec<&[u8]> = lacking(part).map(|trace| trace.spans.as_slice()).collect();
-        let body = otlp::request(&self.shared.resource, &[], &runs);
+        // A batch is of one process.
+        let origin = part.first().and_then(|trace| trace.origin.as_deref());
+        let resource = self.shared.resource_of(origin);
+        let body = otlp::request(resource, &[], &runs);
         let gzip = server.gzip && self.shared.config.compresses();
         let compressed = gzip.then(|| compress(&body)).flatten();
         let request = Request {

@@ -44,6 +44,7 @@ fn finished() -> Finished {
         goes_on: false,
         update: None,
         spans,
+        origin: None,
         packed_bytes: 0,
         span_count: 1,
         attachments: Vec::new(),
@@ -223,5 +224,11 @@ fn server_errors_are_the_servers_fault_as_long_as_nothing_passes() {
         passes += 1;
     }
     assert_eq!(passes, 10);
-    assert_eq!(exporter.shared.counters.dropped(Drop::Rejected), 1);
+    assert_eq!(
+        exporter
+            .shared
+            .counters
+            .dropped(crate::pipeline::stats::Drop::Rejected),
+        1
+    );
 }

@@ -49,6 +49,8 @@ impl Collector {
                 insecure: false,
             },
             timeout: Duration::from_millis(config.number("otlp.timeout_ms")),
+            // Copies of dual export are not on disk.
+            spools: config.spools() && config.exporter() == "otlp",
         })?;
         url.query().inspect(|query| http.secrets().add(query));
         Ok(Collector {

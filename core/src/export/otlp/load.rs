@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::otlp::reader;
+use crate::record::Origin;
 use crate::trace::Finished;
 
 /// Items that can be sent in any groups.
@@ -10,8 +11,14 @@ pub(super) trait Load {
     /// What a request with these items consists of: runs of `ScopeSpans.spans` fields.
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]>;
 
+    /// The process that recorded them, where that is not this one.
+    fn origin(&self) -> Option<&Origin>;
+
     /// How many spans these items have.
     fn spans(&self, items: Range<usize>) -> u64;
+
+    /// What these items are of, each trace with its spans as in [`Self::runs`].
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)>;
 
     /// A request with these items was refused.
     fn suspect(&mut self, items: Range<usize>);
@@ -59,6 +66,10 @@ pub(super) fn is_refused(trace: &Finished) -> bool {
 }
 
 impl Load for Traces<'_> {
+    fn origin(&self) -> Option<&Origin> {
+        self.0.first()?.origin.as_deref()
+    }
+
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]> {
         let traces = self.0[items].iter();
         traces.map(|trace| trace.spans.as_slice()).collect()
@@ -67,6 +78,11 @@ impl Load for Traces<'_> {
     fn spans(&self, items: Range<usize>) -> u64 {
         let traces = self.0[items].iter();
         traces.map(|trace| u64::from(trace.span_count)).sum()
+    }
+
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)> {
+        let traces = self.0[items].iter();
+        traces.map(|trace| (trace, trace.spans.clone())).collect()
     }
 
     fn suspect(&mut self, items: Range<usize>) {
@@ -109,12 +125,20 @@ impl<'a> Spans<'a> {
 }
 
 impl Load for Spans<'_> {
+    fn origin(&self) -> Option<&Origin> {
+        self.trace.origin.as_deref()
+    }
+
     fn runs(&self, items: Range<usize>) -> Vec<&[u8]> {
         self.fields[items].iter().map(Vec::as_slice).collect()
     }
 
     fn spans(&self, items: Range<usize>) -> u64 {
         items.len() as u64
+    }
+
+    fn letters(&self, items: Range<usize>) -> Vec<(&Finished, Vec<u8>)> {
+        vec![(&*self.trace, self.fields[items].concat())]
     }
 
     fn suspect(&mut self, items: Range<usize>) {

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::mlflow::guard;
 use crate::otel::SCOPE_NAME;
 use crate::otlp::{self, wire};
-use crate::pipeline::stats::Drop;
+use crate::pipeline::stats::{Counters, Drop};
 use crate::shared::Shared;
 use crate::trace::Finished;
 use endpoint::Collector;
@@ -176,11 +176,13 @@ impl OtlpExporter {
         let groups = spans.groups();
         for refused in self.send(collector, &mut spans, groups, trial).await? {
             let count = spans.spans(refused.items.clone());
-            self.shared.counters.drop(Drop::Rejected, count);
+            let counters = self.shared.counters_of(spans.origin());
+            counters.drop(Drop::Rejected, count);
             self.shared.diagnostics.report("rejected", || {
-                let (id, why) = (id.to_mlflow(), refused.why);
+                let (id, why) = (id.to_mlflow(), &refused.why);
                 format!("{count} spans of trace {id} were refused: {why}")
             });
+            self.bury(&spans, refused.items.clone(), &refused.why);
             spans.settle(refused.items);
         }
         Ok(())
@@ -239,7 +241,7 @@ impl OtlpExporter {
         items: Range<usize>,
     ) -> Sent<Option<(u16, String)>> {
         let body = otlp::request(
-            &self.shared.resource,
+            self.shared.resource_of(load.origin()),
             &self.scope,
             &load.runs(items.clone()),
         );
@@ -275,8 +277,13 @@ impl OtlpExporter {
             } => {
                 let odd = &self.shared.config.attached.odd_replies;
                 odd.fetch_add(u64::from(is_odd), Ordering::Relaxed);
-                let spans = load.spans(items);
-                self.taken(spans, rejected.min(spans), || {
+                let spans = load.spans(items.clone());
+                if rejected >= spans {
+                    // Of fewer, nobody knows which.
+                    self.bury(load, items, &scrub(&message, collector.http.secrets()));
+                }
+                let counters = self.shared.counters_of(load.origin());
+                self.taken(counters, spans, rejected.min(spans), || {
                     scrub(&message, collector.http.secrets())
                 });
                 self.grow_limit();
@@ -303,9 +310,23 @@ impl OtlpExporter {
         }
     }
 
+    /// Keeps what was refused for good, where there is a spool.
+    fn bury(&self, load: &impl Load, items: Range<usize>, why: &str) {
+        if let Some(depot) = &self.shared.depot {
+            for (trace, spans) in load.letters(items) {
+                depot.bury(trace, &spans, why);
+            }
+        }
+    }
+
     /// Counts spans of which the collector took all but `rejected`. It may have something to say even of none.
-    fn taken(&self, spans: u64, rejected: u64, message: impl FnOnce() -> String) {
-        let counters = &self.shared.counters;
+    fn taken(
+        &self,
+        counters: &Counters,
+        spans: u64,
+        rejected: u64,
+        message: impl FnOnce() -> String,
+    ) {
         counters.deliver(spans - rejected);
         counters.drop(Drop::ServerRejected, rejected);
         let message = message();

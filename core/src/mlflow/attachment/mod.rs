@@ -18,10 +18,23 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::Regex;
 
 use crate::id::{TraceId, random_u64};
+use crate::otlp::reader::{Field, Fields};
+use crate::otlp::wire;
 use spans::{Edit, rewrite_content};
 
 /// What every reference begins with.
 const SCHEME: &str = "mlflow-attachment://";
+
+/// A UUID that no attachment has.
+const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+mod record {
+    pub(super) const ID: u32 = 1;
+    pub(super) const CONTENT_TYPE: u32 = 2;
+    pub(super) const CONTENT: u32 = 3;
+    pub(super) const IS_BARE: u32 = 4;
+    pub(super) const IS_REFERENCED: u32 = 5;
+}
 
 /// Binary content, to be stored as an artifact of a trace.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,6 +105,34 @@ impl Attachment {
     /// Bytes that it holds, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>() + self.id.len() + self.content_type.len() + self.bytes.len()
+    }
+
+    /// The fields of an attachment in a record of the spool.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let is_bare = self.form == Form::Base64;
+        wire::bytes_field(out, record::ID, self.id.as_bytes());
+        wire::bytes_field(out, record::CONTENT_TYPE, self.content_type.as_bytes());
+        wire::bytes_field(out, record::CONTENT, &self.bytes);
+        wire::varint_field(out, record::IS_BARE, u64::from(is_bare));
+        wire::varint_field(out, record::IS_REFERENCED, u64::from(self.referenced));
+    }
+
+    /// Reads them back. `None` when they are not an attachment's.
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        let text = |part: Field<'_>| String::from_utf8(part.bytes()?.to_vec()).ok();
+        let mut attachment = Self::with_id(NO_ID, "", Vec::new())?;
+        for part in Fields::new(message) {
+            let part = part.ok()?;
+            match part.number {
+                record::ID => attachment.id = text(part).filter(|id| is_uuid(id))?,
+                record::CONTENT_TYPE => attachment.content_type = text(part)?,
+                record::CONTENT => attachment.bytes = part.bytes()?.to_vec().into(),
+                record::IS_BARE if part.integer()? != 0 => attachment.form = Form::Base64,
+                record::IS_REFERENCED => attachment.referenced = part.integer()? != 0,
+                _ => {}
+            }
+        }
+        (attachment.id != NO_ID).then_some(attachment)
     }
 
     /// As [`Self::bytes`], shared instead of copied.

@@ -97,7 +97,7 @@ const ROWS: &[(&str, &str, &str, Run)] = &[
     ("F13", "keep-alive closed by the server; resets", "0 visible errors; ≤ 1 duplicate a reset", network::resets),
     ("F14", "proxies: variables, 407, NO_PROXY", "honoured; password never shown", secure::proxies),
     ("F15", "spool: no space left (8 MiB)", "memory instead; spool_degraded; nothing torn", disk::full),
-    ("F16", "spool: no directory, read-only, deleted", "the same", disk::unusable),
+    ("F16", "spool: no directory, read-only, deleted", "the same; one that was deleted is made again", disk::unusable),
     ("F17", "spool: SIGKILL at any moment", "everything that ended is delivered, byte for byte", disk::killed),
     ("F18", "spool: simulated power cut", "what was acknowledged is recovered", disk::power_cut),
     ("F19", "forks at any moment", "0 hangs, 0 duplicates, 0 lost", process::forks),

@@ -59,6 +59,7 @@ fn finished() -> Finished {
         goes_on: false,
         update: None,
         spans,
+        origin: None,
         packed_bytes: 0,
         span_count: 1,
         attachments: vec![Attachment::new("text/plain", b"redacted"), attachment],

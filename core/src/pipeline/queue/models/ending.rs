@@ -26,7 +26,7 @@ fn what_a_worker_gives_up_is_counted() {
         let queue = prompt(AMPLE);
         let hosts = [spawn_host(&queue, 1), spawn_host(&queue, 1)];
         let mut counted = work(&queue, 1);
-        queue.give_up(|spans| counted += spans);
+        queue.give_up(|spans, _| counted += spans);
         let taken: u64 = hosts.map(|host| host.join().unwrap()).into_iter().sum();
         assert_eq!(taken, counted);
         check_empty(&queue);
@@ -57,8 +57,9 @@ fn every_span_is_counted_once() {
                     match step(&queue) {
                         // As a worker whose time is up.
                         Step::Send(_) if queue.closing().is_some() => {
-                            let count =
-                                |spans| Counters::drop(&counters, stats::Drop::Shutdown, spans);
+                            let count = |spans, _: &mut [_]| {
+                                Counters::drop(&counters, stats::Drop::Shutdown, spans);
+                            };
                             queue.give_up(count);
                             break;
                         }
