@@ -166,7 +166,14 @@ pub(super) fn retry_after(settings: &Settings, row: &mut Row) -> Outcome {
             None if endless && long < 60 => row.fact(format!("none in {long} s, not waited for")),
             None => row.problem("not tried again"),
         }
-        scene.producer.ask("flush 5000")?;
+        // The end is worth an attempt, whatever the server asked for; a flush is not.
+        let left = scene.producer.ask("flush 500")?["left"].as_u64();
+        let early = endless && long < 60;
+        row.require(
+            left == Some(early.into()),
+            format!("{left:?} left by a flush"),
+        );
+        scene.producer.ask("shutdown 5000")?;
         row.judge(settings, &mut scene, Counting::Exact)?;
         Ok((format!("`{header}`"), row))
     };
