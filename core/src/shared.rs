@@ -48,11 +48,11 @@ impl Shared {
         // Of this tracer in this process, as its other counters.
         config.attached.odd_replies = Arc::default();
         let mirror = Mirror::new(&config, plugins);
-        let bytes = match mirror {
-            Some(_) => Mirror::share(&config),
-            None => config.bounds().max_bytes,
-        };
-        let shared = Self::lane(id, config, plugins, bytes, mirror);
+        let mut bounds = config.bounds();
+        if mirror.is_some() {
+            bounds.max_bytes = Mirror::share(&config);
+        }
+        let shared = Self::lane(id, config, plugins, bounds, mirror);
         if let Some(ignored) = shared.config.ignored() {
             shared.diagnostics.report("environment", || ignored);
         }
@@ -64,12 +64,12 @@ impl Shared {
         shared
     }
 
-    /// What belongs to one destination; its queue may hold so many bytes.
+    /// What belongs to one destination, with these bounds of its queue.
     pub(crate) fn lane(
         id: u64,
         config: Config,
         plugins: &Plugins,
-        bytes: usize,
+        bounds: Bounds,
         mirror: Option<Mirror>,
     ) -> Arc<Self> {
         let exporter = match plugins.exporter {
@@ -82,10 +82,7 @@ impl Shared {
             takes_parts: AtomicBool::new(matches!(exporter, "mlflow" | "otlp")),
             keeps_inline: exporter == "otlp" || mirror.is_some(),
             mirror,
-            queue: Queue::new(Bounds {
-                max_bytes: bytes,
-                ..config.bounds()
-            }),
+            queue: Queue::new(bounds),
             health: Monitor::default(),
             counters: Counters::default(),
             diagnostics: Diagnostics::default(),

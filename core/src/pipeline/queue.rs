@@ -111,7 +111,7 @@ impl Queue {
         Queue {
             routing: Mutex::default(),
             outboxes: Mutex::default(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new(bounds.one_lane)),
             work: Notify::new(),
             settled: Condvar::default(),
             unattended: AtomicBool::new(true),

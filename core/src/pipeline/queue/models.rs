@@ -57,6 +57,7 @@ const BOUNDS: Bounds = Bounds {
     batch_bytes: AMPLE,
     batch_spans: 100,
     delay: Duration::ZERO,
+    one_lane: false,
 };
 
 fn queue(bounds: Bounds) -> Arc<Queue> {
