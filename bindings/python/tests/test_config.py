@@ -238,7 +238,7 @@ def test_without_a_server_an_experiment_is_only_noted(recording, monkeypatch):
     mlflow_trace.configure(experiment_id=None, experiment_name=None)
 
 
-def test_mlflows_variable_for_a_destination_wins_over_that_for_an_experiment(recording, monkeypatch):
+def test_the_variable_for_a_destination_wins_over_that_for_an_experiment(recording, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "3")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "by name")
     monkeypatch.setenv("MLFLOW_TRACING_DESTINATION", "4")
@@ -246,6 +246,7 @@ def test_mlflows_variable_for_a_destination_wins_over_that_for_an_experiment(rec
     monkeypatch.setenv("MLFLOW_TRACING_DESTINATION", "catalog.schema")
     with pytest.raises(exceptions.InvalidConfigError, match="MLFLOW_TRACING_DESTINATION"):
         mlflow_trace.configure(experiment_name="other")
+    monkeypatch.delenv("MLFLOW_TRACING_DESTINATION")
 
 
 def test_an_experiment_chosen_without_a_server_holds_for_the_next(recording):
