@@ -173,7 +173,9 @@ impl Shared {
     pub(crate) fn make_room(&self, bytes: usize) -> bool {
         let mut evicted = self.queue.make_room(bytes);
         evicted.iter_mut().for_each(|trace| self.evicted(trace));
-        !evicted.is_empty()
+        let is_some = !evicted.is_empty();
+        self.queue.bury(evicted);
+        is_some
     }
 
     /// Counts a trace that is given up. Whatever was queued and is not delivered ends here, or, when the tracer was shut

@@ -369,6 +369,7 @@ fn what_makes_room_is_given_up_once() {
                     if host.record().is_err() {
                         let evicted = queue.make_room(trace().size());
                         given_up += evicted.len() as u64;
+                        queue.bury(evicted);
                         // It may be on its way, and make no room.
                         given_up += u64::from(host.put(trace()).is_err());
                     }
