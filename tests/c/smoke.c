@@ -327,6 +327,7 @@ int main(void)
     RUN(explicit_times_and_a_remote_parent);
     RUN(a_malformed_traceparent_starts_a_new_trace);
     RUN(statistics_add_up);
+    RUN(health_tells_of_success_and_failure);
     RUN(options_come_from_code_and_environment);
     return DONE();
 }
