@@ -72,11 +72,6 @@ pub fn has_option(key: &str) -> bool {
     OPTIONS.iter().any(|option| option.key == key)
 }
 
-/// Whether an option of the engine accepts a value.
-pub(crate) fn accepts(key: &str, value: &str) -> bool {
-    mlflow_trace_core::Config::new().set(key, value).is_ok()
-}
-
 type Run = fn(&Settings, &mut Row) -> Outcome;
 
 /// The rows: fault, what happens, what is expected, how it is run.
