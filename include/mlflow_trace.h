@@ -435,6 +435,26 @@ mlflow_status_t mlflow_tracer_get_stats(const mlflow_tracer_t *tracer,
                                         mlflow_text_t **json,
                                         mlflow_error_t **error);
 
+/**
+ * Tells how delivery goes, as JSON:
+ * {"circuit": "open", "last_success_ms": 1795226049477, "last_error": {"class": "unreachable", "message": "...",
+ * "time_ms": 1795226055102}, "pending": 120, "dropped": {"queue_full": 0, ...}}.
+ *
+ * "circuit" is "closed" while all is well, "open" while the destination is away, or "parked" while it takes nothing
+ * because of the credentials. "last_success_ms" and "last_error" are null until there is something to tell; the error
+ * stays when all is well again. "class" is "unreachable" (no reply), "unavailable" (HTTP 408, 425, 429, 502, 503, 504),
+ * "server_error" (500), "unauthorized" (401, 403), "rejected" (refused for good), "exporter" (of the host) or "file".
+ * Times are milliseconds since the Unix epoch; "pending" and "dropped" are numbers of spans.
+ *
+ * Ownership: the caller owns `*json` and releases it with mlflow_text_free.
+ * Threads: any thread, at any time. In a forked child it begins anew.
+ * Errors: INVALID_ARGUMENT when `tracer` or `json` is NULL.
+ * Since: 1.0.
+ */
+mlflow_status_t mlflow_tracer_get_health(const mlflow_tracer_t *tracer,
+                                         mlflow_text_t **json,
+                                         mlflow_error_t **error);
+
 /* Diagnostics
  *
  * The library never writes to the program's streams or logs, but for a panic, which is reported on standard

@@ -951,6 +951,14 @@ public:
         return detail::take(text);
     }
 
+    // How delivery goes, as JSON.
+    std::string health() const
+    {
+        mlflow_text_t *text = nullptr;
+        mlflow_tracer_get_health(get(), &text, nullptr);
+        return detail::take(text);
+    }
+
     // The library's oldest message about itself.
     std::optional<std::string> next_diagnostic() const
     {

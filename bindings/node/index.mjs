@@ -6,6 +6,7 @@ export {
   getCurrentActiveSpan,
   getLastActiveTraceId,
   getTracingContextHeaders,
+  health,
   init,
   registerOnSpanEndHook,
   registerOnSpanStartHook,

@@ -315,6 +315,7 @@ impl Config {
             batch_bytes: self.batch_bytes(),
             batch_spans: self.number("batch.max_spans"),
             delay: self.batch_delay(),
+            one_lane: self.exporter() == "otlp",
         }
     }
 

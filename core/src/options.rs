@@ -93,7 +93,7 @@ const MIB: u64 = 1 << 20;
 #[rustfmt::skip]
 pub const OPTIONS: &[OptionSpec] = &[
     option("tracking_uri", "MLFLOW_TRACKING_URI", "", Accepts::Uri, "MLflow server, or databricks; userinfo in it becomes the credentials"),
-    option("experiment_id", "MLFLOW_EXPERIMENT_ID", "", Accepts::ExperimentId, "experiment of new traces; wins over the name"),
+    option("experiment_id", "MLFLOW_TRACING_DESTINATION", "", Accepts::ExperimentId, "experiment of new traces; wins over the name").or("MLFLOW_EXPERIMENT_ID"),
     option("experiment_name", "MLFLOW_EXPERIMENT_NAME", "", Accepts::Text, "experiment of new traces by name; created when missing"),
     option("tracking_username", "MLFLOW_TRACKING_USERNAME", "", Accepts::Text, "user name of Basic authentication"),
     option("tracking_password", "MLFLOW_TRACKING_PASSWORD", "", Accepts::Secret, "password of Basic authentication"),

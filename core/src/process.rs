@@ -12,7 +12,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use once_cell::sync::OnceCell;
 
 use crate::client::Experiment;
-use crate::config::{Config, OPTIONS};
+use crate::config::{Config, OPTIONS, Target};
 use crate::diagnostics::Diagnostic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{Mutex, MutexGuard};
@@ -214,6 +214,16 @@ impl Process {
         let key = key(name)?;
         let config = self.config(&self.chosen(), &mut |_| Ok(()))?;
         config.get(key).map(str::to_owned)
+    }
+
+    /// The tracking URI as it is in force, without credentials; empty without one.
+    pub fn tracking_server(&self) -> Result<String> {
+        let config = self.config(&self.chosen(), &mut |_| Ok(()))?;
+        Ok(match config.target() {
+            Some(Target::Server(base)) => base,
+            Some(Target::Databricks(_)) => config.get("tracking_uri")?.to_owned(),
+            None => String::new(),
+        })
     }
 
     /// Makes an experiment the one of later traces: found or made by name, or found by id. Waits for the

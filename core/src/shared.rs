@@ -52,15 +52,15 @@ impl Shared {
         // Of this tracer in this process, as its other counters.
         config.attached.odd_replies = Arc::default();
         let mirror = Mirror::new(&config, plugins);
-        let bytes = match mirror {
-            Some(_) => Mirror::share(&config),
-            None => config.bounds().max_bytes,
-        };
+        let mut bounds = config.bounds();
+        if mirror.is_some() {
+            bounds.max_bytes = Mirror::share(&config);
+        }
         let depot = match plugins.exporter {
             Some(_) => None,
             None => Depot::new(&config, &resource::message(&plugins.resource)),
         };
-        let shared = Self::lane(id, config, plugins, bytes, mirror, depot);
+        let shared = Self::lane(id, config, plugins, bounds, mirror, depot);
         if let Some(ignored) = shared.config.ignored() {
             shared.diagnostics.report("environment", || ignored);
         }
@@ -72,12 +72,12 @@ impl Shared {
         shared
     }
 
-    /// What belongs to one destination; its queue may hold so many bytes.
+    /// What belongs to one destination, with these bounds of its queue.
     pub(crate) fn lane(
         id: u64,
         config: Config,
         plugins: &Plugins,
-        bytes: usize,
+        bounds: Bounds,
         mirror: Option<Mirror>,
         depot: Option<Arc<Depot>>,
     ) -> Arc<Self> {
@@ -92,10 +92,7 @@ impl Shared {
             keeps_inline: exporter == "otlp" || mirror.is_some(),
             mirror,
             depot,
-            queue: Queue::new(Bounds {
-                max_bytes: bytes,
-                ..config.bounds()
-            }),
+            queue: Queue::new(bounds),
             health: Monitor::default(),
             counters: Counters::default(),
             diagnostics: Diagnostics::default(),
@@ -193,7 +190,9 @@ impl Shared {
     pub(crate) fn make_room(&self, bytes: usize) -> bool {
         let mut evicted = self.queue.make_room(bytes);
         evicted.iter_mut().for_each(|trace| self.evicted(trace));
-        !evicted.is_empty()
+        let is_some = !evicted.is_empty();
+        self.queue.bury(evicted);
+        is_some
     }
 
     /// Counts a trace that is given up. Whatever was queued and is not delivered ends here, or, when the tracer was shut

@@ -137,6 +137,22 @@ fn a_collector_gets_what_mlflows_sdk_would_send_it() {
 }
 
 #[test]
+fn experiments_share_requests() {
+    let server = collector();
+    let tracer = connected(&server.url, &[]);
+    for experiment in ["1", "2", "3"] {
+        let start = SpanStart {
+            experiment_id: Some(experiment),
+            ..SpanStart::new("root")
+        };
+        tracer.start(start).end().unwrap();
+    }
+    assert_eq!(tracer.flush(PATIENCE), 0);
+    assert_eq!(server.log(), [COLLECTOR]);
+    assert_eq!(spans(&server.seen()[0]).len(), 3);
+}
+
+#[test]
 fn where_a_parent_lives() {
     let server = collector();
     let tracer = connected(&server.url, &[]);

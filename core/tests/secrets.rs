@@ -16,6 +16,8 @@ use support::{config, until};
 const CANARY: &str = "canary/7d1f\"e";
 /// As it stands in a URL.
 const IN_URL: &str = "canary%2F7d1f%22e";
+/// Ways of giving a secret.
+const CASES: usize = 12;
 
 /// Every form of the canary that a server or a message may hold.
 fn forms() -> Vec<String> {
@@ -38,6 +40,20 @@ fn assert_clean(what: &str, text: &str) {
     }
 }
 
+/// Fails unless the server was given the canary: a test in which nobody knows it shows nothing.
+fn assert_arrived(what: &str, server: &Server) {
+    let holds = |seen: &Seen| {
+        let mut texts = vec![
+            seen.path.clone(),
+            String::from_utf8_lossy(&seen.body).into(),
+        ];
+        texts.extend(seen.headers.iter().map(|(_, value)| value.clone()));
+        let given = |text: &String| forms().iter().any(|form| text.contains(form));
+        texts.iter().any(given)
+    };
+    assert!(server.seen().iter().any(holds), "{what}: not sent");
+}
+
 /// Everything that a host may see of a tracer that tries to send a trace.
 fn shown(what: &str, config: Config, provider: Option<&'static str>) -> String {
     let mut all = format!("{config:?}\n{config:#?}\n");
@@ -52,21 +68,24 @@ fn shown(what: &str, config: Config, provider: Option<&'static str>) -> String {
         });
     }
     let tracer: Tracer = builder.build().unwrap();
-    let client = tracer.client().unwrap();
-    all += &format!("{client:?}\n");
-    if let Err(error) = client.get_experiment("7") {
-        all += &format!("{error} {error:?}\n");
-    }
-    if let Err(error) = client.set_experiment("name") {
-        all += &format!("{error} {error:?}\n");
+    // Where traces go to a collector, there is no tracking server.
+    if let Ok(client) = tracer.client() {
+        all += &format!("{client:?}\n");
+        if let Err(error) = client.get_experiment("7") {
+            all += &format!("{error} {error:?}\n");
+        }
+        if let Err(error) = client.set_experiment("name") {
+            all += &format!("{error} {error:?}\n");
+        }
     }
     tracer.start(SpanStart::new("span")).end().unwrap();
     until("something is told", || {
         tracer.has_diagnostics() || tracer.flush(Duration::from_millis(5)) == 0
     });
     tracer.shutdown(Duration::ZERO);
-    let stats = tracer.stats();
+    let (stats, health) = (tracer.stats(), tracer.health());
     all += &format!("{stats:?}\n{}\n", stats.to_json());
+    all += &format!("{health:?}\n{}\n", health.to_json());
     while let Some(line) = tracer.next_diagnostic() {
         all += &format!("{line} {line:?}\n");
     }
@@ -82,7 +101,11 @@ fn echo(seen: &Seen) -> String {
         .map(|(_, value)| value.clone())
         .collect();
     let words: Vec<&str> = headers.iter().flat_map(|value| value.split(' ')).collect();
-    let message = format!("{} {CANARY} {IN_URL} {words:?}", headers.join(" "));
+    let message = format!(
+        "{} {} {CANARY} {IN_URL} {words:?}",
+        headers.join(" "),
+        seen.path
+    );
     let detail = serde_json::json!([{"input": headers, "given": CANARY}]);
     serde_json::json!({"error_code": CANARY, "message": message, "detail": detail}).to_string()
 }
@@ -94,7 +117,7 @@ fn a_server_that_repeats_secrets_is_not_repeated() {
     let password = [("tracking_username", "me"), ("tracking_password", CANARY)];
     for status in [200, 302, 400, 401, 403, 404, 407, 409, 422, 429, 500, 503] {
         for bare in [false, true] {
-            let server = Server::start(move |seen| match bare {
+            let answer = move |seen: &Seen| match bare {
                 true => reply(status, &echo(seen)),
                 // Without the text that comes first, what is shown is the rest.
                 false => {
@@ -102,39 +125,51 @@ fn a_server_that_repeats_secrets_is_not_repeated() {
                     body.as_object_mut().unwrap().remove("message");
                     reply(status, &body.to_string())
                 }
-            });
-            let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
-            let with_userinfo = proxy.clone();
-            let headers = format!("x-api-key={IN_URL}");
-            for options in [
-                &password[..],
-                &[("tracking_token", CANARY)],
-                &[("tracking_token_file", token.as_str())],
-                &[("http.headers", headers.as_str())],
-                &[("http.proxy", proxy.as_str())],
-                &[("tracking_uri", with_userinfo.as_str())],
-                &[
-                    ("tracking_uri", "databricks"),
-                    ("databricks.host", &server.url),
-                    ("databricks.token", CANARY),
-                ],
-                &[
-                    ("tracking_uri", "databricks"),
-                    ("databricks.host", &server.url),
-                    ("databricks.client_id", "me"),
-                    ("databricks.client_secret", CANARY),
-                ],
-            ] {
-                let options = [
+            };
+            for case in 0..CASES {
+                let server = Server::start(answer);
+                let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
+                let with_userinfo = proxy.clone();
+                let headers = format!("x-api-key={IN_URL}");
+                let query = format!("{}/v1/traces?plain=1&key={IN_URL}", server.url);
+                let cases: [&[(&str, &str)]; CASES] = [
+                    &password[..],
+                    &[("tracking_token", CANARY)],
+                    &[("tracking_token_file", token.as_str())],
+                    &[("http.headers", headers.as_str())],
+                    &[("http.proxy", proxy.as_str())],
+                    &[("tracking_uri", with_userinfo.as_str())],
                     &[
-                        ("tracking_uri", server.url.as_str()),
-                        ("batch.delay_ms", "0"),
+                        ("tracking_uri", "databricks"),
+                        ("databricks.host", &server.url),
+                        ("databricks.token", CANARY),
                     ],
-                    options,
-                ]
-                .concat();
-                let what = format!("{status} {:?}", options[2].0);
+                    &[
+                        ("tracking_uri", "databricks"),
+                        ("databricks.host", &server.url),
+                        ("databricks.client_id", "me"),
+                        ("databricks.client_secret", CANARY),
+                    ],
+                    &[("otlp.endpoint", with_userinfo.as_str())],
+                    &[("otlp.traces_endpoint", query.as_str())],
+                    &[
+                        ("otlp.endpoint", &server.url),
+                        ("otlp.headers", headers.as_str()),
+                    ],
+                    &[
+                        ("otlp.endpoint", "http://collector.invalid"),
+                        ("http.proxy", proxy.as_str()),
+                    ],
+                ];
+                let options = cases[case];
+                let uri = match options[0].0.starts_with("otlp.") {
+                    true => "",
+                    false => server.url.as_str(),
+                };
+                let options = [&[("tracking_uri", uri), ("batch.delay_ms", "0")], options].concat();
+                let what = format!("{status} {:?}", &options[2..]);
                 assert_clean(&what, &shown(&what, config(&options), None));
+                assert_arrived(&what, &server);
             }
         }
     }
@@ -171,6 +206,7 @@ fn what_a_provider_says_shows_no_token() {
         ("batch.delay_ms", "0"),
     ];
     assert_clean("token", &shown("token", config(&options), Some(CANARY)));
+    assert_arrived("token", &server);
     // Its own errors are the host's words, which are passed on.
     let failed = shown("error", config(&options), Some(""));
     assert!(failed.contains("the token provider failed"), "{failed}");
@@ -210,31 +246,90 @@ fn child() {
 
 #[test]
 fn nothing_of_the_environment_shows() {
-    let server = Server::start(|seen| reply(401, &echo(seen)));
-    let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
-    for variables in [
-        &[
-            ("MLFLOW_TRACKING_USERNAME", "me"),
-            ("MLFLOW_TRACKING_PASSWORD", CANARY),
-        ][..],
-        &[("MLFLOW_TRACKING_TOKEN", CANARY)],
-        &[("HTTP_PROXY", proxy.as_str())],
-        &[("MLFLOW_TRACKING_URI", proxy.as_str())],
+    let home = Files::new("secrets-home");
+    let basic =
+        format!("[mlflow]\nmlflow_tracking_username = me\nmlflow_tracking_password = {CANARY}\n");
+    std::fs::create_dir_all(home.path(".mlflow")).unwrap();
+    home.write(".mlflow/credentials", &basic);
+    let home = home.path("");
+    for name in [
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "HTTP_PROXY",
+        "MLFLOW_TRACKING_URI",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "HOME",
+        "DATABRICKS_CONFIG_FILE",
     ] {
-        let output = Command::new(std::env::current_exe().unwrap())
+        let server = Server::start(|seen| reply(401, &echo(seen)));
+        let proxy = server.url.replace("//", &format!("//me:{IN_URL}@"));
+        let files = Files::new("secrets-profiles");
+        let profile = format!("[DEFAULT]\nhost = {}\ntoken = {CANARY}\n", server.url);
+        let profiles = files.write("profiles", &profile);
+        let collector = format!("{}/?key={IN_URL}", server.url);
+        let header = format!("x-api-key={IN_URL}");
+        let tracking = ("MLFLOW_TRACKING_URI", server.url.as_str());
+        let variables = match name {
+            "MLFLOW_TRACKING_PASSWORD" => {
+                vec![tracking, ("MLFLOW_TRACKING_USERNAME", "me"), (name, CANARY)]
+            }
+            "MLFLOW_TRACKING_TOKEN" => vec![tracking, (name, CANARY)],
+            "MLFLOW_TRACKING_URI" => vec![(name, proxy.as_str())],
+            "HTTP_PROXY" => vec![tracking, (name, proxy.as_str())],
+            "HOME" => vec![tracking, (name, home.as_str())],
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => vec![(name, collector.as_str())],
+            "OTEL_EXPORTER_OTLP_HEADERS" => vec![
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", server.url.as_str()),
+                (name, header.as_str()),
+            ],
+            name => vec![
+                ("MLFLOW_TRACKING_URI", "databricks"),
+                (name, profiles.as_str()),
+            ],
+        };
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "child", "--ignored", "--nocapture"])
-            .env("MLFLOW_TRACKING_URI", &server.url)
             .env_remove("NO_PROXY")
             .env_remove("no_proxy")
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
+            .envs(variables);
+        let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let printed = text(&output.stdout) + &text(&output.stderr);
         assert!(
             output.status.success() && printed.contains("1 passed"),
             "{printed}"
         );
-        assert_clean(variables[0].0, &printed);
+        assert_clean(name, &printed);
+        assert_arrived(name, &server);
+    }
+}
+
+#[test]
+fn files_of_traces_hold_no_credentials() {
+    let files = Files::new("secrets-files");
+    let directory = files.path("traces");
+    let uri = format!("http://me:{IN_URL}@127.0.0.1:1");
+    let header = format!("x-api-key={IN_URL}");
+    let config = config(&[
+        ("exporter", "file"),
+        ("file.directory", directory.as_str()),
+        ("tracking_uri", &uri),
+        ("tracking_token", CANARY),
+        ("http.headers", &header),
+        ("http.proxy", &uri),
+    ]);
+    assert_eq!(config.get("tracking_token").unwrap(), CANARY);
+    let tracer = Tracer::new(config).unwrap();
+    tracer.start(SpanStart::new("kept")).end().unwrap();
+    assert_eq!(tracer.flush(support::PATIENCE), 0);
+    let written: Vec<_> = std::fs::read_dir(&directory).unwrap().collect();
+    assert!(!written.is_empty());
+    for entry in written {
+        let path = entry.unwrap().path();
+        let content = std::fs::read_to_string(&path).unwrap();
+        assert!(content.contains("kept"));
+        assert_clean("file", &format!("{} {content}", path.display()));
     }
 }

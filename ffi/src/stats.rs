@@ -76,6 +76,38 @@ pub unsafe extern "C" fn mlflow_tracer_get_stats(
     }
 }
 
+/// Tells how delivery goes, as JSON:
+/// {"circuit": "open", "last_success_ms": 1795226049477, "last_error": {"class": "unreachable", "message": "...",
+/// "time_ms": 1795226055102}, "pending": 120, "dropped": {"queue_full": 0, ...}}.
+///
+/// "circuit" is "closed" while all is well, "open" while the destination is away, or "parked" while it takes nothing
+/// because of the credentials. "last_success_ms" and "last_error" are null until there is something to tell; the error
+/// stays when all is well again. "class" is "unreachable" (no reply), "unavailable" (HTTP 408, 425, 429, 502, 503, 504),
+/// "server_error" (500), "unauthorized" (401, 403), "rejected" (refused for good), "exporter" (of the host) or "file".
+/// Times are milliseconds since the Unix epoch; "pending" and "dropped" are numbers of spans.
+///
+/// Ownership: the caller owns `*json` and releases it with mlflow_text_free.
+/// Threads: any thread, at any time. In a forked child it begins anew.
+/// Errors: INVALID_ARGUMENT when `tracer` or `json` is NULL.
+/// Since: 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlflow_tracer_get_health(
+    tracer: *const mlflow_tracer_t,
+    json: *mut *mut mlflow_text_t,
+    error: *mut *mut mlflow_error_t,
+) -> mlflow_status_t {
+    // SAFETY: by the header's contract `error` is NULL or writable, `tracer` is not freed and `json` is
+    // writable; `borrow` and `output` refuse NULL.
+    unsafe {
+        guard(error, || {
+            let tracer = handle::borrow(tracer, "tracer")?;
+            let output = handle::output(json, "json")?;
+            output.give(mlflow_text_t::new(tracer.tracer.health().to_json()));
+            Ok(())
+        })
+    }
+}
+
 fn counter(name: &str, stats: impl FnOnce() -> Stats) -> Result<u64, Failure> {
     let found = match name {
         "panics" => Some(counters::PANICS.get()),

@@ -278,6 +278,51 @@ CASE(statistics_know_the_spool)
     CHECK(system(command) == 0);
 }
 
+CASE(health_tells_of_success_and_failure)
+{
+    mlflow_tracer_t *tracer = check_memory_tracer();
+    mlflow_config_t *config = NULL;
+    mlflow_text_t *health = NULL;
+    mlflow_text_t *message = NULL;
+    mlflow_error_t *error = NULL;
+
+    CHECK_OK(mlflow_tracer_get_health(tracer, &health, NULL));
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"last_success_ms\":null");
+    mlflow_text_free(health);
+    CHECK_OK(mlflow_span_end(check_start(tracer, "taken"), NULL));
+    CHECK_OK(mlflow_tracer_flush(tracer, 60000, NULL, NULL));
+    CHECK_OK(mlflow_tracer_get_health(tracer, &health, NULL));
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"last_success_ms\":1");
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"last_error\":null");
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"circuit\":\"closed\"");
+    mlflow_text_free(health);
+    mlflow_tracer_free(tracer);
+
+    CHECK_OK(mlflow_config_new(&config, NULL));
+    CHECK_OK(mlflow_config_set(config, MLFLOW_STR("tracking_uri"),
+                               MLFLOW_STR("http://me:canary@127.0.0.1:1"), NULL));
+    CHECK(mlflow_config_set(config, MLFLOW_STR("tracking_uri"),
+                            MLFLOW_STR("ftp://me:canary@127.0.0.1"),
+                            &error) == MLFLOW_ERROR_INVALID_CONFIG);
+    CHECK(strstr(mlflow_error_get_message(error), "canary") == NULL);
+    mlflow_error_free(error);
+    CHECK_OK(mlflow_tracer_new(config, &tracer, NULL));
+    mlflow_config_free(config);
+    CHECK_OK(mlflow_span_end(check_start(tracer, "waiting"), NULL));
+    mlflow_tracer_flush(tracer, 5000, NULL, NULL);
+    CHECK_OK(mlflow_tracer_get_health(tracer, &health, NULL));
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"class\":\"unreachable\"");
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"pending\":1");
+    CHECK_CONTAINS(mlflow_text_get(health).ptr, "\"rejected\":0");
+    CHECK(strstr(mlflow_text_get(health).ptr, "canary") == NULL);
+    mlflow_text_free(health);
+    while (mlflow_tracer_next_diagnostic(tracer, &message, NULL) == MLFLOW_OK) {
+        CHECK(strstr(mlflow_text_get(message).ptr, "canary") == NULL);
+        mlflow_text_free(message);
+    }
+    mlflow_tracer_free(tracer);
+}
+
 CASE(options_come_from_code_and_environment)
 {
     mlflow_config_t *config = NULL;
@@ -313,6 +358,7 @@ int main(void)
     RUN(a_malformed_traceparent_starts_a_new_trace);
     RUN(statistics_add_up);
     RUN(statistics_know_the_spool);
+    RUN(health_tells_of_success_and_failure);
     RUN(options_come_from_code_and_environment);
     return DONE();
 }

@@ -31,6 +31,7 @@ CASE(a_scope_is_a_span)
     CHECK_IN(json, "TOOL");
     CHECK(tracer.stat("delivered") == 2);
     CHECK_IN(tracer.stats(), "\"delivered\":2");
+    CHECK_IN(tracer.health(), "\"last_error\":null");
 }
 
 CASE(moving_a_span_moves_its_end)
@@ -222,7 +223,7 @@ CASE(failures_are_kept_not_thrown)
     span.end();
     CHECK(tracer.flush(std::chrono::milliseconds(1)) == 0);
     CHECK(tracer.stat("created") == 0);
-    CHECK(tracer.stats().empty());
+    CHECK(tracer.stats().empty() && tracer.health().empty());
     CHECK(!tracer.next_trace() && !tracer.next_diagnostic());
     CHECK(mlflow::traced(tracer, "nothing", [] { return 5; }) == 5);
 }

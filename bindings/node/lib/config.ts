@@ -8,7 +8,7 @@ export interface InitOptions {
    * traces go to files.
    */
   trackingUri?: string;
-  /** Experiment of new traces, decimal digits (`MLFLOW_EXPERIMENT_ID`). Wins over the name. */
+  /** Experiment of new traces, decimal digits (`MLFLOW_TRACING_DESTINATION`, else `MLFLOW_EXPERIMENT_ID`). Wins over the name. */
   experimentId?: string | number;
   /** Experiment of new traces by name; made when missing (`MLFLOW_EXPERIMENT_NAME`). */
   experimentName?: string;

@@ -9,6 +9,7 @@ export {
   TokenUsageKey,
   toSpanLogLevel,
 } from './constants.js';
+export { type DeliveryError, type Health, health } from './health.js';
 export { diagnostics, flushTraces, type Stats, stats } from './lifecycle.js';
 export type { NoOpSpan } from './noop.js';
 export {

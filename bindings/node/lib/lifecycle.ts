@@ -78,14 +78,15 @@ export function canRecord(): boolean {
       if (isMainThread) configureEngine({}, false);
       else readSettings();
     } catch (error) {
-      if (!isUsable()) engineState = 'unusable';
-      report(`${isUsable() ? 'the defaults are used' : 'spans are not recorded'}: ${messageOf(error)}`);
+      if (!isReady()) engineState = 'unusable';
+      report(`${isReady() ? 'the defaults are used' : 'spans are not recorded'}: ${messageOf(error)}`);
     }
   }
-  return isUsable();
+  return isReady();
 }
 
-function isUsable(): boolean {
+/** Whether the engine was loaded. */
+export function isReady(): boolean {
   return engineState === 'ready';
 }
 
@@ -194,7 +195,7 @@ export async function flushTraces(timeoutMs: number = FLUSH_TIMEOUT_MS): Promise
 
 /** Counters since the last `init`, of all threads. Never throws. */
 export function stats(): Stats {
-  if (engineState === 'ready') {
+  if (isReady()) {
     handOver();
     try {
       const {

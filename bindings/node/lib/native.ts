@@ -18,6 +18,7 @@ export interface Native {
   flushSync(timeoutMs: number): number;
   shutdownSync(timeoutMs: number): number;
   stats(): string;
+  health(): string;
   diagnostics(): string[];
   version(): string;
 }

@@ -86,6 +86,12 @@ pub fn stats() -> String {
     PROCESS.stats().to_json()
 }
 
+/// How delivery goes: see `Health::to_json`.
+#[napi(catch_unwind)]
+pub fn health() -> String {
+    PROCESS.health().to_json()
+}
+
 /// Messages of the engine about itself since the last call, oldest first.
 #[napi(catch_unwind)]
 pub fn diagnostics() -> Vec<String> {

@@ -32,6 +32,7 @@ test('ESM and CommonJS export the same, and are the same', async () => {
     'getCurrentActiveSpan',
     'getLastActiveTraceId',
     'getTracingContextHeaders',
+    'health',
     'init',
     'registerOnSpanEndHook',
     'registerOnSpanStartHook',

@@ -94,6 +94,22 @@ test('flushTraces resolves with what is pending, and never rejects', async (t) =
   assert.equal(strange.stdout, '0\n'.repeat(6));
 });
 
+test('health tells what was delivered, and why something was not', async (t) => {
+  const program = `mlflow.withSpan(() => 1); await mlflow.flushTraces(1000);
+    const { lastSuccess, lastError, ...rest } = mlflow.health();
+    console.log(JSON.stringify({ success: lastSuccess instanceof Date, at: lastError?.time instanceof Date, lastError, ...rest }));`;
+  const told = async (env) => JSON.parse((await run(program, { env: { ...QUIET, ...env } })).stdout);
+  const well = await told({ MLFLOW_TRACE_FILE_DIRECTORY: temporaryDirectory(t) });
+  assert.deepEqual([well.success, well.at, well.circuit, well.pending], [true, false, 'closed', 0]);
+  assert.equal(well.dropped.rejected, 0);
+  const badly = await told({ MLFLOW_TRACKING_URI: await deadUrl(), MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS: '0' });
+  assert.deepEqual([badly.success, badly.at, badly.pending], [false, true, 1]);
+  assert.equal(badly.lastError.class, 'unreachable');
+  assert.match(badly.lastError.message, /traces wait/);
+  const unused = await run('console.log(JSON.stringify(mlflow.health()));', { env: QUIET });
+  assert.equal(unused.stdout, '{"circuit":"closed","pending":0,"dropped":{}}\n');
+});
+
 test('importing the package does nothing; the host keeps its signals and its OpenTelemetry', async (t) => {
   const cwd = temporaryDirectory(t);
   const { stdout, stderr } = await run(

@@ -232,6 +232,20 @@ pub(crate) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(dict)
 }
 
+/// The tracking URI without credentials.
+#[pyfunction]
+pub(crate) fn tracking_server(py: Python<'_>) -> PyResult<String> {
+    process(py)
+        .tracking_server()
+        .map_err(|error| raise(py, &error))
+}
+
+/// How delivery goes, as JSON: see `Health::to_json`.
+#[pyfunction]
+pub(crate) fn health(py: Python<'_>) -> String {
+    process(py).health().to_json()
+}
+
 /// Takes the engine's messages about itself since the last call.
 #[pyfunction]
 pub(crate) fn diagnostics(py: Python<'_>) -> PyResult<Vec<String>> {

@@ -238,6 +238,17 @@ def test_without_a_server_an_experiment_is_only_noted(recording, monkeypatch):
     mlflow_trace.configure(experiment_id=None, experiment_name=None)
 
 
+def test_the_variable_for_a_destination_wins_over_that_for_an_experiment(recording, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "3")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "by name")
+    monkeypatch.setenv("MLFLOW_TRACING_DESTINATION", "4")
+    assert _native.get_option("experiment_id") == "4"
+    monkeypatch.setenv("MLFLOW_TRACING_DESTINATION", "catalog.schema")
+    with pytest.raises(exceptions.InvalidConfigError, match="MLFLOW_TRACING_DESTINATION"):
+        mlflow_trace.configure(experiment_name="other")
+    monkeypatch.delenv("MLFLOW_TRACING_DESTINATION")
+
+
 def test_an_experiment_chosen_without_a_server_holds_for_the_next(recording):
     mlflow_trace.set_experiment(experiment_id="5")
     mlflow_trace.set_tracking_uri("http://127.0.0.1:1")

@@ -372,6 +372,10 @@ def test_health(recording):
     health = mlflow_trace.health()
     assert health["recording"] is True
     assert health["pending"] == 0
+    assert health["dropped"] == mlflow_trace.stats()["dropped"]
+    assert health["circuit"] == "closed"
+    assert health["last_success_ms"] > 0
+    assert health["last_error"] is None
     mlflow_trace.tracing.disable()
     try:
         assert mlflow_trace.health()["recording"] is False

@@ -21,6 +21,8 @@ struct Epoch {
 
 pub(super) struct Ledger {
     lanes: Vec<Lane>,
+    /// Whatever the destinations are, it all goes the same way.
+    one_lane: bool,
     pub(super) waiting: Load,
     pub(super) in_flight: Load,
     /// Traces of which something was given up here while they were running; the rest goes the same way, so that
@@ -63,10 +65,11 @@ pub(crate) struct Slice {
     pub(crate) lost: Vec<Finished>,
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
+impl Ledger {
+    pub(super) fn new(one_lane: bool) -> Self {
         Ledger {
             lanes: Vec::new(),
+            one_lane,
             waiting: Load::default(),
             in_flight: Load::default(),
             lost: HashSet::new(),
@@ -77,9 +80,7 @@ impl Default for Ledger {
             stopped: false,
         }
     }
-}
 
-impl Ledger {
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -91,10 +92,10 @@ impl Ledger {
             origin,
             ..
         } = trace;
-        // Both are interned: equal ones are the same.
+        // All of them are interned: equal ones are the same.
         let is_it = |lane: &Lane| {
             let (one, other) = (lane.origin.as_ref(), origin.as_ref());
-            std::ptr::eq(lane.destination, *destination)
+            (self.one_lane || std::ptr::eq(lane.destination, *destination))
                 && one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
         };
         let known = self.lanes.iter().position(is_it);
@@ -256,4 +257,6 @@ pub(crate) struct Bounds {
     pub(crate) batch_bytes: usize,
     pub(crate) batch_spans: u64,
     pub(crate) delay: Duration,
+    /// Traces share batches whatever their destinations are: a collector knows neither experiments nor workspaces.
+    pub(crate) one_lane: bool,
 }

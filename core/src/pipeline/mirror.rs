@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::allowance::Allowance;
+use super::queue::Bounds;
 use super::stats::{Drop, MirrorStats};
 use super::worker;
 use crate::config::Config;
@@ -36,10 +37,21 @@ impl Mirror {
         if plugins.exporter.is_some() || !config.mirrors() {
             return None;
         }
-        let bytes = Self::share(config);
+        let bounds = Bounds {
+            max_bytes: Self::share(config),
+            one_lane: true,
+            ..config.bounds()
+        };
         Some(Mirror {
-            lane: Shared::lane(state::next_id(), config.clone(), plugins, bytes, None, None),
-            open: Allowance::new(bytes),
+            lane: Shared::lane(
+                state::next_id(),
+                config.clone(),
+                plugins,
+                bounds,
+                None,
+                None,
+            ),
+            open: Allowance::new(bounds.max_bytes),
         })
     }
 

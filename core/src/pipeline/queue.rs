@@ -8,6 +8,8 @@
 
 #[cfg(all(test, mlflow_loom))]
 mod models;
+#[cfg(all(test, not(mlflow_loom)))]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,11 +34,15 @@ pub(crate) const MOST_BYTES: usize = 60 << 20;
 const GROWN_BYTES: usize = 4 << 20;
 /// The fewest bytes of a batch, whatever a server finds too long.
 const LEAST_BYTES: usize = 16 << 10;
+/// Traces that are not freed yet may take one in so many of the queue's bytes besides, and the last of them more.
+const BURIED_SHARE: usize = 16;
+
 pub(crate) struct Queue {
     /// Held while traces move from outboxes to lanes, so that those of one trace keep their order.
     routing: Mutex<Routing>,
     outboxes: Mutex<Outboxes>,
     ledger: Mutex<Ledger>,
+    buried: Mutex<Buried>,
     /// Wakes the worker.
     work: Notify,
     /// Wakes flushes.
@@ -84,6 +90,13 @@ impl Taken {
     }
 }
 
+/// What threads of the host made room of. To free a long trace takes longer than they may wait, so the worker does.
+#[derive(Default)]
+struct Buried {
+    traces: Vec<Finished>,
+    bytes: usize,
+}
+
 #[derive(Default)]
 struct Routing {
     taken: Vec<Taken>,
@@ -110,7 +123,8 @@ impl Queue {
         Queue {
             routing: Mutex::default(),
             outboxes: Mutex::default(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new(bounds.one_lane)),
+            buried: Mutex::default(),
             work: Notify::new(),
             settled: Condvar::default(),
             unattended: AtomicBool::new(true),
@@ -210,8 +224,26 @@ impl Queue {
             self.gather(&mut self.routing.lock(), None, false);
             self.evict(&mut wanted, &mut evicted);
         }
-        self.work.notify_one();
         evicted
+    }
+
+    /// Leaves it to the worker to free what was [evicted](Self::make_room), and wakes it. While it lags behind, the
+    /// memory matters more than the caller's time.
+    #[cold]
+    pub(crate) fn bury(&self, mut traces: Vec<Finished>) {
+        {
+            let mut buried = self.buried.lock();
+            if buried.bytes <= self.bounds.max_bytes / BURIED_SHARE {
+                buried.bytes += traces.iter().map(Finished::size).sum::<usize>();
+                buried.traces.append(&mut traces);
+            }
+        }
+        self.work.notify_one();
+    }
+
+    fn free_buried(&self) {
+        let buried = std::mem::take(&mut *self.buried.lock());
+        drop(buried.traces);
     }
 
     fn evict(&self, wanted: &mut usize, evicted: &mut Vec<Finished>) {
@@ -353,6 +385,7 @@ impl Queue {
 
     /// What there is to do; `None` when nothing is left and the tracer is closing.
     pub(crate) fn look(&self) -> Option<View> {
+        self.free_buried();
         let mut routing = self.routing.lock();
         let (requested, closing) = {
             let ledger = self.ledger.lock();
@@ -536,6 +569,7 @@ impl Queue {
     /// Gives up what waits and what is in flight: has `count` count the spans of both, with what waits at hand, refuses
     /// everything from now on and tells those who wait. Returns what waited.
     pub(crate) fn give_up(&self, count: impl FnOnce(u64, &mut [Finished])) -> Vec<Finished> {
+        self.free_buried();
         self.gather(&mut self.routing.lock(), Some(false), true);
         let mut ledger = self.ledger.lock();
         let (left, lanes) = ledger.stop();

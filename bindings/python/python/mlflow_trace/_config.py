@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -86,15 +87,17 @@ def set_experiment(
 def health() -> dict[str, Any]:
     """Tell in brief whether tracing works.
 
-    `recording` is False where it is switched off; `pending` and `dropped` are numbers of spans, see
-    `stats`; `messages` are those of `diagnostics`, which this call takes as well.
+    `recording` is False where it is switched off; `tracking_uri` is without credentials. `circuit`
+    is `closed` while all is well, `open` while the server is away, `parked` while it takes nothing
+    because of the credentials. `last_success_ms` and `last_error`, with `class`, `message` and
+    `time_ms`, are None until there is something to tell; times are milliseconds since the Unix
+    epoch. `pending` is a number of spans, `dropped` one for each reason, see `stats`. `messages`
+    are those of `diagnostics`, which this call takes as well.
     """
-    counters = _native.stats()
     return {
         "recording": _native.is_enabled(),
-        "tracking_uri": _native.get_option("tracking_uri"),
-        "pending": counters["pending"],
-        "dropped": sum(counters["dropped"].values()),
+        "tracking_uri": _native.tracking_server(),
+        **json.loads(_native.health()),
         "messages": _native.diagnostics(),
     }
 

@@ -35,13 +35,13 @@ use crate::secret::Secrets;
 pub(crate) use auth::Auth;
 use fault::Fault;
 use link::{Call, Link};
-use proxy::Proxies;
+pub(crate) use proxy::Proxies;
 use reply::State;
 pub(crate) use reply::{Failure, NO_ENDPOINT, Reply};
 pub(crate) use tls::TlsOptions;
 
-/// Values of headers that are shorter than this are no secrets.
-const SECRET_LENGTH: usize = 6;
+/// Values of headers and queries that are shorter than this are no secrets.
+pub(crate) const SECRET_LENGTH: usize = 6;
 
 /// A server, and how to talk to it.
 pub(crate) struct Endpoint {
@@ -55,6 +55,7 @@ pub(crate) struct Endpoint {
     pub(crate) timeout: Duration,
     /// What waits is on disk, so that a server may ask for more patience.
     pub(crate) spools: bool,
+    pub(crate) proxies: Proxies,
 }
 
 /// A client of one server with one set of credentials.
@@ -141,17 +142,15 @@ impl Http {
             tls: TlsOptions::from_config(config),
             timeout: config.http_timeout(),
             spools: config.spools(),
+            proxies: Proxies::from_config(config),
         };
         let mut http = Http::to(endpoint)?;
-        if let Some(proxies) = Proxies::from_config(config) {
-            http.route(proxies);
-        }
         http.odd = config.attached.odd_replies.clone();
         http.is_databricks = matches!(config.target(), Some(Target::Databricks(_)));
         Ok(http)
     }
 
-    /// A client of any server, by way of the environment's proxies.
+    /// A client of any server.
     ///
     /// Fails with `InvalidConfig` for a base that is not a URL of HTTP, and as [`Self::new`].
     pub(crate) fn to(endpoint: Endpoint) -> Result<Self> {
@@ -162,6 +161,7 @@ impl Http {
             tls,
             timeout,
             spools,
+            proxies,
         } = endpoint;
         tls.check()?;
         let url = Url::parse(&base)
@@ -193,11 +193,11 @@ impl Http {
             is_databricks: false,
         };
         http.check_auth()?;
-        http.route(Proxies::system());
+        http.route(proxies);
         Ok(http)
     }
 
-    /// Goes by way of these proxies from now on.
+    /// Goes by way of these proxies from now on, of whose passwords no message may tell.
     fn route(&mut self, proxies: Proxies) {
         let via = proxies.via(&self.url);
         let hidden = via.iter().flat_map(proxy::Via::secrets);

@@ -11,7 +11,7 @@ use crate::config::Config;
 const DIRECT: &str = "direct";
 
 /// Where proxies are configured.
-pub(super) struct Proxies(Option<Matcher>);
+pub(crate) struct Proxies(Option<Matcher>);
 
 impl Proxies {
     pub(super) fn none() -> Self {
@@ -20,15 +20,16 @@ impl Proxies {
 
     /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in capital letters or small ones, or else the
     /// system's settings on macOS and Windows.
-    pub(super) fn system() -> Self {
+    fn system() -> Self {
         Proxies(Some(Matcher::from_system()))
     }
 
-    /// What the option `http.proxy` says, if anything. `NO_PROXY` holds for it as well.
-    pub(super) fn from_config(config: &Config) -> Option<Self> {
-        Some(match config.proxy()? {
-            DIRECT => Proxies::none(),
-            proxy => {
+    /// What the option `http.proxy` says, or else the [system](Self::system). `NO_PROXY` holds for both.
+    pub(crate) fn from_config(config: &Config) -> Self {
+        match config.proxy() {
+            None => Proxies::system(),
+            Some(DIRECT) => Proxies::none(),
+            Some(proxy) => {
                 let variable = |name| std::env::var(name).ok();
                 let direct = variable("NO_PROXY").or_else(|| variable("no_proxy"));
                 let matcher = Matcher::builder()
@@ -36,7 +37,7 @@ impl Proxies {
                     .no(direct.unwrap_or_default());
                 Proxies(Some(matcher.build()))
             }
-        })
+        }
     }
 
     /// The proxy that leads to this URL.

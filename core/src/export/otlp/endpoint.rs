@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::export::http::{Auth, Endpoint, Http, TlsOptions, headers};
+use crate::export::http::{Auth, Endpoint, Http, Proxies, SECRET_LENGTH, TlsOptions, headers};
 use crate::uri::basic_of;
 
 /// Where collectors listen unless something else is said.
@@ -51,8 +51,18 @@ impl Collector {
             timeout: Duration::from_millis(config.number("otlp.timeout_ms")),
             // Copies of dual export are not on disk.
             spools: config.spools() && config.exporter() == "otlp",
+            proxies: Proxies::from_config(config),
         })?;
-        url.query().inspect(|query| http.secrets().add(query));
+        // Keys of collectors travel in it, and collectors repeat what they refuse.
+        if let Some(query) = url.query() {
+            let raw = query.split('&').filter_map(|pair| pair.split_once('='));
+            let values = raw.map(|(_, value)| value.to_owned());
+            let plain = url.query_pairs().map(|(_, value)| value.into_owned());
+            let values = values.chain(plain);
+            let long = values.filter(|value| value.len() >= SECRET_LENGTH);
+            long.for_each(|value| http.secrets().add(&value));
+            http.secrets().add(query);
+        }
         Ok(Collector {
             path: match url.query() {
                 Some(query) => format!("{}?{query}", url.path()),

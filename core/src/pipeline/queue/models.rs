@@ -57,6 +57,7 @@ const BOUNDS: Bounds = Bounds {
     batch_bytes: AMPLE,
     batch_spans: 100,
     delay: Duration::ZERO,
+    one_lane: false,
 };
 
 fn queue(bounds: Bounds) -> Arc<Queue> {
@@ -368,6 +369,7 @@ fn what_makes_room_is_given_up_once() {
                     if host.record().is_err() {
                         let evicted = queue.make_room(trace().size());
                         given_up += evicted.len() as u64;
+                        queue.bury(evicted);
                         // It may be on its way, and make no room.
                         given_up += u64::from(host.put(trace()).is_err());
                     }

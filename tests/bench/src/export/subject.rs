@@ -1,7 +1,5 @@
 //! The exporters that are measured.
 
-use mlflow_trace_core::Config;
-
 use crate::work::Work;
 
 /// Spans of a trace: a root and its children, each with the attributes of the workload.
@@ -11,8 +9,7 @@ pub(crate) const SPANS: usize = 10;
 pub(crate) enum Subject {
     /// Our engine to a collector.
     Otlp,
-    /// Our engine to an MLflow server, with requests of spans and nothing else, not compressed. Without an option
-    /// for that, local parts of traces that are rooted elsewhere, to an old server.
+    /// Our engine to an MLflow server, with requests of spans and nothing else, not compressed.
     SpansOnly,
     /// Our engine to an MLflow server: trace information as well, and compressed bodies.
     Mlflow,
@@ -28,13 +25,8 @@ impl Subject {
         Subject::OpenTelemetry,
     ];
 
-    /// The one that the targets are about.
-    pub(crate) fn best() -> Subject {
-        match Subject::Otlp.is_there() {
-            true => Subject::Otlp,
-            false => Subject::SpansOnly,
-        }
-    }
+    /// The one that the targets are about: it does what its peer does.
+    pub(crate) const BEST: Subject = Subject::Otlp;
 
     pub(crate) fn key(self) -> &'static str {
         match self {
@@ -60,15 +52,10 @@ impl Subject {
         }
     }
 
-    /// Whether this engine has it.
-    pub(crate) fn is_there(self) -> bool {
-        self != Subject::Otlp || Config::new().set("exporter", "otlp").is_ok()
-    }
-
     /// Options of our engine beside the exporter.
     pub(crate) fn options(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Subject::SpansOnly if has_spans_only() => &[
+            Subject::SpansOnly => &[
                 ("export.trace_info", "spans_only"),
                 ("export.compression", "none"),
             ],
@@ -80,9 +67,7 @@ impl Subject {
     pub(crate) fn version(self) -> Option<&'static str> {
         match self {
             Subject::Otlp | Subject::OpenTelemetry => None,
-            Subject::SpansOnly if !has_spans_only() => Some("3.6.0"),
-            Subject::SpansOnly => Some("3.17.2"),
-            Subject::Mlflow => Some("3.17.2"),
+            Subject::SpansOnly | Subject::Mlflow => Some("3.17.2"),
         }
     }
 
@@ -97,10 +82,4 @@ impl Subject {
             _ => traces,
         }
     }
-}
-
-/// Whether this engine can leave the trace information out.
-pub(crate) fn has_spans_only() -> bool {
-    let set = Config::new().set("export.trace_info", "spans_only");
-    set.is_ok()
 }

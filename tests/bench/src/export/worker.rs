@@ -3,9 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use mlflow_trace_core::{
-    Config, Parent, Span, SpanContext, SpanId, SpanStart, TraceId, Tracer, Value,
-};
+use mlflow_trace_core::{Config, Parent, Span, SpanStart, Tracer, Value};
 use opentelemetry::trace::{Span as _, TraceContextExt, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
@@ -15,7 +13,7 @@ use opentelemetry_sdk::trace::{
 
 use super::Queue;
 use super::server::{process_cpu_ns, thread_cpu_ns};
-use super::subject::{SPANS, Subject, has_spans_only};
+use super::subject::{SPANS, Subject};
 use crate::work::{CHILD, NUMBERS, PAYLOADS, ROOT, TEXTS, Work, owned_texts, payload};
 
 /// Long enough to deliver everything.
@@ -70,7 +68,6 @@ fn ours(
     ample: bool,
 ) -> Result<u64, String> {
     let mut config = Config::new();
-    let whole = subject != Subject::SpansOnly || has_spans_only();
     let destination = match subject {
         Subject::Otlp => [("otlp.endpoint", url), ("exporter", "otlp")],
         _ => [("tracking_uri", url), ("exporter", "mlflow")],
@@ -90,17 +87,7 @@ fn ours(
         _ => PENDING_BYTES / 600,
     };
     for trace in 0..traces {
-        let parent = match whole {
-            true => Parent::None,
-            false => Parent::Remote(SpanContext {
-                trace_id: TraceId::generate(),
-                span_id: SpanId::generate(),
-                flags: 1,
-                trace_state: None,
-                remote: true,
-            }),
-        };
-        let root = span(&tracer, ROOT, parent, payload);
+        let root = span(&tracer, ROOT, Parent::None, payload);
         for _ in 1..SPANS {
             let _ = span(&tracer, CHILD, Parent::Span(root), payload).end();
         }

@@ -54,7 +54,8 @@ impl Settings {
     }
 
     /// What the 99.9th percentile of callers may feel: 50 µs, or twice what they feel without a fault where this
-    /// machine, with the exporter and the sink beside them, has them wait longer.
+    /// machine, with the exporter and the sink beside them, has them wait longer. That others get the processor
+    /// meanwhile is not counted.
     fn patience(&self) -> Duration {
         let usual = Duration::from_nanos(self.usual_p999.load(Ordering::Relaxed));
         (2 * usual).max(Duration::from_micros(50))
@@ -69,11 +70,6 @@ impl Settings {
 /// Whether the engine has an option.
 pub fn has_option(key: &str) -> bool {
     OPTIONS.iter().any(|option| option.key == key)
-}
-
-/// Whether an option of the engine accepts a value.
-pub(crate) fn accepts(key: &str, value: &str) -> bool {
-    mlflow_trace_core::Config::new().set(key, value).is_ok()
 }
 
 type Run = fn(&Settings, &mut Row) -> Outcome;

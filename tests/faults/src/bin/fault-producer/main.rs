@@ -30,6 +30,7 @@
 
 mod dying;
 mod recording;
+mod stopwatch;
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;

@@ -14,6 +14,8 @@ use mlflow_trace_faults::report::Reporter;
 use mlflow_trace_faults::{otlp, seal};
 use serde_json::{Value as Json, json};
 
+use crate::stopwatch::Stopwatch;
+
 /// What is recorded, and how fast.
 #[derive(Clone)]
 pub(crate) struct Pace {
@@ -251,9 +253,9 @@ impl<'a> Recording<'a> {
             start_time_ns: time,
             ..SpanStart::new(name)
         };
-        let from = Instant::now();
+        let watch = Stopwatch::start();
         let begun = self.host.tracer.start_with_context(start);
-        let took = from.elapsed().as_nanos() as u64;
+        let took = watch.stop();
         let (span, context) = begun?;
         self.host.started.fetch_add(1, Ordering::SeqCst);
         self.started.push((span, took, time.unwrap_or(0)));
@@ -281,15 +283,14 @@ impl<'a> Recording<'a> {
         };
         let texts = [(seal::TEXT.as_bytes(), text.as_bytes())];
         let seal = seal::seal(&sealed, texts.into_iter());
-        let from = Instant::now();
+        let watch = Stopwatch::start();
         let _ = span.set_attribute(seal::TEXT, Value::Str(&text));
         let _ = span.set_attribute(seal::SEAL, Value::Str(&seal));
         let ended = match end {
             0 => span.end(),
             end => span.end_at(end),
         };
-        self.latencies
-            .push(began + from.elapsed().as_nanos() as u64);
+        self.latencies.push(began + watch.stop());
         if ended.is_ok() {
             self.ended.push(((trace, id), now()));
         }
