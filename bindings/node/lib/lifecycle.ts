@@ -34,7 +34,35 @@ export interface Stats {
   mirror?: Pick<Stats, 'created' | 'delivered' | 'pending' | 'dropped'>;
 }
 
+/** How the delivery of the present configuration goes. */
+export interface Health {
+  /** `closed` while all is well, `open` while the destination is away, `parked` while it refuses the credentials. */
+  circuit: 'closed' | 'open' | 'parked';
+  /** When the destination last took something, in milliseconds since the Unix epoch. */
+  lastSuccessMs: number | null;
+  /** What last went wrong, even if all has been well since. */
+  lastError: DeliveryError | null;
+  /** Spans open, waiting or on their way. */
+  pending: number;
+  /** Spans given up, by reason. */
+  dropped: Record<string, number>;
+}
+
+/** Why something was not delivered at once. */
+export interface DeliveryError {
+  /** `unreachable`, `unavailable`, `server_error`, `unauthorized`, `rejected`, `exporter` or `file`. */
+  class: string;
+  /** For people; without credentials. */
+  message: string;
+  /** Milliseconds since the Unix epoch. */
+  timeMs: number;
+}
+
 /** The engine's spelling. */
+interface EngineHealth extends Pick<Health, 'circuit' | 'pending' | 'dropped'> {
+  last_success_ms: number | null;
+  last_error: { class: string; message: string; time_ms: number } | null;
+}
 type EngineStats = Omit<Stats, 'redactionFailed' | 'odd2xx'> & { redaction_failed: number; odd_2xx: number };
 
 // Bound at load, so that a test's fake timers do not hold spans back.
@@ -207,6 +235,27 @@ export function stats(): Stats {
     redactionFailed: 0,
     odd2xx: 0,
   };
+}
+
+/** How delivery goes. Never throws. */
+export function health(): Health {
+  if (engineState === 'ready') {
+    handOver();
+    try {
+      const { circuit, last_success_ms, last_error, pending, dropped } = JSON.parse(
+        native().health(),
+      ) as EngineHealth;
+      const lastError = last_error && {
+        class: last_error.class,
+        message: last_error.message,
+        timeMs: last_error.time_ms,
+      };
+      return { circuit, lastSuccessMs: last_success_ms, lastError, pending, dropped };
+    } catch (error) {
+      report(`health failed: ${messageOf(error)}`);
+    }
+  }
+  return { circuit: 'closed', lastSuccessMs: null, lastError: null, pending: 0, dropped: {} };
 }
 
 /** Messages of mlflow-trace about itself since the last call, oldest first; at most the newest 100 are kept. */

@@ -18,8 +18,19 @@ export interface Native {
   flushSync(timeoutMs: number): number;
   shutdownSync(timeoutMs: number): number;
   stats(): string;
+  /** JSON of `Health`, by the engine's names. */
+  health(): string;
   diagnostics(): string[];
   version(): string;
+  OtelExporter: new (rootWaitMs: number) => NativeOtelExporter;
+}
+
+/** Takes batches of ended spans of an OpenTelemetry SDK, children before roots. */
+export interface NativeOtelExporter {
+  /** Takes an `ExportTraceServiceRequest` of OTLP; answers whether all of it was taken. */
+  submit(request: Uint8Array, length: number): boolean;
+  /** Hands on what waits for its root. */
+  release(): void;
 }
 
 /** What a thread has to know of the configuration, read once for each. */

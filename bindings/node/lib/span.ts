@@ -130,6 +130,11 @@ export function getLastActiveTraceId(): string | undefined {
   return lastActiveTrace?.mlflowId;
 }
 
+/** Takes note that a trace's root has ended. */
+export function noteRootEnd(trace: TraceHandle): void {
+  lastActiveTrace = trace;
+}
+
 /** A span that is being recorded. The fields are what `encode.ts` writes. */
 export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   readonly trace: TraceHandle;
@@ -138,6 +143,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   readonly hasRemoteParent: boolean;
   readonly startHigh: number;
   readonly startLow: number;
+  readonly hasGivenStart: boolean;
   endHigh = 0;
   endLow = 0;
   type = '';
@@ -174,7 +180,8 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.parentHigh = place.parentHigh;
     this.parentLow = place.parentLow;
     this.hasRemoteParent = place.hasRemoteParent;
-    if (!takeMoment(startTimeNs, scratch)) stamp(place.trace.anchor, scratch);
+    this.hasGivenStart = takeMoment(startTimeNs, scratch);
+    if (!this.hasGivenStart) stamp(place.trace.anchor, scratch);
     this.startHigh = scratch.high;
     this.startLow = scratch.low;
     noteStart(this);
@@ -218,6 +225,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
       ['mlflow.traceRequestId', this.traceId],
       ['mlflow.spanType', this.spanType],
     ];
+    if (this.hasGivenStart) entries.push(['mlflow.spanStartTimeNs', this.startTimeNs]);
     if (this.input !== undefined) entries.push(['mlflow.spanInputs', this.inputs]);
     if (this.output !== undefined) entries.push(['mlflow.spanOutputs', this.outputs]);
     this.keys.forEach((key, i) => entries.push([key, fromAttributeValue(this.values[i])]));

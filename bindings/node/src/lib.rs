@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod otel;
 mod settings;
 
 use std::collections::HashMap;
@@ -84,6 +85,12 @@ pub fn shutdown_sync(timeout_ms: u32) -> i64 {
 #[napi(catch_unwind)]
 pub fn stats() -> String {
     PROCESS.stats().to_json()
+}
+
+/// How delivery goes: `Health::to_json` of the engine.
+#[napi(catch_unwind)]
+pub fn health() -> String {
+    PROCESS.health().to_json()
 }
 
 /// Messages of the engine about itself since the last call, oldest first.
