@@ -3,7 +3,6 @@
  * kind of span the parent of what starts inside it, whichever API starts that; it registers nothing with OpenTelemetry.
  */
 import {
-  type Context as OtelContext,
   context as otelContext,
   createTraceState,
   isSpanContextValid,
@@ -13,13 +12,7 @@ import {
 } from '@opentelemetry/api';
 import { noteEnd, noteStart } from './abandoned.js';
 import { takeMoment } from './clock.js';
-import {
-  type Context,
-  currentContext,
-  joinForeign,
-  type RemoteParent,
-  type TraceHandle,
-} from './context.js';
+import { type Context, currentContext, joinForeign, type RemoteParent, type TraceHandle } from './context.js';
 import { type StartRecord, writeStart } from './encode.js';
 import { describeException } from './exception.js';
 import { encodeRequest, type OtelSpan, parseContext, toNanoseconds, writeForeign } from './foreign.js';
@@ -50,7 +43,7 @@ export class MlflowSpanProcessor {
   private readonly open = new WeakMap<object, OpenSpan>();
 
   /** Notes that a span has started. Never throws. */
-  onStart(span: OtelSpan, _parentContext?: OtelContext): void {
+  onStart(span: OtelSpan): void {
     try {
       if (!isSampled(span.spanContext()) || currentContext()?.scope?.enabled === false) return;
       if (!canRecord() || isDisabled()) return;

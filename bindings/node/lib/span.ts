@@ -19,6 +19,7 @@ import {
   writeSpan,
   writeStart,
 } from './encode.js';
+import { SpanEvent, SpanLink } from './entities/span.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
 import { recorded, report, settings } from './lifecycle.js';
@@ -32,21 +33,21 @@ import {
   toText,
 } from './values.js';
 
-/** Something that happened at one moment of a span. */
-export interface SpanEvent {
-  name: string;
-  attributes?: Record<string, unknown>;
+/** Something that happened at one moment of a span: a `SpanEvent`, or any object like one. */
+export interface SpanEventLike {
+  readonly name: string;
+  readonly attributes?: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; now when left out. */
-  timestamp?: bigint | number;
+  readonly timestamp?: bigint | number;
 }
 
-/** A span of another trace that has to do with this one. */
-export interface SpanLink {
+/** A span of another trace that has to do with this one: a `SpanLink`, or any object like one. */
+export interface SpanLinkLike {
   /** `tr-` and 32 hex digits, or the digits alone. */
-  traceId: string;
+  readonly traceId: string;
   /** 16 hex digits. */
-  spanId: string;
-  attributes?: Record<string, unknown>;
+  readonly spanId: string;
+  readonly attributes?: Record<string, unknown>;
 }
 
 /** A status: an object, a `SpanStatusCode`, or `OK`, `ERROR`, `UNSET`. */
@@ -95,9 +96,9 @@ export interface LiveSpan {
   /** A level or its name; one that does not exist is ignored. */
   setLogLevel(level: SpanLogLevel | string): void;
   setStatus(status: SpanStatusLike, description?: string): void;
-  addEvent(event: SpanEvent): void;
+  addEvent(event: SpanEventLike): void;
   addEvent(name: string, attributes?: Record<string, unknown>): void;
-  addLink(link: SpanLink): void;
+  addLink(link: SpanLinkLike): void;
   /** Adds the event `exception` and sets the status to ERROR. */
   recordException(error: unknown): void;
   end(options?: EndOptions): void;
@@ -234,19 +235,21 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   }
 
   get events(): SpanEvent[] {
-    return this.eventRecords.map((event) => ({
-      name: event.name,
-      attributes: { ...event.attributes },
-      timestamp: momentToBigInt(event.timeHigh, event.timeLow),
-    }));
+    return this.eventRecords.map(
+      ({ name, attributes, timeHigh, timeLow }) =>
+        new SpanEvent({ name, attributes: { ...attributes }, timestamp: momentToBigInt(timeHigh, timeLow) }),
+    );
   }
 
   get links(): SpanLink[] {
-    return this.linkRecords.map((link) => ({
-      traceId: (link.trace as TraceHandle).mlflowId,
-      spanId: spanIdToHex(link.spanHigh, link.spanLow),
-      attributes: { ...link.attributes },
-    }));
+    return this.linkRecords.map(
+      (link) =>
+        new SpanLink({
+          traceId: (link.trace as TraceHandle).mlflowId,
+          spanId: spanIdToHex(link.spanHigh, link.spanLow),
+          attributes: { ...link.attributes },
+        }),
+    );
   }
 
   get status(): SpanStatus {
@@ -320,14 +323,14 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     if (!this.isEnded) unlessHostile('span status', () => this.takeStatus(status, description));
   }
 
-  addEvent(eventOrName: SpanEvent | string, attributes?: Record<string, unknown>): void {
+  addEvent(eventOrName: SpanEventLike | string, attributes?: Record<string, unknown>): void {
     if (this.isEnded) return;
     unlessHostile('span event', () => {
       this.takeEvent(typeof eventOrName === 'object' ? eventOrName : { name: eventOrName, attributes });
     });
   }
 
-  addLink(link: SpanLink): void {
+  addLink(link: SpanLinkLike): void {
     if (!this.isEnded) unlessHostile('span link', () => this.takeLink(link));
   }
 
@@ -408,7 +411,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.errorText = this.isError ? String(text) : '';
   }
 
-  private takeEvent(event: SpanEvent): void {
+  private takeEvent(event: SpanEventLike): void {
     const name = String(event.name);
     const isException = name === 'exception';
     if (isException) this.level = Math.max(this.level, SpanLogLevel.ERROR);
@@ -425,7 +428,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.eventRecords.push({ name, timeHigh: scratch.high, timeLow: scratch.low, attributes });
   }
 
-  private takeLink(link: SpanLink): void {
+  private takeLink(link: SpanLinkLike): void {
     const trace = TraceHandle.fromHex(link.traceId.replace(TRACE_ID_PREFIX, ''), 0, '');
     const span = parseSpanId(link.spanId);
     if (trace === undefined || span === undefined) {

@@ -41,17 +41,17 @@ test('a span of the SDK arrives with all that it holds', async () => {
   other.end();
   const traces = await takeTraces();
   const [stored] = traces.flatMap(({ spans }) => spans).filter(({ name }) => name === 'chat gpt');
-  assert.equal(stored.start_time_unix_nano, 1_700_000_000_000_000_005);
+  assert.equal(stored.start_time_unix_nano, Number(1_700_000_000_000_000_005n));
   assert.equal(stored.attributes['mlflow.spanType'], 'CHAT_MODEL');
   assert.equal(stored.attributes['otel.scope.name'], 'shop');
   assert.equal(stored.attributes['otel.scope.version'], '1.2');
   assert.deepEqual(stored.attributes.list, ['a', 'b']);
-  assert.deepEqual(
-    [stored.attributes.n, stored.attributes.x, stored.attributes.yes],
-    [1, 0.5, true],
-  );
+  assert.deepEqual([stored.attributes.n, stored.attributes.x, stored.attributes.yes], [1, 0.5, true]);
   assert.deepEqual([stored.status.code, stored.status.message], ['STATUS_CODE_ERROR', 'no']);
-  assert.deepEqual(stored.events.map(({ name, attributes }) => [name, attributes]), [['tick', { at: 3 }]]);
+  assert.deepEqual(
+    stored.events.map(({ name, attributes }) => [name, attributes]),
+    [['tick', { at: 3 }]],
+  );
   assert.equal(stored.links.length, 1);
   assert.deepEqual(stored.links[0].attributes, { why: 'retry' });
 });
@@ -171,11 +171,13 @@ test('what is not sampled or not wanted is not recorded, whoever decides', async
 test('the exporter sends whole traces once their root has come', async () => {
   for (const Processor of [SimpleSpanProcessor, BatchSpanProcessor]) {
     const other = exporting(new MlflowSpanExporter(), Processor);
-    other.getTracer('batch').startActiveSpan('root', { attributes: { 'mlflow.spanInputs': '{"q":1}' } }, (root) => {
-      other.getTracer('batch').startSpan('child').end();
-      other.getTracer('second').startSpan('child of another scope').end();
-      root.end();
-    });
+    other
+      .getTracer('batch')
+      .startActiveSpan('root', { attributes: { 'mlflow.spanInputs': '{"q":1}' } }, (root) => {
+        other.getTracer('batch').startSpan('child').end();
+        other.getTracer('second').startSpan('child of another scope').end();
+        root.end();
+      });
     await other.forceFlush();
     const { info, spans, byName } = await takeTrace();
     assert.equal(spans.length, 3);
