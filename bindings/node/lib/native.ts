@@ -62,7 +62,7 @@ export function native(): Native {
   if (failure !== undefined) throw failure;
   const platform = platformName();
   const reasons: string[] = [];
-  for (const place of [join(__dirname, '..', `mlflow-trace.${platform}.node`), `mlflow-trace-${platform}`]) {
+  for (const place of [join(__dirname, '..', `mlflow-trace.${platform}.node`), platformPackage()]) {
     try {
       // eslint-disable-next-line @typescript-eslint/no-require-imports
       loaded = require(place) as Native;
@@ -75,6 +75,11 @@ export function native(): Native {
     code: 'ERR_MLFLOW_TRACE_UNSUPPORTED',
   });
   throw failure;
+}
+
+/** The package with the addon for this platform. */
+export function platformPackage(): string {
+  return `mlflow-trace-${platformName()}`;
 }
 
 /** Platform, architecture and C library, as napi names its files: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */
