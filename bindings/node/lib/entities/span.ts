@@ -1,3 +1,4 @@
+import { fromKeyValues, type KeyValueJson } from './any-value.js';
 import {
   SpanAttributeKey,
   SpanLogLevel,
@@ -36,7 +37,10 @@ export class SpanLink {
   }
 }
 
-/** A span as MLflow stores it in `traces.json` (3.17); values of attributes are JSON texts. */
+/**
+ * A span as MLflow stores it in `traces.json` (3.17), where values of attributes are JSON texts, or as its REST API gives it,
+ * where attributes are lists.
+ */
 export interface SpanJson {
   /** 16 bytes in base64. */
   trace_id: string;
@@ -50,11 +54,15 @@ export interface SpanJson {
   events?: {
     name: string;
     time_unix_nano: number | string | bigint;
-    attributes?: Record<string, unknown>;
+    attributes?: Record<string, unknown> | KeyValueJson[];
   }[];
-  links?: { trace_id: string; span_id: string; attributes?: Record<string, unknown> | null }[];
-  status?: { code: string; message?: string };
-  attributes?: Record<string, unknown>;
+  links?: {
+    trace_id: string;
+    span_id: string;
+    attributes?: Record<string, unknown> | KeyValueJson[] | null;
+  }[];
+  status?: { code?: string; message?: string };
+  attributes?: Record<string, unknown> | KeyValueJson[];
 }
 
 /** A span that has ended, as it was read from a server or a file. */
@@ -77,9 +85,9 @@ export class Span {
   readonly attributes: Readonly<Record<string, unknown>>;
 
   private constructor(json: SpanJson) {
-    this.attributes = Object.fromEntries(
-      Object.entries(json.attributes ?? {}).map(([key, text]) => [key, decode(text)]),
-    );
+    this.attributes = Array.isArray(json.attributes)
+      ? fromKeyValues(json.attributes)
+      : Object.fromEntries(Object.entries(json.attributes ?? {}).map(([key, text]) => [key, decode(text)]));
     this.traceId = TRACE_ID_PREFIX + toHex(json.trace_id, 16);
     this.spanId = toHex(json.span_id, 8);
     this.parentId = json.parent_span_id ? toHex(json.parent_span_id, 8) : null;
@@ -89,15 +97,20 @@ export class Span {
     this.status = { statusCode: toStatusCode(json.status?.code), description: json.status?.message ?? '' };
     this.events = (json.events ?? []).map(
       ({ name, attributes, time_unix_nano }) =>
-        new SpanEvent({ name, attributes, timestamp: BigInt(time_unix_nano) }),
+        new SpanEvent({ name, attributes: toRecord(attributes), timestamp: BigInt(time_unix_nano) }),
     );
     this.links = (json.links ?? []).map(
-      (link) => new SpanLink({ traceId: link.trace_id, spanId: link.span_id, attributes: link.attributes }),
+      (link) =>
+        new SpanLink({
+          traceId: TRACE_ID_PREFIX + toHex(link.trace_id, 16),
+          spanId: toHex(link.span_id, 8),
+          attributes: toRecord(link.attributes),
+        }),
     );
     Object.freeze(this);
   }
 
-  /** Reads a span of `traces.json`, of any version of MLflow since 3.5. */
+  /** Reads a span of `traces.json`, of any version of MLflow since 3.5, or of the REST API. */
   static fromJson(json: SpanJson): Span {
     return new Span(json);
   }
@@ -149,6 +162,13 @@ export class Span {
       ),
     };
   }
+}
+
+/** The attributes of an event or a link, which are values in both forms. */
+function toRecord(
+  attributes: Record<string, unknown> | KeyValueJson[] | null | undefined,
+): Record<string, unknown> {
+  return Array.isArray(attributes) ? fromKeyValues(attributes) : (attributes ?? {});
 }
 
 /** What an attribute holds; some SDKs of MLflow write values instead of JSON texts. */
