@@ -83,7 +83,9 @@ export class MlflowSpanProcessor {
 
 /** What came of an export: `code` 0 is success, 1 failure. */
 export interface OtelExportResult {
+  /** 0 is success, 1 failure. */
   code: number;
+  /** What went wrong. */
   error?: Error;
 }
 

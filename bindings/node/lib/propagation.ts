@@ -25,7 +25,9 @@ export type HeadersLike =
 
 /** W3C Trace Context headers of a request to another process. */
 export interface TracingContextHeaders {
+  /** Trace, parent and whether it is recorded. */
   traceparent?: string;
+  /** Vendors' list, as it came. */
   tracestate?: string;
 }
 

@@ -35,7 +35,9 @@ import {
 
 /** Something that happened at one moment of a span: a `SpanEvent`, or any object like one. */
 export interface SpanEventLike {
+  /** What happened. */
   readonly name: string;
+  /** More about it. */
   readonly attributes?: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; now when left out. */
   readonly timestamp?: bigint | number;
@@ -47,6 +49,7 @@ export interface SpanLinkLike {
   readonly traceId: string;
   /** 16 hex digits. */
   readonly spanId: string;
+  /** What the two have to do with each other. */
   readonly attributes?: Record<string, unknown>;
 }
 
@@ -55,8 +58,11 @@ export type SpanStatusLike = SpanStatus | SpanStatusCode | 'OK' | 'ERROR' | 'UNS
 
 /** What may be set as a span ends. */
 export interface EndOptions {
+  /** What it came to. */
   outputs?: unknown;
+  /** As `setAttributes`. */
   attributes?: Record<string, unknown>;
+  /** As `setStatus`; OK unless an error was recorded. */
   status?: SpanStatusLike;
   /** Nanoseconds since the Unix epoch; now when left out, and never before the start. */
   endTimeNs?: bigint | number;
@@ -73,34 +79,52 @@ export interface LiveSpan {
   readonly spanId: string;
   /** 16 hex digits; null for the root. */
   readonly parentId: string | null;
+  /** What is done. */
   readonly name: string;
+  /** What kind of work it is; `UNKNOWN` unless it was set. */
   readonly spanType: SpanType;
+  /** Its severity; null until one is set, and then MLflow's default at the end. */
   readonly logLevel: SpanLogLevel | null;
+  /** What it was given; undefined without. */
   readonly inputs: unknown;
+  /** What it came to; undefined without. */
   readonly outputs: unknown;
   /** All attributes as they were recorded, MLflow's own among them. */
   readonly attributes: Record<string, unknown>;
+  /** What happened so far. */
   readonly events: SpanEvent[];
+  /** Spans of other traces that have to do with it. */
   readonly links: SpanLink[];
+  /** What it has come to; OK at the end unless an error was recorded. */
   readonly status: SpanStatus;
   /** Nanoseconds since the Unix epoch. */
   readonly startTimeNs: bigint;
   /** Nanoseconds since the Unix epoch; null until the end. */
   readonly endTimeNs: bigint | null;
+  /** The value of one attribute as it was recorded; undefined without. */
   getAttribute(key: string): unknown;
+  /** Any value: see `docs/values.md`. */
   setInputs(inputs: unknown): void;
+  /** Any value: see `docs/values.md`. */
   setOutputs(outputs: unknown): void;
+  /** Any value: see `docs/values.md`. Of one key the last value counts. */
   setAttribute(key: string, value: unknown): void;
+  /** As `setAttribute` for each member. */
   setAttributes(attributes: Record<string, unknown>): void;
+  /** One of `SpanType`, or any other text. */
   setSpanType(spanType: SpanType): void;
   /** A level or its name; one that does not exist is ignored. */
   setLogLevel(level: SpanLogLevel | string): void;
+  /** OK is final, UNSET changes nothing. `description` counts for ERROR. */
   setStatus(status: SpanStatusLike, description?: string): void;
+  /** Adds something that happened now, or at its `timestamp`. */
   addEvent(event: SpanEventLike): void;
   addEvent(name: string, attributes?: Record<string, unknown>): void;
+  /** Adds a span of another trace that has to do with this one. */
   addLink(link: SpanLinkLike): void;
   /** Adds the event `exception` and sets the status to ERROR. */
   recordException(error: unknown): void;
+  /** Ends the span; only the first call counts. */
   end(options?: EndOptions): void;
   [Symbol.dispose](): void;
 }

@@ -26,9 +26,13 @@ const SAMPLED = 0x01;
 
 /** How a span starts. */
 export interface SpanOptions {
+  /** What is done; `span` when left out. */
   name?: string;
+  /** What kind of work it is: one of `SpanType`, or any other text. */
   spanType?: SpanType;
+  /** What it is given: any value, see `docs/values.md`. */
   inputs?: unknown;
+  /** Any values, see `docs/values.md`. */
   attributes?: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; now when left out. */
   startTimeNs?: bigint | number;

@@ -10,6 +10,7 @@ export type AssessmentSourceType = (typeof AssessmentSourceType)[keyof typeof As
 
 /** Who assessed a trace. The type `AI_JUDGE`, of older versions of MLflow, is taken for `LLM_JUDGE`. */
 export interface AssessmentSource {
+  /** What kind of assessor it was. */
   sourceType: AssessmentSourceType | 'AI_JUDGE';
   /** Name of the person, the model or the program; `default` when left out. */
   sourceId?: string;
@@ -17,7 +18,9 @@ export interface AssessmentSource {
 
 /** Why there is no feedback. */
 export interface AssessmentError {
+  /** What went wrong, as a word: `RATE_LIMIT`, or the name of an error. */
   errorCode: string;
+  /** What went wrong, for people. */
   errorMessage?: string;
   /** Its last 10,000 characters are kept. */
   stackTrace?: string;
@@ -25,14 +28,19 @@ export interface AssessmentError {
 
 /** What all assessments have. */
 export interface AssessmentOptions {
+  /** What is assessed: `correctness`. */
   name: string;
   /** `tr-` and 32 hex digits. */
   traceId?: string;
   /** The span that is assessed, 16 hex digits; the trace as a whole when left out. */
   spanId?: string;
+  /** Who assessed it. */
   source?: AssessmentSource;
+  /** Why it is as it is. */
   rationale?: string;
+  /** More about it; values are text. */
   metadata?: Record<string, string>;
+  /** Id that the server gave, or is to take. */
   assessmentId?: string;
   /** Milliseconds since the Unix epoch; now when left out. */
   createTimeMs?: number;
@@ -44,6 +52,7 @@ export interface AssessmentOptions {
 export interface FeedbackOptions extends AssessmentOptions {
   /** Any value of JSON. */
   value?: unknown;
+  /** Why there is no value. */
   error?: AssessmentError | Error;
   /** False once another assessment replaced it. */
   valid?: boolean;
@@ -62,14 +71,23 @@ const DEFAULT_SOURCE_ID = 'default';
 const JSON_FORMAT = 'JSON_FORMAT';
 
 abstract class BaseAssessment {
+  /** What is assessed. */
   readonly name: string;
+  /** `tr-` and 32 hex digits. */
   readonly traceId: string | undefined;
+  /** 16 hex digits; undefined for the trace as a whole. */
   readonly spanId: string | undefined;
+  /** Who assessed it. */
   readonly source: { readonly sourceType: AssessmentSourceType; readonly sourceId: string };
+  /** Why it is as it is. */
   readonly rationale: string | undefined;
+  /** More about it. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Id at the server; undefined for one that it has not got. */
   readonly assessmentId: string | undefined;
+  /** Milliseconds since the Unix epoch. */
   readonly createTimeMs: number;
+  /** Milliseconds since the Unix epoch. */
   readonly lastUpdateTimeMs: number;
 
   constructor(options: AssessmentOptions, defaultSource: AssessmentSourceType) {
@@ -110,8 +128,11 @@ abstract class BaseAssessment {
 
 /** How good a trace is. Made by a program unless its source says otherwise. */
 export class Feedback extends BaseAssessment {
+  /** Any value of JSON; null where there is an error instead. */
   readonly value: unknown;
+  /** Why there is no value. */
   readonly error: AssessmentError | undefined;
+  /** False once another assessment replaced it. */
   readonly valid: boolean;
 
   /** @throws TypeError when there is neither value nor error, no name, or metadata that is no text. */
@@ -139,6 +160,7 @@ export class Feedback extends BaseAssessment {
 
 /** What a trace should have come to. Told by a person unless its source says otherwise. */
 export class Expectation extends BaseAssessment {
+  /** Any value of JSON. */
   readonly value: unknown;
 
   /** @throws TypeError when there is no value, no name, or metadata that is no text. */

@@ -10,16 +10,23 @@ export type TraceLocationType = (typeof TraceLocationType)[keyof typeof TraceLoc
 
 /** Tables of Databricks' Unity Catalog that share a prefix. */
 export interface UcTablePrefix {
+  /** Catalog of the tables. */
   catalogName: string;
+  /** Schema of the tables. */
   schemaName: string;
+  /** What their names begin with. */
   tablePrefix: string;
 }
 
 /** Where a trace is kept; one of the members besides `type` says where exactly. */
 export interface TraceLocation {
+  /** What kind of place it is. */
   type: TraceLocationType;
+  /** The experiment, for `MLFLOW_EXPERIMENT`. */
   mlflowExperiment?: { experimentId: string };
+  /** The table, for `INFERENCE_TABLE`. */
   inferenceTable?: { fullTableName: string };
+  /** The tables, for `UC_TABLE_PREFIX`. */
   ucTablePrefix?: UcTablePrefix;
 }
 

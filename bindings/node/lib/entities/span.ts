@@ -10,7 +10,9 @@ import {
 
 /** Something that happened at one moment of a span, for `LiveSpan.addEvent`. */
 export class SpanEvent {
+  /** What happened. */
   readonly name: string;
+  /** More about it. */
   readonly attributes: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; when the event is added if left out. */
   readonly timestamp: bigint | number | undefined;
@@ -28,6 +30,7 @@ export class SpanLink {
   readonly traceId: string;
   /** 16 hex digits. */
   readonly spanId: string;
+  /** What the two have to do with each other. */
   readonly attributes: Record<string, unknown>;
 
   constructor(link: { traceId: string; spanId: string; attributes?: Record<string, unknown> | null }) {
@@ -73,13 +76,17 @@ export class Span {
   readonly spanId: string;
   /** 16 hex digits; null for the root. */
   readonly parentId: string | null;
+  /** What was done. */
   readonly name: string;
   /** Nanoseconds since the Unix epoch. */
   readonly startTimeNs: bigint;
   /** Nanoseconds since the Unix epoch; null for one that has not ended. */
   readonly endTimeNs: bigint | null;
+  /** What it came to. */
   readonly status: SpanStatus;
+  /** What happened on the way. */
   readonly events: readonly SpanEvent[];
+  /** Spans of other traces that have to do with it. */
   readonly links: readonly SpanLink[];
   /** All attributes as values, MLflow's own among them. */
   readonly attributes: Readonly<Record<string, unknown>>;
@@ -115,24 +122,29 @@ export class Span {
     return new Span(json);
   }
 
+  /** What kind of work it is; `UNKNOWN` unless it was set. */
   get spanType(): SpanType {
     const type = this.attributes[SpanAttributeKey.SPAN_TYPE];
     return typeof type === 'string' ? type : 'UNKNOWN';
   }
 
+  /** Its severity; null where none is stored. */
   get logLevel(): SpanLogLevel | null {
     const level = this.attributes[SpanAttributeKey.LOG_LEVEL];
     return Object.values(SpanLogLevel).find((known) => known === level) ?? null;
   }
 
+  /** What it was given; undefined without. */
   get inputs(): unknown {
     return this.attributes[SpanAttributeKey.INPUTS];
   }
 
+  /** What it came to; undefined without. */
   get outputs(): unknown {
     return this.attributes[SpanAttributeKey.OUTPUTS];
   }
 
+  /** The value of one attribute; undefined without. */
   getAttribute(key: string): unknown {
     return this.attributes[key];
   }

@@ -36,10 +36,15 @@ export const TraceTagKey = {
 
 /** Tokens that models took in and gave. */
 export interface TokenUsage {
+  /** Taken in. */
   input_tokens: number;
+  /** Given. */
   output_tokens: number;
+  /** Both together. */
   total_tokens: number;
+  /** Taken in from a cache. */
   cache_read_input_tokens?: number;
+  /** Taken in and put into a cache. */
   cache_creation_input_tokens?: number;
 }
 
@@ -69,17 +74,25 @@ export interface TraceInfoJson {
 export class TraceInfo {
   /** `tr-` and 32 hex digits. */
   readonly traceId: string;
+  /** The host's own id of the request. */
   readonly clientRequestId: string | undefined;
+  /** Where the trace is kept. */
   readonly traceLocation: TraceLocation;
+  /** Text shown for the request in lists. */
   readonly requestPreview: string | undefined;
+  /** Text shown for the response in lists. */
   readonly responsePreview: string | undefined;
   /** Milliseconds since the Unix epoch. */
   readonly requestTime: number;
   /** Milliseconds; undefined while the trace runs. */
   readonly executionDuration: number | undefined;
+  /** What the trace came to. */
   readonly state: TraceState;
+  /** What was known when it ended; see `TraceMetadataKey`. */
   readonly traceMetadata: Readonly<Record<string, string>>;
+  /** What can be changed later; see `TraceTagKey`. */
   readonly tags: Readonly<Record<string, string>>;
+  /** What was said about it. */
   readonly assessments: readonly Assessment[];
 
   private constructor(json: TraceInfoJson) {
@@ -149,7 +162,10 @@ export class TraceInfo {
 
 /** The spans of a trace. */
 export class TraceData {
-  constructor(readonly spans: readonly Span[]) {}
+  constructor(
+    /** All spans, in the order of the source. */
+    readonly spans: readonly Span[],
+  ) {}
 
   /** Reads the content of `traces.json`. */
   static fromJson(json: { spans: readonly SpanJson[] }): TraceData {
@@ -165,7 +181,9 @@ export class TraceData {
 /** A trace as it was read from a server or a file. */
 export class Trace {
   constructor(
+    /** What is known besides the spans. */
     readonly info: TraceInfo,
+    /** The spans. */
     readonly data: TraceData,
   ) {}
 
