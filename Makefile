@@ -277,7 +277,7 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
 
-.PHONY: bench-export bench-node stress-node faults crash
+.PHONY: bench-export bench-node stress-node valgrind-node faults crash
 bench-export: setup ## Measure what exporting costs beside OpenTelemetry's exporter, for docs/bench; BENCH=--quick to try it
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)
@@ -294,8 +294,17 @@ bench-node: setup $(STAMPS)/node ## Measure the Node package beside OpenTelemetr
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	MLFLOW_TRACE_ORACLE_SINK=$(RELEASE)/oracle-sink node tests/bench/node/run.mjs $(BENCH)
 
+# WORKERS: at a time, and how often.
+WORKERS ?= 20 50
+WORKER_STRESS := $(NODE)/test/support/terminate-workers.mjs
 stress-node: setup $(STAMPS)/node ## Terminate workers that record, 20 at a time, 50 times
-	npm run stress --prefix $(NODE)
+	node $(WORKER_STRESS) $(WORKERS)
+
+# V8 writes code while it runs, leaves values undefined on purpose and keeps what it has until the end: it interprets here,
+# and only accesses are checked.
+valgrind-node: setup $(STAMPS)/valgrind $(STAMPS)/node ## The same under memcheck, which takes hours; WORKERS="2 1" takes a minute
+	valgrind -q --error-exitcode=99 --num-callers=30 --fair-sched=try --smc-check=all-non-file --undef-value-errors=no \
+	    node --jitless $(WORKER_STRESS) $(WORKERS)
 
 bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
 	$(PYTHON) tests/bench/python/run.py $(BENCH)

@@ -14,25 +14,29 @@ function library(url) {
   return ours({ trackingUri: url, experimentId: '0', exportTraceInfo: 'spans_only', queueMaxBytes: 2 ** 30 });
 }
 
-/** Nanoseconds a span, the median of rounds; what is handed over between them counts, too. */
+/** Nanoseconds a span: the median of stretches of some milliseconds, too short for others to be let in between. */
 async function cost(work, milliseconds) {
   const { run, spans } = works(library())[work];
   const isAsync = work.includes('async');
-  const round = async (calls) => {
+  const calls = Math.ceil(1000 / spans);
+  const stretch = async () => {
     const start = performance.now();
     for (let i = 0; i < calls; i++) {
       if (isAsync) await run();
       else run();
-      // A program goes back to its loop now and then.
-      if (i % 1000 === 999) await macrotask();
     }
-    return performance.now() - start;
+    return (1e6 * (performance.now() - start)) / calls / spans;
   };
-  await round(2000);
-  const calls = Math.max(1000, Math.round((1000 * milliseconds) / 5 / (await round(1000))));
   const costs = [];
-  for (let i = 0; i < 5; i++) costs.push((1e6 * (await round(calls))) / calls / spans);
-  return { ns: costs.sort((a, b) => a - b)[2] };
+  const warm = performance.now() + milliseconds / 3;
+  const end = warm + milliseconds;
+  for (let i = 0; performance.now() < end; i++) {
+    const took = await stretch();
+    if (performance.now() > warm) costs.push(took);
+    // A program goes back to its loop now and then; what happens there is not its own work.
+    if (i % 10 === 9) await macrotask();
+  }
+  return { ns: costs.sort((a, b) => a - b)[costs.length >> 1] };
 }
 
 /** Traces of 10 spans of W3 as fast as they can be recorded, until all is exported. */
