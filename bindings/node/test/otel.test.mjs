@@ -228,3 +228,26 @@ test('a span that is forgotten, or not understood, hurts nobody', async () => {
   assert.deepEqual(results, [1, 0]);
   assert.deepEqual(await takeTraces(), []);
 });
+
+test('a span of the SDK that is forgotten does not hold its trace', async () => {
+  const { setFlagsFromString } = await import('node:v8');
+  const { runInNewContext } = await import('node:vm');
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc');
+  tracer.startActiveSpan('root', (root) => {
+    tracer.startSpan('forgotten');
+    root.end();
+  });
+  const until = Date.now() + 10_000;
+  let traces = [];
+  while (traces.length === 0 && Date.now() < until) {
+    await sleep(5);
+    gc();
+    traces = await takeTraces();
+  }
+  assert.deepEqual(
+    traces.map(({ spans }) => spans.map(({ name }) => name)),
+    [['root']],
+  );
+  assert.equal(mlflow.stats().pending, 0);
+});
