@@ -267,7 +267,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/bench/node/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans
@@ -277,7 +277,7 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
 
-.PHONY: bench-export faults crash
+.PHONY: bench-export bench-node stress-node valgrind-node faults crash
 bench-export: setup ## Measure what exporting costs beside OpenTelemetry's exporter, for docs/bench; BENCH=--quick to try it
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)
@@ -289,6 +289,22 @@ faults: setup ## Inject faults and print what they did; FAULTS_ARGS="--only F3,F
 
 crash: setup ## Kill processes with a spool at any moment, and see what the next one delivers; RUNS=1000
 	$(FAULTS)/crash --runs $(or $(RUNS),1000)
+
+bench-node: setup $(STAMPS)/node ## Measure the Node package beside OpenTelemetry's SDK, for docs/bench; BENCH=--quick to try it
+	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
+	MLFLOW_TRACE_ORACLE_SINK=$(RELEASE)/oracle-sink node tests/bench/node/run.mjs $(BENCH)
+
+# WORKERS: at a time, and how often.
+WORKERS ?= 20 50
+WORKER_STRESS := $(NODE)/test/support/terminate-workers.mjs
+stress-node: setup $(STAMPS)/node ## Terminate workers that record, 20 at a time, 50 times
+	node $(WORKER_STRESS) $(WORKERS)
+
+# V8 writes code while it runs, leaves values undefined on purpose and keeps what it has until the end: it interprets here,
+# and only accesses are checked.
+valgrind-node: setup $(STAMPS)/valgrind $(STAMPS)/node ## The same under memcheck, which takes hours; WORKERS="2 1" takes a minute
+	valgrind -q --error-exitcode=99 --num-callers=30 --fair-sched=try --smc-check=all-non-file --undef-value-errors=no \
+	    node --jitless $(WORKER_STRESS) $(WORKERS)
 
 bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
 	$(PYTHON) tests/bench/python/run.py $(BENCH)

@@ -3,7 +3,7 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'test/support/*.ts'] },
+  { ignores: ['dist/', 'node_modules/', 'test/**/*.ts'] },
   js.configs.recommended,
   {
     files: ['lib/**/*.ts'],

@@ -306,3 +306,25 @@ fn limits_hold_for_what_hosts_encode() {
     assert_eq!(root["events"].as_array().unwrap().len(), 1);
     assert_eq!(root["events"][0]["name"], "first");
 }
+
+#[test]
+fn spans_of_an_sdk_are_written_anew() {
+    let tracer = memory_tracer();
+    let span = [
+        field(1, &[9; 16]),
+        field(2, &[1; 8]),
+        field(5, b"chat"),
+        text("gen_ai.operation.name", "chat"),
+    ];
+    let scope = field(1, &field(1, b"shop"));
+    let foreign = |spans: &[u8]| frame(6, &[&scope, spans]);
+    let frames = [start(9, 1, 0, ""), foreign(&field(2, &span.concat()))];
+    assert_eq!(tracer.drain(&frames.concat()), 0);
+    let traces = traces(&tracer);
+    let attributes = &support::span(&traces[0], "chat")["attributes"];
+    assert_eq!(attributes["mlflow.spanType"], "\"CHAT_MODEL\"");
+    assert_eq!(attributes["otel.scope.name"], "\"shop\"");
+    let bad = [foreign(&[]), foreign(b"\x12\x05"), foreign(&field(2, b"x"))];
+    assert_eq!(tracer.drain(&bad.concat()), 3);
+    assert_conserved(&tracer);
+}

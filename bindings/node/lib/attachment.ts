@@ -5,6 +5,7 @@ import { types } from 'node:util';
  * MLflow's user interface resolves. Elsewhere in a span it is named, and its content left out.
  */
 export class Attachment {
+  /** The bytes. */
   readonly content: Uint8Array;
 
   /**
@@ -13,6 +14,7 @@ export class Attachment {
    * @throws TypeError when they are no text and no bytes.
    */
   constructor(
+    /** A MIME type such as `image/png`. */
     readonly contentType: string,
     content: Uint8Array | ArrayBuffer,
   ) {

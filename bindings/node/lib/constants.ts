@@ -29,7 +29,9 @@ export type SpanStatusCode = (typeof SpanStatusCode)[keyof typeof SpanStatusCode
 
 /** What a span came to. `description` is only meaningful for ERROR. */
 export interface SpanStatus {
+  /** Whether it went well. */
   readonly statusCode: SpanStatusCode;
+  /** What went wrong. */
   readonly description: string;
 }
 

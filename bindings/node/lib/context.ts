@@ -70,14 +70,39 @@ export interface Context {
   readonly scope: TraceScope | null;
 }
 
+/** The context of another tracing library, whose spans and ours share traces. */
+export interface ForeignContext {
+  /** Its current span; undefined where there is none, or where it stands for one of ours. */
+  current(): RemoteParent | undefined;
+  /** Runs `run` with the span of `context`, which is one of ours, as its current span. */
+  run<T>(context: Context, run: () => T): T;
+}
+
 const storage = new AsyncLocalStorage<Context>();
+let foreign: ForeignContext | undefined;
+
+/** Lets the spans of another library be parents of ours, and the other way round, from now on. */
+export function joinForeign(context: ForeignContext): void {
+  foreign = context;
+}
+
+/** The current span of the other library, if it is nearer than any of ours. */
+export function foreignSpan(): RemoteParent | undefined {
+  return foreign?.current();
+}
 
 export function currentContext(): Context | undefined {
   return storage.getStore();
 }
 
-/** Runs `run` and all that it starts inside `context`. */
+/** Runs `run` and all that it starts inside `context`, whose span is the nearest then. */
 export function runIn<T>(context: Context, run: () => T): T {
+  if (foreign === undefined) return storage.run(context, run);
+  return foreign.run(context, () => storage.run(context, run));
+}
+
+/** As `runIn`, for a context with the present span, which stays as near as it is. */
+export function runScoped<T>(context: Context, run: () => T): T {
   return storage.run(context, run);
 }
 

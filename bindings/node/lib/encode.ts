@@ -1,8 +1,9 @@
+import { momentToBigInt } from './clock.js';
 import { JsonText, type AttributeValue, type Plain } from './values.js';
 
 /**
  * Writes frames for the engine into one reusable buffer: START, SPAN (a whole OTLP `Span` message, see
- * opentelemetry/proto/trace/v1/trace.proto), UPDATE, LOST and ATTACH. Frame header, little-endian: kind u8, flags u8, zero
+ * opentelemetry/proto/trace/v1/trace.proto), UPDATE, LOST and ATTACH; FOREIGN is written by `foreign.ts`. Frame header, little-endian: kind u8, flags u8, zero
  * u16, length u32. `core/src/ingest/mod.rs` says what each kind holds.
  */
 
@@ -31,8 +32,8 @@ export interface SpanLinkRecord {
   readonly attributes: Record<string, Plain>;
 }
 
-/** What a span's frames are written from. */
-export interface SpanRecord {
+/** What is known of a span when it starts. */
+export interface StartRecord {
   readonly trace: TraceIdentity;
   readonly idHigh: number;
   readonly idLow: number;
@@ -41,6 +42,12 @@ export interface SpanRecord {
   readonly hasRemoteParent: boolean;
   readonly startHigh: number;
   readonly startLow: number;
+}
+
+/** What a span's frames are written from. */
+export interface SpanRecord extends StartRecord {
+  /** The host told when it started, which MLflow keeps as an attribute. */
+  readonly hasGivenStart: boolean;
   readonly endHigh: number;
   readonly endLow: number;
   readonly spanName: string;
@@ -139,7 +146,7 @@ export function clearFrames(): void {
 }
 
 /** Announces a span. `context` is JSON of what the new trace starts with, or empty. Returns the bytes pending. */
-export function writeStart(span: SpanRecord, context: string): number {
+export function writeStart(span: StartRecord, context: string): number {
   const flags =
     (span.hasRemoteParent ? START_REMOTE_PARENT : 0) | (span.trace.isForErrors ? START_FOR_ERRORS : 0);
   const begin = openFrame(START, flags);
@@ -243,6 +250,9 @@ function putBody(span: SpanRecord): void {
     close(mark);
   }
   if (span.type !== '') putAttribute('mlflow.spanType', span.type);
+  if (span.hasGivenStart) {
+    putAttribute('mlflow.spanStartTimeNs', momentToBigInt(span.startHigh, span.startLow));
+  }
   if (span.input !== undefined) putAttribute('mlflow.spanInputs', span.input);
   if (span.output !== undefined) putAttribute('mlflow.spanOutputs', span.output);
   const { keys, values } = span;
@@ -250,18 +260,12 @@ function putBody(span: SpanRecord): void {
   if (span.level !== 0) putAttribute('mlflow.spanLogLevel', span.level);
   for (const event of span.eventRecords) {
     const mark = open(SPAN_EVENT);
-    reserve(9);
-    buffer[position++] = EVENT_TIME;
-    putMoment(event.timeHigh, event.timeLow);
+    putTime(EVENT_TIME, event.timeHigh, event.timeLow);
     putText(EVENT_NAME, event.name);
     putPlainMembers(EVENT_ATTRIBUTE, event.attributes);
     close(mark);
   }
-  if (span.droppedEvents > 0) {
-    reserve(6);
-    buffer[position++] = SPAN_DROPPED_EVENTS;
-    putVarint(span.droppedEvents);
-  }
+  putCount(SPAN_DROPPED_EVENTS, span.droppedEvents);
   for (const link of span.linkRecords) {
     const mark = open(SPAN_LINK);
     reserve(32);
@@ -336,7 +340,7 @@ function tryTextAttribute(key: string, keyBytes: number, text: string, textBytes
 }
 
 /** A field that holds text. */
-function putText(tag: number, text: string): void {
+export function putText(tag: number, text: string): void {
   const guess = text.length;
   reserve(1 + 5 + guess + 4);
   const begin = position;
@@ -372,7 +376,7 @@ function putCharacters(text: string, at: number): number {
   return length;
 }
 
-function putPlainMembers(tag: number, members: Record<string, Plain>): void {
+export function putPlainMembers(tag: number, members: Record<string, Plain>): void {
   for (const key of Object.keys(members)) putPlainMember(tag, key, members[key]);
 }
 
@@ -429,7 +433,8 @@ function putScalar(value: number | boolean | bigint | null): void {
   }
 }
 
-function openFrame(kind: number, flags: number): number {
+/** Begins a frame; at least `FIXED_SPAN_BYTES` can be written to it without further ado. */
+export function openFrame(kind: number, flags: number): number {
   reserve(HEADER_BYTES + FIXED_SPAN_BYTES);
   const begin = position;
   view.setInt32(begin, kind | (flags << 8), true);
@@ -437,20 +442,71 @@ function openFrame(kind: number, flags: number): number {
   return begin;
 }
 
-function closeFrame(begin: number): number {
+/** Ends a frame. Returns the bytes pending. */
+export function closeFrame(begin: number): number {
   view.setInt32(begin + 4, position - begin - HEADER_BYTES, true);
   return position;
 }
 
+/** A field that holds an integer below 2^32; zero is left out. */
+export function putCount(tag: number, value: number): void {
+  if (value === 0) return;
+  reserve(6);
+  buffer[position++] = tag;
+  putVarint(value);
+}
+
+/** The field of a span's flags: where its parent lives (`SpanFlags` of OTLP 1.1). */
+export function putFlags(isParentRemote: boolean): void {
+  reserve(6);
+  buffer[position++] = 0x85;
+  buffer[position++] = 0x01;
+  view.setInt32(position, isParentRemote ? 0x300 : 0x100, true);
+  position += 4;
+}
+
+/** Bytes as they are. */
+export function putBytes(bytes: Uint8Array): void {
+  reserve(bytes.byteLength);
+  buffer.set(bytes, position);
+  position += bytes.byteLength;
+}
+
+/** A field that holds a moment. */
+export function putTime(tag: number, high: number, low: number): void {
+  reserve(9);
+  buffer[position++] = tag;
+  putMoment(high, low);
+}
+
+/** A field that holds an id of so many words. */
+export function putId(tag: number, words: readonly number[]): void {
+  reserve(2 + 4 * words.length);
+  buffer[position++] = tag;
+  buffer[position++] = 4 * words.length;
+  words.forEach(putWord);
+}
+
+/** Runs `write`, and gives what it wrote instead of keeping it for the engine. */
+export function takeWritten(write: () => void): Buffer {
+  const begin = position;
+  try {
+    write();
+    return Buffer.from(buffer.subarray(begin, position));
+  } finally {
+    position = begin;
+  }
+}
+
 /** Begins a nested message and guesses that its length takes one byte. */
-function open(tag: number): number {
+export function open(tag: number): number {
   reserve(2);
   buffer[position] = tag;
   position += 2;
   return position;
 }
 
-function close(mark: number): void {
+export function close(mark: number): void {
   const length = position - mark;
   const extra = varintSize(length) - 1;
   if (extra > 0) {

@@ -1,4 +1,5 @@
 export { Attachment } from './attachment.js';
+export { type AuthProvider, type AuthProviderOptions, createAuthProvider } from './auth.js';
 export { init, type InitOptions } from './config.js';
 export {
   SpanAttributeKey,
@@ -9,9 +10,43 @@ export {
   TokenUsageKey,
   toSpanLogLevel,
 } from './constants.js';
+export {
+  type Assessment,
+  type AssessmentError,
+  type AssessmentOptions,
+  type AssessmentSource,
+  AssessmentSourceType,
+  Expectation,
+  type ExpectationOptions,
+  Feedback,
+  type FeedbackOptions,
+  isExpectation,
+  isFeedback,
+} from './entities/assessment.js';
+export {
+  constructTraceIdV4,
+  createTraceLocationFromExperimentId,
+  createTraceLocationFromUcTablePrefix,
+  getUcLocationString,
+  parseUnityCatalogTraceLocation,
+  type TraceLocation,
+  TraceLocationType,
+  type UcTablePrefix,
+} from './entities/location.js';
+export { Span, SpanEvent, type SpanJson, SpanLink } from './entities/span.js';
+export {
+  type TokenUsage,
+  Trace,
+  TraceData,
+  TraceInfo,
+  type TraceInfoJson,
+  TraceMetadataKey,
+  TraceState,
+  TraceTagKey,
+} from './entities/trace.js';
 export { type DeliveryError, type Health, health } from './health.js';
 export { diagnostics, flushTraces, type Stats, stats } from './lifecycle.js';
-export type { NoOpSpan } from './noop.js';
+export { NoOpSpan } from './noop.js';
 export {
   registerOnSpanEndHook,
   registerOnSpanStartHook,
@@ -28,8 +63,8 @@ export {
   type EndOptions,
   getLastActiveTraceId,
   type LiveSpan,
-  type SpanEvent,
-  type SpanLink,
+  type SpanEventLike,
+  type SpanLinkLike,
   type SpanStatusLike,
 } from './span.js';
 export {

@@ -17,8 +17,11 @@ const KEPT_MESSAGES = 100;
 
 /** What became of the spans of this process since the last `init`. `created = delivered + pending + dropped` at every moment. */
 export interface Stats {
+  /** Spans that were started. */
   created: number;
+  /** Spans that arrived. */
   delivered: number;
+  /** Spans that are open, waiting or on their way. */
   pending: number;
   /** Spans given up, by reason. */
   dropped: Record<string, number>;

@@ -18,9 +18,19 @@ export interface Native {
   flushSync(timeoutMs: number): number;
   shutdownSync(timeoutMs: number): number;
   stats(): string;
+  /** JSON of `Health`, by the engine's names. */
   health(): string;
   diagnostics(): string[];
   version(): string;
+  OtelExporter: new (rootWaitMs: number) => NativeOtelExporter;
+}
+
+/** Takes batches of ended spans of an OpenTelemetry SDK, children before roots. */
+export interface NativeOtelExporter {
+  /** Takes an `ExportTraceServiceRequest` of OTLP; answers whether all of it was taken. */
+  submit(request: Uint8Array, length: number): boolean;
+  /** Hands on what waits for its root. */
+  release(): void;
 }
 
 /** What a thread has to know of the configuration, read once for each. */
@@ -52,7 +62,7 @@ export function native(): Native {
   if (failure !== undefined) throw failure;
   const platform = platformName();
   const reasons: string[] = [];
-  for (const place of [join(__dirname, '..', `mlflow-trace.${platform}.node`), `mlflow-trace-${platform}`]) {
+  for (const place of [join(__dirname, '..', `mlflow-trace.${platform}.node`), platformPackage()]) {
     try {
       // eslint-disable-next-line @typescript-eslint/no-require-imports
       loaded = require(place) as Native;
@@ -65,6 +75,11 @@ export function native(): Native {
     code: 'ERR_MLFLOW_TRACE_UNSUPPORTED',
   });
   throw failure;
+}
+
+/** The package with the addon for this platform. */
+export function platformPackage(): string {
+  return `mlflow-trace-${platformName()}`;
 }
 
 /** Platform, architecture and C library, as napi names its files: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */

@@ -1,7 +1,8 @@
 import { NO_OP_SPAN_TRACE_ID, type SpanStatus } from './constants.js';
 import type { TraceHandle } from './context.js';
+import type { SpanEvent, SpanLink } from './entities/span.js';
 import { spanIdToHex } from './ids.js';
-import { type LiveSpan, type SpanEvent, type SpanLink, STATUS_UNSET } from './span.js';
+import { type LiveSpan, STATUS_UNSET } from './span.js';
 
 /** A span that records nothing: tracing is off here, or cannot work. */
 export class NoOpSpan implements LiveSpan {

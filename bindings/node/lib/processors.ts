@@ -12,7 +12,9 @@ export type SpanHook = (span: LiveSpan) => void;
  * span is sent with `[redaction failed]` in place of its content, and counted in `stats().redactionFailed`.
  */
 export interface SpanProcessor {
+  /** Sees a span that has started. */
   onStart?(span: LiveSpan): void;
+  /** Sees a span that is about to end, with all that was set. */
   onEnd?(span: LiveSpan): void;
 }
 

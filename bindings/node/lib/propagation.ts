@@ -1,4 +1,11 @@
-import { type Context, currentContext, type RemoteParent, runIn, TraceHandle } from './context.js';
+import {
+  type Context,
+  currentContext,
+  foreignSpan,
+  type RemoteParent,
+  runIn,
+  TraceHandle,
+} from './context.js';
 import { parseSpanId } from './ids.js';
 import { report } from './lifecycle.js';
 import { UnsampledSpan } from './noop.js';
@@ -18,7 +25,9 @@ export type HeadersLike =
 
 /** W3C Trace Context headers of a request to another process. */
 export interface TracingContextHeaders {
+  /** Trace, parent and whether it is recorded. */
   traceparent?: string;
+  /** Vendors' list, as it came. */
   tracestate?: string;
 }
 
@@ -31,6 +40,8 @@ const STATE_MEMBER =
 
 /** The headers that make a request part of the active trace; none without an active span. */
 export function getTracingContextHeaders(): TracingContextHeaders & Record<string, string> {
+  const foreign = foreignSpan();
+  if (foreign !== undefined) return toHeaders(foreign.trace, foreign.spanId, foreign.trace.flags);
   const context = currentContext();
   const span = context?.span;
   if (span instanceof RecordingSpan) return toHeaders(span.trace, span.spanId, span.trace.flags);

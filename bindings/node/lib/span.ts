@@ -19,6 +19,7 @@ import {
   writeSpan,
   writeStart,
 } from './encode.js';
+import { SpanEvent, SpanLink } from './entities/span.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
 import { recorded, report, settings } from './lifecycle.js';
@@ -32,21 +33,24 @@ import {
   toText,
 } from './values.js';
 
-/** Something that happened at one moment of a span. */
-export interface SpanEvent {
-  name: string;
-  attributes?: Record<string, unknown>;
+/** Something that happened at one moment of a span: a `SpanEvent`, or any object like one. */
+export interface SpanEventLike {
+  /** What happened. */
+  readonly name: string;
+  /** More about it. */
+  readonly attributes?: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; now when left out. */
-  timestamp?: bigint | number;
+  readonly timestamp?: bigint | number;
 }
 
-/** A span of another trace that has to do with this one. */
-export interface SpanLink {
+/** A span of another trace that has to do with this one: a `SpanLink`, or any object like one. */
+export interface SpanLinkLike {
   /** `tr-` and 32 hex digits, or the digits alone. */
-  traceId: string;
+  readonly traceId: string;
   /** 16 hex digits. */
-  spanId: string;
-  attributes?: Record<string, unknown>;
+  readonly spanId: string;
+  /** What the two have to do with each other. */
+  readonly attributes?: Record<string, unknown>;
 }
 
 /** A status: an object, a `SpanStatusCode`, or `OK`, `ERROR`, `UNSET`. */
@@ -54,8 +58,11 @@ export type SpanStatusLike = SpanStatus | SpanStatusCode | 'OK' | 'ERROR' | 'UNS
 
 /** What may be set as a span ends. */
 export interface EndOptions {
+  /** What it came to. */
   outputs?: unknown;
+  /** As `setAttributes`. */
   attributes?: Record<string, unknown>;
+  /** As `setStatus`; OK unless an error was recorded. */
   status?: SpanStatusLike;
   /** Nanoseconds since the Unix epoch; now when left out, and never before the start. */
   endTimeNs?: bigint | number;
@@ -72,34 +79,52 @@ export interface LiveSpan {
   readonly spanId: string;
   /** 16 hex digits; null for the root. */
   readonly parentId: string | null;
+  /** What is done. */
   readonly name: string;
+  /** What kind of work it is; `UNKNOWN` unless it was set. */
   readonly spanType: SpanType;
+  /** Its severity; null until one is set, and then MLflow's default at the end. */
   readonly logLevel: SpanLogLevel | null;
+  /** What it was given; undefined without. */
   readonly inputs: unknown;
+  /** What it came to; undefined without. */
   readonly outputs: unknown;
   /** All attributes as they were recorded, MLflow's own among them. */
   readonly attributes: Record<string, unknown>;
+  /** What happened so far. */
   readonly events: SpanEvent[];
+  /** Spans of other traces that have to do with it. */
   readonly links: SpanLink[];
+  /** What it has come to; OK at the end unless an error was recorded. */
   readonly status: SpanStatus;
   /** Nanoseconds since the Unix epoch. */
   readonly startTimeNs: bigint;
   /** Nanoseconds since the Unix epoch; null until the end. */
   readonly endTimeNs: bigint | null;
+  /** The value of one attribute as it was recorded; undefined without. */
   getAttribute(key: string): unknown;
+  /** Any value: see `docs/values.md`. */
   setInputs(inputs: unknown): void;
+  /** Any value: see `docs/values.md`. */
   setOutputs(outputs: unknown): void;
+  /** Any value: see `docs/values.md`. Of one key the last value counts. */
   setAttribute(key: string, value: unknown): void;
+  /** As `setAttribute` for each member. */
   setAttributes(attributes: Record<string, unknown>): void;
+  /** One of `SpanType`, or any other text. */
   setSpanType(spanType: SpanType): void;
   /** A level or its name; one that does not exist is ignored. */
   setLogLevel(level: SpanLogLevel | string): void;
+  /** OK is final, UNSET changes nothing. `description` counts for ERROR. */
   setStatus(status: SpanStatusLike, description?: string): void;
-  addEvent(event: SpanEvent): void;
+  /** Adds something that happened now, or at its `timestamp`. */
+  addEvent(event: SpanEventLike): void;
   addEvent(name: string, attributes?: Record<string, unknown>): void;
-  addLink(link: SpanLink): void;
+  /** Adds a span of another trace that has to do with this one. */
+  addLink(link: SpanLinkLike): void;
   /** Adds the event `exception` and sets the status to ERROR. */
   recordException(error: unknown): void;
+  /** Ends the span; only the first call counts. */
   end(options?: EndOptions): void;
   [Symbol.dispose](): void;
 }
@@ -130,6 +155,11 @@ export function getLastActiveTraceId(): string | undefined {
   return lastActiveTrace?.mlflowId;
 }
 
+/** Takes note that a trace's root has ended. */
+export function noteRootEnd(trace: TraceHandle): void {
+  lastActiveTrace = trace;
+}
+
 /** A span that is being recorded. The fields are what `encode.ts` writes. */
 export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   readonly trace: TraceHandle;
@@ -138,6 +168,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   readonly hasRemoteParent: boolean;
   readonly startHigh: number;
   readonly startLow: number;
+  readonly hasGivenStart: boolean;
   endHigh = 0;
   endLow = 0;
   type = '';
@@ -174,7 +205,8 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.parentHigh = place.parentHigh;
     this.parentLow = place.parentLow;
     this.hasRemoteParent = place.hasRemoteParent;
-    if (!takeMoment(startTimeNs, scratch)) stamp(place.trace.anchor, scratch);
+    this.hasGivenStart = takeMoment(startTimeNs, scratch);
+    if (!this.hasGivenStart) stamp(place.trace.anchor, scratch);
     this.startHigh = scratch.high;
     this.startLow = scratch.low;
     noteStart(this);
@@ -218,6 +250,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
       ['mlflow.traceRequestId', this.traceId],
       ['mlflow.spanType', this.spanType],
     ];
+    if (this.hasGivenStart) entries.push(['mlflow.spanStartTimeNs', this.startTimeNs]);
     if (this.input !== undefined) entries.push(['mlflow.spanInputs', this.inputs]);
     if (this.output !== undefined) entries.push(['mlflow.spanOutputs', this.outputs]);
     this.keys.forEach((key, i) => entries.push([key, fromAttributeValue(this.values[i])]));
@@ -226,19 +259,21 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   }
 
   get events(): SpanEvent[] {
-    return this.eventRecords.map((event) => ({
-      name: event.name,
-      attributes: { ...event.attributes },
-      timestamp: momentToBigInt(event.timeHigh, event.timeLow),
-    }));
+    return this.eventRecords.map(
+      ({ name, attributes, timeHigh, timeLow }) =>
+        new SpanEvent({ name, attributes: { ...attributes }, timestamp: momentToBigInt(timeHigh, timeLow) }),
+    );
   }
 
   get links(): SpanLink[] {
-    return this.linkRecords.map((link) => ({
-      traceId: (link.trace as TraceHandle).mlflowId,
-      spanId: spanIdToHex(link.spanHigh, link.spanLow),
-      attributes: { ...link.attributes },
-    }));
+    return this.linkRecords.map(
+      (link) =>
+        new SpanLink({
+          traceId: (link.trace as TraceHandle).mlflowId,
+          spanId: spanIdToHex(link.spanHigh, link.spanLow),
+          attributes: { ...link.attributes },
+        }),
+    );
   }
 
   get status(): SpanStatus {
@@ -312,14 +347,14 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     if (!this.isEnded) unlessHostile('span status', () => this.takeStatus(status, description));
   }
 
-  addEvent(eventOrName: SpanEvent | string, attributes?: Record<string, unknown>): void {
+  addEvent(eventOrName: SpanEventLike | string, attributes?: Record<string, unknown>): void {
     if (this.isEnded) return;
     unlessHostile('span event', () => {
       this.takeEvent(typeof eventOrName === 'object' ? eventOrName : { name: eventOrName, attributes });
     });
   }
 
-  addLink(link: SpanLink): void {
+  addLink(link: SpanLinkLike): void {
     if (!this.isEnded) unlessHostile('span link', () => this.takeLink(link));
   }
 
@@ -400,7 +435,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.errorText = this.isError ? String(text) : '';
   }
 
-  private takeEvent(event: SpanEvent): void {
+  private takeEvent(event: SpanEventLike): void {
     const name = String(event.name);
     const isException = name === 'exception';
     if (isException) this.level = Math.max(this.level, SpanLogLevel.ERROR);
@@ -417,7 +452,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     this.eventRecords.push({ name, timeHigh: scratch.high, timeLow: scratch.low, attributes });
   }
 
-  private takeLink(link: SpanLink): void {
+  private takeLink(link: SpanLinkLike): void {
     const trace = TraceHandle.fromHex(link.traceId.replace(TRACE_ID_PREFIX, ''), 0, '');
     const span = parseSpanId(link.spanId);
     if (trace === undefined || span === undefined) {

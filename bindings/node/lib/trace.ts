@@ -3,8 +3,10 @@ import {
   type Context,
   contextOf,
   currentContext,
+  foreignSpan,
   type RemoteParent,
   runIn,
+  runScoped,
   TraceHandle,
   type TraceScope,
 } from './context.js';
@@ -24,9 +26,13 @@ const SAMPLED = 0x01;
 
 /** How a span starts. */
 export interface SpanOptions {
+  /** What is done; `span` when left out. */
   name?: string;
+  /** What kind of work it is: one of `SpanType`, or any other text. */
   spanType?: SpanType;
+  /** What it is given: any value, see `docs/values.md`. */
   inputs?: unknown;
+  /** Any values, see `docs/values.md`. */
   attributes?: Record<string, unknown>;
   /** Nanoseconds since the Unix epoch; now when left out. */
   startTimeNs?: bigint | number;
@@ -83,6 +89,7 @@ export function getCurrentActiveSpan(): LiveSpan | null {
 
 /**
  * Changes the trace of the active span, or of `span` where one is given, as it must be for spans that `startSpan` made.
+ * Without one of ours the active span of OpenTelemetry counts, with `mlflow-trace/otel`.
  * Without a span nothing happens. Never throws.
  */
 export function updateCurrentTrace(
@@ -90,7 +97,8 @@ export function updateCurrentTrace(
   span: LiveSpan | null = getCurrentActiveSpan(),
 ): void {
   try {
-    if (!(span instanceof RecordingSpan)) {
+    const trace = span instanceof RecordingSpan ? span.trace : foreignSpan()?.trace;
+    if (trace === undefined) {
       // One that records nothing is active where that was asked for.
       const isMissing = span === null && !(currentContext()?.span instanceof NoOpSpan);
       if (isMissing) report('updateCurrentTrace was called without an active span; ignored');
@@ -102,7 +110,7 @@ export function updateCurrentTrace(
         ? { ...update, requestPreview: undefined, responsePreview: undefined }
         : update,
     );
-    if (json !== '') recorded(writeUpdate(span.trace, json));
+    if (json !== '') recorded(writeUpdate(trace, json));
   } catch (error) {
     report(`a trace could not be updated: ${describeException(error).message}`);
   }
@@ -112,7 +120,7 @@ export function updateCurrentTrace(
 export function tracingContext<T>(options: TracingContextOptions, run: () => T): T {
   const outer = currentContext();
   const scope = mergeScope(outer?.scope ?? null, options);
-  return runIn({ span: outer?.span ?? null, remote: outer?.remote ?? null, scope }, run);
+  return runScoped({ span: outer?.span ?? null, remote: outer?.remote ?? null, scope }, run);
 }
 
 /** Starts a span under the parent that the options or the context name, and lets processors see it. */
@@ -126,10 +134,12 @@ export function createSpan(name: string, options: SpanOptions): LiveSpan {
 export function openSpan(name: string, options: SpanOptions): LiveSpan {
   const context = currentContext();
   const scope = context?.scope ?? null;
-  const parent = options.parent === undefined ? (context?.span ?? null) : options.parent;
+  const foreign = options.parent === undefined ? foreignSpan() : undefined;
+  const parent = findParent(foreign, context, options);
   if (parent instanceof NoOpSpan) return parent;
   if (scope?.enabled === false || !canRecord()) return noOpSpan;
-  const place = findPlace(parent, context, options);
+  const remote = options.parent === undefined && parent === null ? (foreign ?? context?.remote) : undefined;
+  const place = findPlace(parent, remote ?? undefined, options);
   if (place instanceof NoOpSpan) return place;
   const isRoot = (place.parentHigh | place.parentLow) === 0;
   const span = new RecordingSpan(
@@ -151,13 +161,22 @@ export function announce(span: LiveSpan): void {
   if (startHooks.length !== 0 && span instanceof RecordingSpan) runHooks(startHooks, span);
 }
 
+/** The span of ours above a new one. */
+function findParent(
+  foreign: RemoteParent | undefined,
+  context: Context | undefined,
+  options: SpanOptions,
+): LiveSpan | null {
+  if (options.parent !== undefined) return options.parent;
+  return foreign === undefined ? (context?.span ?? null) : null;
+}
+
 /** Where a new span stands, or what stands for one that is not recorded. */
 function findPlace(
   parent: LiveSpan | null,
-  context: Context | undefined,
+  remote: RemoteParent | undefined,
   options: SpanOptions,
 ): SpanPlace | NoOpSpan {
-  const remote = options.parent === undefined && parent === null ? context?.remote : undefined;
   // Whoever calls and is called may record.
   if (isDisabled()) {
     return remote ? new UnsampledSpan(remote.trace, remote.spanHigh, remote.spanLow) : noOpSpan;

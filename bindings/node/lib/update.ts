@@ -2,7 +2,9 @@ import { toText } from './values.js';
 
 /** Changes to the trace as a whole. Values that are no strings are written as text. */
 export interface TraceUpdate {
+  /** Tags to add; those of one name are replaced. */
   tags?: Record<string, unknown>;
+  /** Metadata to add; those of one name are replaced. */
   metadata?: Record<string, unknown>;
   /** The host's own id of the request; MLflow finds traces by it. */
   clientRequestId?: string;
@@ -12,7 +14,9 @@ export interface TraceUpdate {
   responsePreview?: string;
   /** State of the trace, instead of the root's status. */
   state?: 'OK' | 'ERROR';
+  /** The conversation that the trace is part of. */
   sessionId?: string;
+  /** Who asked. */
   user?: string;
   /** The logged model that produced the trace. */
   modelId?: string;

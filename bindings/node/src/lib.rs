@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod otel;
 mod settings;
 
 use std::collections::HashMap;
@@ -86,7 +87,7 @@ pub fn stats() -> String {
     PROCESS.stats().to_json()
 }
 
-/// How delivery goes: see `Health::to_json`.
+/// How delivery goes: `Health::to_json` of the engine.
 #[napi(catch_unwind)]
 pub fn health() -> String {
     PROCESS.health().to_json()

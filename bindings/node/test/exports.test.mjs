@@ -21,19 +21,41 @@ test('ESM and CommonJS export the same, and are the same', async () => {
   );
   for (const name of names) assert.equal(esm[name], cjs[name], name);
   assert.deepEqual(names, [
+    'AssessmentSourceType',
     'Attachment',
+    'Expectation',
+    'Feedback',
+    'NoOpSpan',
+    'Span',
     'SpanAttributeKey',
+    'SpanEvent',
+    'SpanLink',
     'SpanLogLevel',
     'SpanStatusCode',
     'SpanType',
     'TokenUsageKey',
+    'Trace',
+    'TraceData',
+    'TraceInfo',
+    'TraceLocationType',
+    'TraceMetadataKey',
+    'TraceState',
+    'TraceTagKey',
+    'constructTraceIdV4',
+    'createAuthProvider',
+    'createTraceLocationFromExperimentId',
+    'createTraceLocationFromUcTablePrefix',
     'diagnostics',
     'flushTraces',
     'getCurrentActiveSpan',
     'getLastActiveTraceId',
     'getTracingContextHeaders',
+    'getUcLocationString',
     'health',
     'init',
+    'isExpectation',
+    'isFeedback',
+    'parseUnityCatalogTraceLocation',
     'registerOnSpanEndHook',
     'registerOnSpanStartHook',
     'startSpan',
@@ -45,6 +67,13 @@ test('ESM and CommonJS export the same, and are the same', async () => {
     'withSpan',
     'withTracingContextFromHeaders',
   ]);
+});
+
+test('the entry point for OpenTelemetry exports the same in both', async () => {
+  const esm = await import('mlflow-trace/otel');
+  const cjs = require('mlflow-trace/otel');
+  for (const name of ['MlflowSpanExporter', 'MlflowSpanProcessor']) assert.equal(esm[name], cjs[name]);
+  assert.equal(Object.keys(cjs).filter((name) => name !== '__esModule').length, 2);
 });
 
 test('the versions of package and engine agree', () => {

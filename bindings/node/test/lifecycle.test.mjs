@@ -38,6 +38,34 @@ for (const [how, ending] of Object.entries(endings)) {
   });
 }
 
+test('what fifty traces hold arrives when the process exits in the middle of things', async (t) => {
+  for (const [ending, expected] of [
+    ['process.exit(7);', 7],
+    ['queueMicrotask(() => { throw new Error("uncaught"); });', 1],
+    ['Promise.reject(new Error("unhandled"));', 1],
+    [
+      "process.on('SIGTERM', () => process.exit(9)); process.kill(process.pid, 'SIGTERM'); setTimeout(() => {}, 5000);",
+      9,
+    ],
+  ]) {
+    const directory = temporaryDirectory(t);
+    const { status } = await run(
+      `for (let i = 0; i < 50; i++) mlflow.withSpan(() => i, { name: \`t\${i}\` });${ending}`,
+      { env: { ...QUIET, MLFLOW_TRACE_FILE_DIRECTORY: directory } },
+    );
+    assert.equal(status, expected, ending);
+    assert.equal(new Set(spansIn(directory).map((span) => span.name)).size, 50, ending);
+  }
+});
+
+test('a signal without a handler of the host ends the process as it always does', async (t) => {
+  const { signal } = await run(
+    "mlflow.withSpan(() => 1); process.kill(process.pid, 'SIGTERM'); setTimeout(() => {}, 5000);",
+    { env: { ...QUIET, MLFLOW_TRACKING_URI: await silentServer(t) } },
+  );
+  assert.equal(signal, 'SIGTERM');
+});
+
 test('the process ends in time when nobody listens', async () => {
   const { status, milliseconds } = await run('mlflow.withSpan(() => 1);', {
     env: { ...QUIET, MLFLOW_TRACKING_URI: await deadUrl() },

@@ -145,6 +145,52 @@ test('a nested trace reads back as it was recorded', { skip }, async () => {
   assert.equal(info.trace_location.mlflow_experiment.experiment_id, experiment.experiment_id);
 });
 
+test('a trace of the server reads as a Trace, with spans of OpenTelemetry in it', { skip }, async () => {
+  const { MlflowSpanProcessor } = await import('mlflow-trace/otel');
+  const { NodeTracerProvider } = await import('@opentelemetry/sdk-trace-node');
+  const provider = new NodeTracerProvider({ spanProcessors: [new MlflowSpanProcessor()] });
+  const other = { traceId: `tr-${'ab'.repeat(16)}`, spanId: 'cd'.repeat(8) };
+  const root = mlflow.startSpan({
+    name: 'root',
+    inputs: { question: 'why' },
+    startTimeNs: 1_700_000_000_000_000_003n,
+  });
+  root.addLink({ ...other, attributes: { rel: 'retry' } });
+  const { context, trace: api } = await import('@opentelemetry/api');
+  const parent = { traceId: root.traceId.slice(3), spanId: root.spanId, traceFlags: 1, isRemote: true };
+  const child = provider
+    .getTracer('shop')
+    .startSpan(
+      'chat',
+      { attributes: { 'gen_ai.operation.name': 'chat', 'gen_ai.request.model': 'small', sizes: [1, 2] } },
+      api.setSpanContext(context.active(), parent),
+    );
+  child.addEvent('tick', { n: 1 });
+  child.end();
+  root.end({ outputs: 5 });
+  const { info, spans } = await readBack(root.traceId);
+  const reply = await fetch(`${server}/api/3.0/mlflow/traces/get?trace_id=${root.traceId}`);
+  const { trace } = JSON.parse((await reply.text()).replace(/(_unix_nano":\s*)(\d+)/g, '$1"$2"'));
+  const read = mlflow.Trace.fromJson({ info: trace.trace_info, data: { spans: trace.spans } });
+  assert.equal(read.info.traceId, root.traceId);
+  assert.equal(read.info.requestTime, Date.parse(info.request_time));
+  assert.equal(read.data.spans.length, spans.length);
+  const [ours, theirs] = ['root', 'chat'].map((name) => read.data.spans.find((span) => span.name === name));
+  assert.deepEqual([ours.inputs, ours.outputs, ours.parentId], [{ question: 'why' }, 5, null]);
+  assert.equal(ours.startTimeNs, 1_700_000_000_000_000_003n);
+  assert.equal(ours.attributes['mlflow.spanStartTimeNs'], Number(ours.startTimeNs));
+  assert.deepEqual(
+    ours.links.map(({ traceId, spanId, attributes }) => ({ traceId, spanId, attributes })),
+    [{ ...other, attributes: { rel: 'retry' } }],
+  );
+  assert.equal(theirs.parentId, root.spanId);
+  assert.equal(theirs.spanType, mlflow.SpanType.CHAT_MODEL);
+  assert.deepEqual(theirs.attributes.sizes, [1, 2]);
+  assert.equal(theirs.attributes['otel.scope.name'], 'shop');
+  assert.deepEqual(theirs.events[0].attributes, { n: 1 });
+  await provider.shutdown();
+});
+
 test('a failed root is a failed trace', { skip }, async () => {
   let traceId;
   assert.throws(() =>

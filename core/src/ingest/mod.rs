@@ -13,6 +13,7 @@
 //! | 3 UPDATE | `trace_id[16]`, then a [`TraceUpdate`] as JSON |
 //! | 4 LOST | `trace_id[16] span_id[8]`: the host lost the span, it will never end |
 //! | 5 ATTACH | `trace_id[16] id[36]`, length of the content type `u16`, content type, content: an [`Attachment`] that inputs or outputs of the trace refer to |
+//! | 6 FOREIGN | an ended span of an OpenTelemetry SDK: an OTLP `ScopeSpans` with nothing else in it, which is written anew by the rules of [`crate::otel`]; flags as of SPAN |
 
 mod limits;
 mod rules;
@@ -30,6 +31,7 @@ use crate::id::{SpanId, TraceId};
 use crate::local::{self, Local};
 use crate::lock::Mutex;
 use crate::mlflow::attachment::Attachment;
+use crate::otel;
 use crate::pipeline::fork::ForkCell;
 use crate::pipeline::stats::Drop;
 use crate::slot::{self, Home, Locked, Site};
@@ -44,6 +46,7 @@ pub(crate) const SPAN: u8 = 2;
 const UPDATE: u8 = 3;
 pub(crate) const LOST: u8 = 4;
 const ATTACH: u8 = 5;
+const FOREIGN: u8 = 6;
 
 /// Flag of START.
 const ONLY_ERRORS: u8 = 1 << 1;
@@ -88,6 +91,7 @@ pub(crate) fn drain(state: &Arc<State>, destination: u32, frames: &[u8]) -> usiz
                 UPDATE => update(state, frame.payload),
                 LOST => lose(frame.payload, local),
                 ATTACH => attach(state, frame.payload),
+                FOREIGN => end_foreign(frame, local),
                 _ => None,
             };
             bad += usize::from(taken.is_none());
@@ -181,6 +185,15 @@ fn end(frame: Frame<'_>, local: &mut Local) -> Option<()> {
     }
     local.buffers.give(bytes);
     Some(())
+}
+
+fn end_foreign(frame: Frame<'_>, local: &mut Local) -> Option<()> {
+    let message = otel::translate(frame.payload)?;
+    let frame = Frame {
+        payload: &message,
+        ..frame
+    };
+    end(frame, local)
 }
 
 /// Forgets the open spans of traces that were closed without them, and that were counted then.

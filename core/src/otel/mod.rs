@@ -65,6 +65,7 @@ use crate::tracer::Tracer;
 use waiting::Waiting;
 
 pub use processor::MlflowSpanProcessor;
+pub(crate) use submit::translate;
 
 /// The instrumentation scope of the spans that this library records.
 pub(crate) const SCOPE_NAME: &str = "mlflow-trace";

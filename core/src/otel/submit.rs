@@ -3,7 +3,7 @@
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanData;
 
-use super::decode;
+use super::{decode, encode};
 use crate::error::{self, Error, ErrorKind};
 use crate::otlp::reader::{Fields, Malformed};
 
@@ -30,14 +30,29 @@ pub(super) fn spans(request: &[u8]) -> error::Result<Vec<SpanData>> {
 fn read(request: &[u8], spans: &mut Vec<SpanData>) -> Result<(), Malformed> {
     for resource_spans in members(request, RESOURCE_SPANS)? {
         for scope_spans in members(resource_spans, SCOPE_SPANS)? {
-            let scope = scope(members(scope_spans, SCOPE)?.last().copied())?;
-            for message in members(scope_spans, SPANS)? {
-                check(message)?;
-                spans.push(decode::span(message, &scope));
-            }
+            read_scope(scope_spans, spans)?;
         }
     }
     Ok(())
+}
+
+fn read_scope(scope_spans: &[u8], spans: &mut Vec<SpanData>) -> Result<(), Malformed> {
+    let scope = scope(members(scope_spans, SCOPE)?.last().copied())?;
+    for message in members(scope_spans, SPANS)? {
+        check(message)?;
+        spans.push(decode::span(message, &scope));
+    }
+    Ok(())
+}
+
+/// The `Span` message as MLflow's rules have it of the only span in a `ScopeSpans` message.
+pub(crate) fn translate(scope_spans: &[u8]) -> Option<Vec<u8>> {
+    let mut spans = Vec::new();
+    read_scope(scope_spans, &mut spans).ok()?;
+    let [span] = spans.as_slice() else {
+        return None;
+    };
+    Some(encode::span(span))
 }
 
 /// The messages in a field; all fields are checked.

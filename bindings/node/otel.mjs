@@ -1,0 +1,1 @@
+export { MlflowSpanExporter, MlflowSpanProcessor } from './dist/otel.js';
