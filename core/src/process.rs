@@ -236,12 +236,13 @@ impl Process {
             return Ok(Experiment {
                 experiment_id: id.unwrap_or_default().to_owned(),
                 name: name.unwrap_or_default().to_owned(),
+                ..Experiment::default()
             });
         }
         self.configure(&[])?;
         let missing = || Error::new(ErrorKind::InvalidState, "there is no tracer");
         let tracer = self.cloned().ok_or_else(missing)?;
-        let client = tracer.client()?;
+        let client = tracer.client();
         let experiment = match (id, name) {
             (Some(id), _) => client.get_experiment(id)?,
             (None, name) => client.set_experiment(name.unwrap_or_default())?,
