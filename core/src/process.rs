@@ -103,7 +103,13 @@ impl Process {
         self.current.load().as_deref().cloned()
     }
 
-    fn replaced(&self) -> Vec<Tracer> {
+    /// The current tracer, made if there is none.
+    pub(crate) fn current(&self) -> Result<Tracer> {
+        let missing = || Error::new(ErrorKind::InvalidState, "there is no tracer");
+        self.tracer()?.as_deref().cloned().ok_or_else(missing)
+    }
+
+    pub(crate) fn replaced(&self) -> Vec<Tracer> {
         self.replaced.load().as_deref().cloned().unwrap_or_default()
     }
 

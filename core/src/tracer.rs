@@ -120,7 +120,7 @@ impl Tracer {
     }
 
     #[inline]
-    fn state(&self) -> &Arc<State> {
+    pub(crate) fn state(&self) -> &Arc<State> {
         let Inner {
             config, plugins, ..
         } = &*self.0;

@@ -11,6 +11,7 @@ mod experiments;
 mod files;
 mod filter;
 mod invoke;
+mod recording;
 mod search;
 mod server;
 mod traces;

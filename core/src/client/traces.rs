@@ -109,14 +109,14 @@ impl Client {
     /// Sets a tag of a finished trace. Fails with `NotFound` and, for a tag that only the server sets,
     /// `InvalidArgument`.
     pub fn set_trace_tag(&self, trace_id: &str, key: &str, value: &str) -> Result<()> {
-        mutable(key, key == ARCHIVAL_FAILURE)?;
+        check_settable(key)?;
         let body = json!({"key": key, "value": value});
         self.change_tag(Method::PATCH, trace_id, &body)
     }
 
     /// Deletes a tag of a finished trace. Fails as [`Self::set_trace_tag`], and where the trace has no such tag.
     pub fn delete_trace_tag(&self, trace_id: &str, key: &str) -> Result<()> {
-        mutable(key, false)?;
+        check_deletable(key)?;
         self.change_tag(Method::DELETE, trace_id, &json!({"key": key}))
     }
 
@@ -169,14 +169,26 @@ impl Client {
     }
 }
 
-fn mutable(key: &str, is_server_s: bool) -> Result<()> {
-    match is_server_s || IMMUTABLE.contains(&key) {
-        false => Ok(()),
-        true => Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("tag '{key}' is immutable: only the server sets it"),
-        )),
+/// Fails with `InvalidArgument` for a tag that only the server sets.
+pub(super) fn check_settable(key: &str) -> Result<()> {
+    match key {
+        ARCHIVAL_FAILURE => Err(immutable(key)),
+        _ => check_deletable(key),
     }
+}
+
+/// Fails with `InvalidArgument` for a tag that only the server deletes.
+pub(super) fn check_deletable(key: &str) -> Result<()> {
+    match IMMUTABLE.contains(&key) {
+        true => Err(immutable(key)),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn immutable(key: &str) -> Error {
+    let text = format!("tag '{key}' is immutable: only the server sets it");
+    Error::new(ErrorKind::InvalidArgument, text)
 }
 
 /// The information of a trace, from servers before 3.2 as well.

@@ -4,6 +4,7 @@ use std::iter;
 
 use serde_json::{Map, Value, json};
 
+use super::entity::Assessment;
 use super::outline::Outline;
 use super::{environment, git, keys, preview, span_json, times, usage};
 use crate::config::Config;
@@ -68,6 +69,10 @@ pub(crate) fn assemble(
         info["response_preview"] = text.into();
     }
     info["tags"] = tags(update, &root.name);
+    if !update.assessments.is_empty() {
+        let assessments = update.assessments.iter();
+        info["assessments"] = assessments.map(Assessment::to_json).collect();
+    }
     let mut metadata = metadata(update, &inputs, &outputs, config);
     if let Some(earlier) = earlier {
         // A server that has some of the spans takes no others as an artifact.

@@ -83,7 +83,7 @@ pub struct AssessmentError {
 }
 
 /// A judgement about what was done.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
     /// A boolean, number, text, list or object; null where there is an error. Servers store numbers as doubles.
     pub value: Value,
@@ -92,7 +92,7 @@ pub struct Feedback {
 }
 
 /// What should have been done.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
     /// Any JSON.
     pub value: Value,
@@ -106,7 +106,7 @@ pub struct IssueReference {
 }
 
 /// What an assessment says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssessmentValue {
     /// A judgement about what was done.
     Feedback(Feedback),
@@ -117,7 +117,7 @@ pub enum AssessmentValue {
 }
 
 /// Feedback, an expectation or an issue, about a trace or one of its spans.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// `a-` and 32 hex digits; [`Client::log_assessment`](crate::Client::log_assessment) assigns one where there is
     /// none, so that sending it again does not make two of it.
