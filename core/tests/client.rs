@@ -8,12 +8,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mlflow_trace_core::client::{
     Assessment, AssessmentUpdate, AssessmentValue, Client, Deletion, TraceSearch, TraceStatus,
 };
-use mlflow_trace_core::{ErrorKind, SpanStart, Value};
+use mlflow_trace_core::{ErrorKind, Span, SpanStart, Tracer, Value};
 use serde_json::json;
 use support::server::{Reply, Seen, Server, reply};
-use support::{PATIENCE, connected, tracer};
+use support::{PATIENCE, tracer};
 
 const ID: &str = "tr-0102030405060708090a0b0c0d0e0f10";
+
+fn connected(url: &str, more: &[(&str, &str)]) -> Tracer {
+    let options = [("tracking_uri", url), ("experiment_id", "0")];
+    tracer(&[&options[..], more].concat())
+}
+
+fn id_of(span: Span) -> String {
+    span.context().unwrap().trace_id.to_mlflow()
+}
 
 fn client(server: &Server) -> Client {
     connected(&server.url, &[]).client()
@@ -451,7 +460,7 @@ fn annotations_of_an_open_trace_travel_with_it() {
     let server = Server::mlflow("3.17.2", |_| None);
     let tracer = connected(&server.url, &[("redact.patterns", "hunter2")]);
     let root = tracer.start(SpanStart::new("root"));
-    let id = root.trace_id().unwrap().to_mlflow();
+    let id = id_of(root);
     let mut feedback = Assessment::feedback("quality", json!(true));
     feedback.rationale = Some("said hunter2".to_owned());
     let kept = tracer.log_assessment(&id, &feedback).unwrap();
@@ -493,7 +502,7 @@ fn annotations_wait_for_a_trace_that_is_on_its_way() {
     });
     let tracer = connected(&server.url, &[("batch.delay_ms", "60000")]);
     let root = tracer.start(SpanStart::new("root"));
-    let id = root.trace_id().unwrap().to_mlflow();
+    let id = id_of(root);
     root.end().unwrap();
     let feedback = Assessment::feedback("quality", json!("fine"));
     assert!(tracer.log_assessment(&id, &feedback).is_ok());
@@ -519,7 +528,7 @@ fn files_answer_as_a_server_does() {
     for name in ["first", "second", "third"] {
         let root = tracer.start(SpanStart::new(name));
         root.set_inputs(Value::Json("{\"q\": 1}")).unwrap();
-        ids.push(root.trace_id().unwrap().to_mlflow());
+        ids.push(id_of(root));
         tracer
             .set_trace_tag(&ids[ids.len() - 1], "name", name)
             .unwrap();

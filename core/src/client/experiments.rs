@@ -55,7 +55,13 @@ impl Client {
     /// Fails with `Transport` when the server cannot be reached and `Deleted` when the experiment is deleted.
     pub fn set_experiment(&self, name: &str) -> Result<Experiment> {
         self.call(async |server| {
-            Ok(experiments::by_name(server.http(), server.workspace(), name).await?)
+            let (http, workspace) = (server.http(), server.workspace());
+            let found = experiments::by_name(http, workspace, name).await?;
+            match found.lifecycle_stage {
+                Some(_) => Ok(found),
+                // Just made: the reply has nothing but its id.
+                None => Ok(experiments::by_id(http, workspace, &found.experiment_id).await?),
+            }
         })
     }
 

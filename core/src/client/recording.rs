@@ -142,9 +142,23 @@ impl Process {
         Ok(self.current()?.client())
     }
 
-    /// As [`Tracer::invoke`], where the trace may also belong to a tracer before the current one.
-    pub fn invoke(&self, method: &str, arguments: &Value) -> Result<Value> {
+    /// As [`Tracer::invoke`], where the trace may also belong to a tracer before the current one. With another
+    /// `tracking_uri` than the configured one, as [`Client::invoke`] of a client of that server; the other options hold
+    /// for it as well.
+    pub fn invoke(
+        &self,
+        tracking_uri: Option<&str>,
+        method: &str,
+        arguments: &Value,
+    ) -> Result<Value> {
         let current = self.current()?;
+        if let Some(uri) = tracking_uri
+            && current.config().get("tracking_uri")? != uri
+        {
+            let mut config = current.config().clone();
+            config.set("tracking_uri", uri)?;
+            return Client::new(&config).invoke(method, arguments);
+        }
         let id = arguments["trace_id"].as_str().unwrap_or_default();
         let id = id.strip_prefix("tr-").and_then(TraceId::from_hex);
         let owner = id.and_then(|id| {
