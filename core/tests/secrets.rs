@@ -52,7 +52,7 @@ fn shown(what: &str, config: Config, provider: Option<&'static str>) -> String {
         });
     }
     let tracer: Tracer = builder.build().unwrap();
-    let client = tracer.client().unwrap();
+    let client = tracer.client();
     all += &format!("{client:?}\n");
     if let Err(error) = client.get_experiment("7") {
         all += &format!("{error} {error:?}\n");
