@@ -151,7 +151,7 @@ class Waterfall {
     const start = (span.start / length) * 100;
     const width = ((span.duration ?? length - span.start) / length) * 100;
     const bar = element('div', { class: 'bar' });
-    bar.style.left = `${start}%`;
+    bar.style.left = `min(${start}%, 100% - 2px)`;
     bar.style.width = `${Math.max(0, Math.min(width, 100 - start))}%`;
     const spent = element('span', { class: 'time' }, time(span.duration));
     if (start + width < 75) {
