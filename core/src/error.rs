@@ -32,11 +32,21 @@ pub enum ErrorKind {
     Panic = 11,
     /// The named object does not exist.
     NotFound = 12,
+    /// The experiment is deleted: restore it or choose another.
+    Deleted = 13,
+    /// A filter or an order of a search that is not understood; the message is the server's.
+    InvalidFilter = 14,
+    /// The server does not accept the credentials; they may have expired.
+    Unauthorized = 15,
+    /// What answered is no MLflow server, or one that is broken: a page, or a reply without what was asked for.
+    BadReply = 16,
+    /// Stored data that cannot be read, for instance a file that was written by half.
+    Damaged = 17,
 }
 
 impl ErrorKind {
     /// Every kind, in numeric order.
-    pub const ALL: [ErrorKind; 12] = [
+    pub const ALL: [ErrorKind; 17] = [
         ErrorKind::InvalidArgument,
         ErrorKind::InvalidConfig,
         ErrorKind::InvalidState,
@@ -49,6 +59,11 @@ impl ErrorKind {
         ErrorKind::Internal,
         ErrorKind::Panic,
         ErrorKind::NotFound,
+        ErrorKind::Deleted,
+        ErrorKind::InvalidFilter,
+        ErrorKind::Unauthorized,
+        ErrorKind::BadReply,
+        ErrorKind::Damaged,
     ];
 
     /// The stable number; never 0, which means success in C.
@@ -71,6 +86,11 @@ impl ErrorKind {
             ErrorKind::Internal => "Internal",
             ErrorKind::Panic => "Panic",
             ErrorKind::NotFound => "NotFound",
+            ErrorKind::Deleted => "Deleted",
+            ErrorKind::InvalidFilter => "InvalidFilter",
+            ErrorKind::Unauthorized => "Unauthorized",
+            ErrorKind::BadReply => "BadReply",
+            ErrorKind::Damaged => "Damaged",
         }
     }
 
@@ -89,6 +109,11 @@ impl ErrorKind {
             ErrorKind::Internal => "INTERNAL",
             ErrorKind::Panic => "PANIC",
             ErrorKind::NotFound => "NOT_FOUND",
+            ErrorKind::Deleted => "DELETED",
+            ErrorKind::InvalidFilter => "INVALID_FILTER",
+            ErrorKind::Unauthorized => "UNAUTHORIZED",
+            ErrorKind::BadReply => "BAD_REPLY",
+            ErrorKind::Damaged => "DAMAGED",
         }
     }
 }

@@ -103,7 +103,13 @@ impl Process {
         self.current.load().as_deref().cloned()
     }
 
-    fn replaced(&self) -> Vec<Tracer> {
+    /// The current tracer, made if there is none.
+    pub(crate) fn current(&self) -> Result<Tracer> {
+        let missing = || Error::new(ErrorKind::InvalidState, "there is no tracer");
+        self.tracer()?.as_deref().cloned().ok_or_else(missing)
+    }
+
+    pub(crate) fn replaced(&self) -> Vec<Tracer> {
         self.replaced.load().as_deref().cloned().unwrap_or_default()
     }
 
@@ -246,12 +252,13 @@ impl Process {
             return Ok(Experiment {
                 experiment_id: id.unwrap_or_default().to_owned(),
                 name: name.unwrap_or_default().to_owned(),
+                ..Experiment::default()
             });
         }
         self.configure(&[])?;
         let missing = || Error::new(ErrorKind::InvalidState, "there is no tracer");
         let tracer = self.cloned().ok_or_else(missing)?;
-        let client = tracer.client()?;
+        let client = tracer.client();
         let experiment = match (id, name) {
             (Some(id), _) => client.get_experiment(id)?,
             (None, name) => client.set_experiment(name.unwrap_or_default())?,

@@ -177,6 +177,12 @@ impl Trace {
         self.run.update.get_or_insert_default().merge(update);
     }
 
+    /// Changes what was set of its information, if that is sent from here and was not sent yet.
+    pub(crate) fn revise<R>(&mut self, change: impl FnOnce(&mut TraceUpdate) -> R) -> Option<R> {
+        let update = self.run.update.get_or_insert_default();
+        (!self.run.spans_only).then(|| change(update))
+    }
+
     /// Takes over what is not set yet.
     pub(crate) fn supplement(&mut self, update: &TraceUpdate) {
         let own = self.run.update.get_or_insert_default();

@@ -127,7 +127,7 @@ impl Tracer {
     }
 
     #[inline]
-    fn state(&self) -> &Arc<State> {
+    pub(crate) fn state(&self) -> &Arc<State> {
         let Inner {
             config, plugins, ..
         } = &*self.0;
@@ -281,10 +281,8 @@ impl Tracer {
         self.0.destination.store(number, Ordering::Relaxed);
     }
 
-    /// A blocking client of the configured server.
-    ///
-    /// Fails with `InvalidConfig` where no tracking URI is set.
-    pub fn client(&self) -> Result<Client> {
+    /// A blocking client of the configured server, or of the files that are written where none is configured.
+    pub fn client(&self) -> Client {
         Client::new(&self.0.config)
     }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::mlflow::entity::Assessment;
 
 /// A state that the user forces on a trace; otherwise the root's status decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct TraceUpdate {
     pub user: Option<String>,
     /// The logged model (metadata `mlflow.modelId`).
     pub model_id: Option<String>,
+    /// Feedback and expectations; see [`Tracer::log_assessment`](crate::Tracer::log_assessment).
+    pub assessments: Vec<Assessment>,
 }
 
 impl TraceUpdate {
@@ -103,6 +106,7 @@ impl TraceUpdate {
             session_id: text("session_id"),
             user: text("user"),
             model_id: text("model_id"),
+            assessments: Vec::new(),
         })
     }
 
@@ -153,12 +157,16 @@ impl TraceUpdate {
         text(&mut self.user, &newer.user);
         text(&mut self.model_id, &newer.model_id);
         self.state = newer.state.or(self.state);
+        self.assessments.extend_from_slice(&newer.assessments);
     }
 
     /// Bytes of text, for the queue's bound.
     pub(crate) fn size(&self) -> usize {
         let pairs = self.tags.iter().chain(&self.metadata);
-        pairs.map(|(key, value)| key.len() + value.len()).sum()
+        let pairs = pairs.map(|(key, value)| key.len() + value.len());
+        let assessments = self.assessments.iter();
+        let assessments = assessments.map(|assessment| assessment.to_json().to_string().len());
+        pairs.sum::<usize>() + assessments.sum::<usize>()
     }
 }
 

@@ -55,7 +55,7 @@ impl Guarded {
 fn sent(options: &[(&str, &str)]) -> Option<String> {
     let server = Server::start(answer);
     let options = [&[("tracking_uri", server.url.as_str())], options].concat();
-    let client = tracer(&options).client().unwrap();
+    let client = tracer(&options).client();
     client.get_experiment("7").unwrap();
     server.seen()[0].header("authorization").map(str::to_owned)
 }
@@ -84,9 +84,7 @@ fn precedence_of_options() {
     }
     let server = Server::start(answer);
     let with_userinfo = server.url.replace("//", "//me:pw@");
-    let client = tracer(&[("tracking_uri", &with_userinfo), token])
-        .client()
-        .unwrap();
+    let client = tracer(&[("tracking_uri", &with_userinfo), token]).client();
     client.get_experiment("7").unwrap();
     assert_eq!(server.seen()[0].header("authorization"), Some(BASIC));
 }
@@ -97,7 +95,7 @@ fn a_token_that_no_header_can_hold_is_refused_by_name() {
         ("tracking_uri", "http://localhost:1"),
         ("tracking_token", "t\u{f6}ken"),
     ]);
-    let error = tracer.client().unwrap().get_experiment("7").unwrap_err();
+    let error = tracer.client().get_experiment("7").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(
         error.message().contains("tracking_token") && !error.message().contains("\u{f6}"),
@@ -183,7 +181,7 @@ fn a_provider_is_asked_first_and_after_a_refusal() {
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     // Calls that wait for their reply use it as well.
     guarded.want("Bearer token2");
-    assert!(tracer.client().unwrap().get_experiment("7").is_ok());
+    assert!(tracer.client().get_experiment("7").is_ok());
 }
 
 #[test]

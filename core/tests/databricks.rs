@@ -16,7 +16,7 @@ use support::server::{Reply, Seen, Server, reply};
 use support::{PATIENCE, assert_conserved, config, dropped, tracer, until};
 
 fn ask(options: &[(&str, &str)]) -> Result<String, Error> {
-    let experiment = tracer(options).client()?.get_experiment("7")?;
+    let experiment = tracer(options).client().get_experiment("7")?;
     Ok(experiment.experiment_id)
 }
 

@@ -95,7 +95,7 @@ proptest! {
             expected += usize::from(set("http.headers", &list));
             // As somebody would write it who does not know that values are encoded.
             let _ = Config::new().set("http.headers", &format!("x-raw={raw}"));
-            let client = Tracer::new(config).unwrap().client().unwrap();
+            let client = Tracer::new(config).unwrap().client();
             heads.lock().unwrap().clear();
             let outcome = client.get_experiment("7");
             let heads = heads.lock().unwrap();
@@ -119,7 +119,7 @@ proptest! {
 fn ids_lead_to_one_request_whatever_they_hold() {
     let (server, heads) = sink();
     let tracer = support::tracer(&[("tracking_uri", &server.url())]);
-    let client = tracer.client().unwrap();
+    let client = tracer.client();
     for id in [
         "7",
         "7&x=1",

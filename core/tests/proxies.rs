@@ -241,10 +241,7 @@ fn the_option_wins_over_variables() {
 #[ignore = "started by the test above"]
 fn child_of_the_environment() {
     let config = mlflow_trace_core::Config::from_env().unwrap();
-    let client = mlflow_trace_core::Tracer::new(config)
-        .unwrap()
-        .client()
-        .unwrap();
+    let client = mlflow_trace_core::Tracer::new(config).unwrap().client();
     let outcome = client
         .get_experiment("7")
         .map(|experiment| experiment.experiment_id);

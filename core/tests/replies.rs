@@ -220,7 +220,7 @@ fn a_page_instead_of_an_answer_is_no_experiment() {
         )
     };
     let server = Server::start(page);
-    let client = connected(&server.url, &[]).client().unwrap();
+    let client = connected(&server.url, &[]).client();
     let error = client.get_experiment("7").unwrap_err();
     assert!(error.retryable(), "{error}");
 }
@@ -288,7 +288,7 @@ fn a_connection_that_was_closed_while_idle_is_no_failure() {
 #[test]
 fn a_new_connection_that_breaks_is_a_failure() {
     let (server, requests) = forgetful(true);
-    let client = connected(&server.url(), &[]).client().unwrap();
+    let client = connected(&server.url(), &[]).client();
     let error = client.get_experiment("7").unwrap_err();
     assert!(error.retryable(), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 1);
@@ -303,7 +303,7 @@ fn redirects_are_not_followed() {
         let location = location.clone();
         let server = Server::start(move |_| (status, location.clone(), String::new()));
         let tracer = connected(&server.url, &[("tracking_token", "hunter2")]);
-        let error = tracer.client().unwrap().get_experiment("7").unwrap_err();
+        let error = tracer.client().get_experiment("7").unwrap_err();
         assert!(error.message().contains("redirects"), "{error}");
     }
     assert!(target.seen().is_empty());
@@ -323,7 +323,7 @@ fn bytes_that_are_not_http_are_no_reply() {
             let _ = stream.read(&mut buffer);
             let _ = stream.write_all(bytes.as_bytes());
         });
-        let client = connected(&server.url(), &[]).client().unwrap();
+        let client = connected(&server.url(), &[]).client();
         let error = client.get_experiment("7").unwrap_err();
         assert!(error.retryable(), "{bytes}: {error}");
     }

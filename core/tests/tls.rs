@@ -18,7 +18,7 @@ const BOTH: &[&rustls::SupportedProtocolVersion] = &[&TLS12, &TLS13];
 /// What a client gets from a server.
 fn ask(url: &str, options: &[(&str, &str)]) -> Result<String, Error> {
     let tracer = tracer(&[&[("tracking_uri", url)], options].concat());
-    let experiment = tracer.client()?.get_experiment("7")?;
+    let experiment = tracer.client().get_experiment("7")?;
     Ok(experiment.experiment_id)
 }
 

@@ -71,6 +71,11 @@ fn summary(kind: ErrorKind) -> &'static str {
         ErrorKind::Internal => "a fault inside the library",
         ErrorKind::Panic => "a panic inside the library",
         ErrorKind::NotFound => "nothing by that name",
+        ErrorKind::Deleted => "the experiment is deleted",
+        ErrorKind::InvalidFilter => "the filter is not understood",
+        ErrorKind::Unauthorized => "the server does not accept the credentials",
+        ErrorKind::BadReply => "the reply is not that of an MLflow server",
+        ErrorKind::Damaged => "stored data cannot be read",
     }
 }
 

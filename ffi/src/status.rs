@@ -40,6 +40,16 @@ pub const MLFLOW_ERROR_INTERNAL: mlflow_status_t = mlflow_status_t(10);
 pub const MLFLOW_ERROR_PANIC: mlflow_status_t = mlflow_status_t(11);
 /// What was asked for does not exist, or nothing is left of it.
 pub const MLFLOW_ERROR_NOT_FOUND: mlflow_status_t = mlflow_status_t(12);
+/// The experiment is deleted: restore it or choose another.
+pub const MLFLOW_ERROR_DELETED: mlflow_status_t = mlflow_status_t(13);
+/// A filter or an order of a search that is not understood; the message is the server's.
+pub const MLFLOW_ERROR_INVALID_FILTER: mlflow_status_t = mlflow_status_t(14);
+/// The server does not accept the credentials; they may have expired.
+pub const MLFLOW_ERROR_UNAUTHORIZED: mlflow_status_t = mlflow_status_t(15);
+/// What answered is no MLflow server, or one that is broken.
+pub const MLFLOW_ERROR_BAD_REPLY: mlflow_status_t = mlflow_status_t(16);
+/// Stored data cannot be read, for instance a file that was written by half.
+pub const MLFLOW_ERROR_DAMAGED: mlflow_status_t = mlflow_status_t(17);
 
 impl From<ErrorKind> for mlflow_status_t {
     fn from(kind: ErrorKind) -> Self {
@@ -56,6 +66,11 @@ impl From<ErrorKind> for mlflow_status_t {
             ErrorKind::Internal => MLFLOW_ERROR_INTERNAL,
             ErrorKind::Panic => MLFLOW_ERROR_PANIC,
             ErrorKind::NotFound => MLFLOW_ERROR_NOT_FOUND,
+            ErrorKind::Deleted => MLFLOW_ERROR_DELETED,
+            ErrorKind::InvalidFilter => MLFLOW_ERROR_INVALID_FILTER,
+            ErrorKind::Unauthorized => MLFLOW_ERROR_UNAUTHORIZED,
+            ErrorKind::BadReply => MLFLOW_ERROR_BAD_REPLY,
+            ErrorKind::Damaged => MLFLOW_ERROR_DAMAGED,
         }
     }
 }
@@ -83,6 +98,11 @@ pub extern "C" fn mlflow_status_name(status: mlflow_status_t) -> *const c_char {
             MLFLOW_ERROR_INTERNAL => c"INTERNAL",
             MLFLOW_ERROR_PANIC => c"PANIC",
             MLFLOW_ERROR_NOT_FOUND => c"NOT_FOUND",
+            MLFLOW_ERROR_DELETED => c"DELETED",
+            MLFLOW_ERROR_INVALID_FILTER => c"INVALID_FILTER",
+            MLFLOW_ERROR_UNAUTHORIZED => c"UNAUTHORIZED",
+            MLFLOW_ERROR_BAD_REPLY => c"BAD_REPLY",
+            MLFLOW_ERROR_DAMAGED => c"DAMAGED",
             _ => c"UNKNOWN",
         }
         .as_ptr()

@@ -55,6 +55,7 @@ pub(crate) fn update_current_trace(
         session_id: optional_text(session_id)?,
         user: optional_text(user)?,
         model_id: optional_text(model_id)?,
+        ..TraceUpdate::default()
     };
     match (nearest, span) {
         (Some(nearest), _) => {

@@ -1,70 +1,91 @@
-//! Blocking calls to the tracking server, for the few things that a host wants an answer to.
+//! Blocking calls that read and annotate what was recorded: on a tracking server, or in the files that are written
+//! where none is configured.
+//!
+//! Formats and paths are those of MLflow 3.17.2; what older servers (3.2 and later, for reading 2.14 and later) lack is
+//! asked for in their way. Each call runs on a thread of its own, so that it can be made from anywhere, an async
+//! runtime included. Errors have one kind each, see [`crate::ErrorKind`], and the server's own words where it gave some.
+
+mod artifacts;
+mod assessments;
+mod experiments;
+mod files;
+mod filter;
+mod invoke;
+mod recording;
+mod search;
+mod server;
+mod traces;
+
+use std::path::Path;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::export::experiments;
-use crate::export::http::{Failure, Http};
+use crate::export::http::Http;
+pub use crate::mlflow::entity::{
+    Assessment, AssessmentError, AssessmentSource, AssessmentValue, Expectation, Experiment,
+    Feedback, IssueReference, Link, SourceType, Span, SpanEvent, SpanStatus, Trace, TraceData,
+    TraceInfo, TraceLocation, TraceStatus,
+};
+pub use assessments::AssessmentUpdate;
+pub use experiments::{ExperimentSearch, ViewType};
+pub use search::{Page, TraceSearch, Traces};
+use server::Server;
+pub use traces::Deletion;
 
-/// An MLflow experiment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Experiment {
-    /// Its id, decimal.
-    pub experiment_id: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// A client of the configured server. Every call waits for the reply, at most `http.timeout_ms`.
+/// A client of the configured server, or of the files where none is configured. Every request waits for its reply, at
+/// most `http.timeout_ms`; a call may need several.
 #[derive(Clone, Debug)]
 pub struct Client {
     config: Config,
 }
 
+/// Where a client reads.
+enum Store<'a> {
+    Server,
+    Files(&'a Path),
+}
+
 impl Client {
-    pub(crate) fn new(config: &Config) -> Result<Self> {
-        match config.target() {
-            Some(_) => Ok(Client {
-                config: config.clone(),
-            }),
-            None => Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "option 'tracking_uri' is not set",
-            )),
+    /// A client of what these options name.
+    pub fn new(config: &Config) -> Self {
+        Client {
+            config: config.clone(),
         }
     }
 
-    /// The experiment of this name, made if there is none.
-    ///
-    /// Fails with `Transport` when the server cannot be reached and `Rejected` when the experiment
-    /// is deleted.
-    pub fn set_experiment(&self, name: &str) -> Result<Experiment> {
-        self.call(async |http| experiments::by_name(http, self.workspace(), name).await)
+    fn store(&self) -> Store<'_> {
+        match self.config.target() {
+            Some(_) => Store::Server,
+            None => Store::Files(self.config.directory()),
+        }
     }
 
-    /// The experiment of this id. Fails with `NotFound` if there is none.
-    pub fn get_experiment(&self, id: &str) -> Result<Experiment> {
-        self.call(async |http| experiments::by_id(http, self.workspace(), id).await)
+    /// The directory of the files where no server is configured; `None` where one is.
+    pub fn directory(&self) -> Option<&Path> {
+        match self.store() {
+            Store::Server => None,
+            Store::Files(directory) => Some(directory),
+        }
     }
 
-    fn workspace(&self) -> Option<&str> {
-        self.config
-            .get("workspace")
-            .ok()
-            .filter(|name| !name.is_empty())
-    }
-
-    /// Runs a call on a thread of its own: the caller's may belong to an async runtime, in which
-    /// another one cannot be started.
-    fn call<T: Send>(
-        &self,
-        request: impl AsyncFn(&Http) -> std::result::Result<T, Failure> + Send,
-    ) -> Result<T> {
+    /// Runs a call on a thread of its own: the caller's may belong to an async runtime, in which another one cannot be
+    /// started. Fails with `Unsupported` without a server.
+    fn call<T: Send>(&self, work: impl AsyncFn(&Server<'_>) -> Result<T> + Send) -> Result<T> {
+        if self.directory().is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "this needs a tracking server: set option 'tracking_uri'",
+            ));
+        }
         let run = move || -> Result<T> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-            let result = runtime.block_on(async { Ok(request(&Http::new(&self.config)?).await?) });
+            let result = runtime.block_on(async {
+                let http = Http::new(&self.config)?;
+                work(&Server::new(&http, self.workspace())).await
+            });
             runtime.shutdown_background();
             result
         };
@@ -74,5 +95,10 @@ impl Client {
                 "the request's thread failed",
             ))
         })
+    }
+
+    fn workspace(&self) -> Option<&str> {
+        let name = self.config.get("workspace").ok();
+        name.filter(|name| !name.is_empty())
     }
 }

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::http::{Failure, Http, Request};
+use super::http::{DELETED, Failure, Http, Request};
 use crate::client::Experiment;
+use crate::uri;
 
 /// The experiment of this name, made if there is none.
 pub(crate) async fn by_name(
@@ -20,8 +21,11 @@ pub(crate) async fn by_name(
     let create = Request::json(Method::POST, path, &json!({"name": name})).workspace(workspace);
     match http.json(create).await {
         Ok(reply) => {
-            let id = reply["experiment_id"].as_str().unwrap_or_default();
-            named(id.to_owned(), name.to_owned())
+            let created = read(&reply)?;
+            Ok(Experiment {
+                name: name.to_owned(),
+                ..created
+            })
         }
         // Another process was quicker.
         Err(Failure::Refused { code, .. }) if code == "RESOURCE_ALREADY_EXISTS" => {
@@ -32,7 +36,7 @@ pub(crate) async fn by_name(
 }
 
 async fn find(http: &Http, workspace: Option<&str>, name: &str) -> Result<Experiment, Failure> {
-    let query = form_encode(name);
+    let query = uri::encode(name);
     let path = format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={query}");
     active(http.json(Request::get(&path).workspace(workspace)).await?)
 }
@@ -62,47 +66,30 @@ pub(crate) async fn artifact_location(
 fn path_of(id: &str) -> String {
     format!(
         "/api/2.0/mlflow/experiments/get?experiment_id={}",
-        form_encode(id)
+        uri::encode(id)
     )
 }
 
 fn active(reply: Value) -> Result<Experiment, Failure> {
-    let experiment = &reply["experiment"];
-    let text = |key: &str| experiment[key].as_str().unwrap_or_default().to_owned();
-    if text("lifecycle_stage") == "deleted" {
-        return Err(Failure::Refused {
+    let experiment = read(&reply["experiment"])?;
+    match experiment.is_deleted() {
+        false => Ok(experiment),
+        true => Err(Failure::Refused {
             status: 400,
-            code: "INVALID_STATE".to_owned(),
-            message: format!("experiment '{}' is deleted", text("name")),
-        });
+            code: DELETED.to_owned(),
+            message: format!(
+                "experiment '{}' is deleted; restore it (mlflow experiments restore -x {}) or choose another",
+                experiment.name, experiment.experiment_id
+            ),
+        }),
     }
-    named(text("experiment_id"), text("name"))
 }
 
 /// An experiment without an id is the answer of somebody else, for instance of a proxy that wants a login.
-fn named(experiment_id: String, name: String) -> Result<Experiment, Failure> {
-    match experiment_id.is_empty() {
-        false => Ok(Experiment {
-            experiment_id,
-            name,
-        }),
-        true => Err(Failure::Retry {
-            status: 200,
-            after: None,
-            message: "the reply is not that of an MLflow server".to_owned(),
-        }),
-    }
-}
-
-fn form_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte))
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+fn read(value: &Value) -> Result<Experiment, Failure> {
+    Experiment::from_json(value).ok_or_else(|| Failure::Retry {
+        status: 200,
+        after: None,
+        message: "the reply is not that of an MLflow server".to_owned(),
+    })
 }

@@ -5,7 +5,7 @@ mod file;
 mod gzip;
 pub(crate) mod http;
 mod memory;
-mod mlflow;
+pub(crate) mod mlflow;
 mod otlp;
 pub(crate) mod retry;
 mod sdk;

@@ -1,12 +1,12 @@
 //! TraceInfo V3: the JSON that `POST /api/3.0/mlflow/traces` takes (MLflow 3.17.2).
 
 use std::iter;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::entity::Assessment;
 use super::outline::Outline;
-use super::{environment, git, keys, preview, span_json, usage};
+use super::{environment, git, keys, preview, span_json, times, usage};
 use crate::config::Config;
 use crate::json;
 use crate::otlp::reader::SpanData;
@@ -18,6 +18,8 @@ pub(super) const TAG_KEY_LENGTH: usize = 250;
 pub(super) const TAG_VALUE_LENGTH: usize = 4096;
 const CLIENT_REQUEST_ID_LENGTH: usize = 50;
 const SCHEMA_VERSION: &str = "3";
+/// In nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
 
 /// Builds the information of a finished trace from its spans, those that were sent `earlier`, and what
 /// the user set; `None` for the local part of a trace that is rooted elsewhere. Where not all earlier spans
@@ -49,8 +51,8 @@ pub(crate) fn assemble(
             "type": "MLFLOW_EXPERIMENT",
             "mlflow_experiment": {"experiment_id": experiment_id},
         },
-        "request_time": request_time(root.start),
-        "execution_duration": execution_duration(root.end.saturating_sub(root.start)),
+        "request_time": times::rfc3339(root.start / MILLISECOND),
+        "execution_duration": times::duration(root.end.saturating_sub(root.start) / MILLISECOND),
         "state": state,
     });
     if let Some(id) = &update.client_request_id {
@@ -68,6 +70,10 @@ pub(crate) fn assemble(
         info["response_preview"] = text.into();
     }
     info["tags"] = tags(update, &root.name);
+    if !update.assessments.is_empty() {
+        let assessments = update.assessments.iter();
+        info["assessments"] = assessments.map(Assessment::to_json).collect();
+    }
     let mut metadata = metadata(update, trace.origin.as_deref(), &inputs, &outputs, config);
     if let Some(earlier) = earlier {
         // A server that has some of the spans takes no others as an artifact.
@@ -212,48 +218,9 @@ fn percentile(sorted: &[u64], p: f64) -> u64 {
     (below + (above - below) * position.fract()) as u64
 }
 
-/// RFC 3339 in UTC with milliseconds, which protobuf leaves out when they are 0.
-fn request_time(start_ns: u64) -> String {
-    let millis = start_ns / 1_000_000;
-    let time = UNIX_EPOCH + Duration::from_millis(millis);
-    match millis % 1000 {
-        0 => humantime::format_rfc3339_seconds(time).to_string(),
-        _ => humantime::format_rfc3339_millis(time).to_string(),
-    }
-}
-
-/// Protobuf JSON duration in whole milliseconds, for instance `0.118s`.
-fn execution_duration(nanos: u64) -> String {
-    let millis = nanos / 1_000_000;
-    match millis % 1000 {
-        0 => format!("{}s", millis / 1000),
-        fraction => format!("{}.{fraction:03}s", millis / 1000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times() {
-        assert_eq!(
-            request_time(1_795_226_049_477_376_054),
-            "2026-11-21T01:54:09.477Z"
-        );
-        assert_eq!(
-            request_time(1_795_226_049_000_999_999),
-            "2026-11-21T01:54:09Z"
-        );
-        for (nanos, text) in [
-            (0, "0s"),
-            (118_999_999, "0.118s"),
-            (1_500_000_000, "1.500s"),
-            (2_000_000_000, "2s"),
-        ] {
-            assert_eq!(execution_duration(nanos), text);
-        }
-    }
 
     #[test]
     fn percentiles_interpolate_and_truncate() {

@@ -4,6 +4,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod carried;
+pub(crate) mod entity;
 pub(crate) mod environment;
 pub(crate) mod git;
 pub(crate) mod guard;
@@ -13,4 +14,5 @@ pub(crate) mod outline;
 pub(crate) mod preview;
 pub(crate) mod span_json;
 pub(crate) mod span_type;
+pub(crate) mod times;
 pub(crate) mod usage;

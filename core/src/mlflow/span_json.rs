@@ -1,34 +1,15 @@
-//! A span as MLflow stores it (`traces.json`, MLflow 3.17.2): base64 ids, attribute values as JSON text.
+//! A span as MLflow stores it (`traces.json`, MLflow 3.17.2), and the texts that its attributes are stored as.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::entity::Span;
 use super::{guard, keys};
 use crate::json;
-use crate::otlp::json::hex;
-use crate::otlp::reader::{EventData, LinkData, SpanData};
+use crate::otlp::reader::SpanData;
 
-/// The span as a JSON object; member order is the reference's.
+/// The span as a JSON object.
 pub(crate) fn span(data: &SpanData) -> Value {
-    let parent = (!data.parent_span_id.is_empty()).then(|| STANDARD.encode(&data.parent_span_id));
-    let attributes: Map<String, Value> = data
-        .attributes
-        .iter()
-        .map(|(key, value)| (key.clone(), attribute_text(key, value).into()))
-        .collect();
-    json!({
-        "trace_id": STANDARD.encode(&data.trace_id),
-        "span_id": STANDARD.encode(&data.span_id),
-        "parent_span_id": parent,
-        "name": data.name,
-        "start_time_unix_nano": data.start,
-        "end_time_unix_nano": data.end,
-        "events": data.events.iter().map(event).collect::<Value>(),
-        "status": {"code": status_name(data.status_code), "message": data.status_message},
-        "attributes": attributes,
-        "links": data.links.iter().map(link).collect::<Value>(),
-    })
+    Span::from(data).to_json()
 }
 
 /// The JSON text of an attribute as it is on the wire. A string that holds an object or array is
@@ -41,36 +22,6 @@ pub(crate) fn attribute_text(key: &str, value: &Value) -> String {
         Value::String(text) if guard::is_quoted(text) => text.clone(),
         _ => json::to_text(value),
     }
-}
-
-fn status_name(code: u64) -> &'static str {
-    match code {
-        1 => "STATUS_CODE_OK",
-        2 => "STATUS_CODE_ERROR",
-        _ => "STATUS_CODE_UNSET",
-    }
-}
-
-fn event(data: &EventData) -> Value {
-    json!({
-        "name": data.name,
-        "time_unix_nano": data.time,
-        "attributes": object(&data.attributes),
-    })
-}
-
-/// Link ids are not base64 here, unlike the span's own, and no attributes are `null`.
-fn link(data: &LinkData) -> Value {
-    let attributes = Some(&data.attributes).filter(|attributes| !attributes.is_empty());
-    json!({
-        "trace_id": format!("tr-{}", hex(&data.trace_id)),
-        "span_id": hex(&data.span_id),
-        "attributes": attributes.map(|attributes| object(attributes)),
-    })
-}
-
-fn object(attributes: &[(String, Value)]) -> Value {
-    Value::Object(attributes.iter().cloned().collect())
 }
 
 /// Length in bytes of the span's JSON as Python's `json.dumps` writes it (ASCII only).
@@ -96,6 +47,8 @@ fn separators(items: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

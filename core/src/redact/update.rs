@@ -1,8 +1,11 @@
 //! Applies rules to what the user set of a trace.
 
+use serde_json::Value;
+
 use super::REDACTED;
 use super::paths::{Place, Step};
 use super::span::Pass;
+use crate::mlflow::entity::{Assessment, AssessmentValue};
 use crate::mlflow::keys;
 use crate::trace::TraceUpdate;
 
@@ -36,6 +39,9 @@ impl Pass<'_> {
                 self.field(key, value, &Place::default());
             }
         }
+        for assessment in &mut update.assessments {
+            self.assessment(assessment);
+        }
         // A preview stands for the inputs or outputs of the root.
         for (key, attribute, value) in [
             (
@@ -57,6 +63,42 @@ impl Pass<'_> {
             } else {
                 self.field(key, value, &place);
             }
+        }
+    }
+
+    fn assessment(&mut self, assessment: &mut Assessment) {
+        let value = match &mut assessment.value {
+            AssessmentValue::Feedback(feedback) => {
+                if let Some(error) = &mut feedback.error {
+                    let texts = [&mut error.error_message, &mut error.stack_trace];
+                    for text in texts.into_iter().flatten() {
+                        self.field("error", text, &Place::default());
+                    }
+                }
+                &mut feedback.value
+            }
+            AssessmentValue::Expectation(expectation) => &mut expectation.value,
+            AssessmentValue::Issue(_) => &mut Value::Null,
+        };
+        self.value(&assessment.name, value);
+        if let Some(rationale) = &mut assessment.rationale {
+            self.field("rationale", rationale, &Place::default());
+        }
+        for (key, value) in &mut assessment.metadata {
+            self.field(key, value, &Place::default());
+        }
+    }
+
+    /// A value that stands under a name; what was parsed is no deeper than its parser allows.
+    fn value(&mut self, key: &str, value: &mut Value) {
+        match value {
+            value if self.names(key) => *value = REDACTED.into(),
+            Value::String(text) => self.field(key, text, &Place::default()),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(key, item)),
+            Value::Object(members) => members
+                .iter_mut()
+                .for_each(|(key, item)| self.value(key, item)),
+            _ => {}
         }
     }
 

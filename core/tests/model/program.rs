@@ -171,6 +171,7 @@ impl Update {
                 _ => None,
             },
             model_id: field(11),
+            ..TraceUpdate::default()
         }
     }
 }

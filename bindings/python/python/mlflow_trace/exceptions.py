@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 __all__ = [
+    "BadReplyError",
     "BufferTooSmallError",
     "CapacityError",
+    "DamagedError",
+    "DeletedError",
     "InternalError",
     "InvalidArgumentError",
     "InvalidConfigError",
+    "InvalidFilterError",
     "InvalidStateError",
     "MlflowException",
     "MlflowTraceError",
@@ -16,6 +20,7 @@ __all__ = [
     "RejectedError",
     "TimeLimitError",
     "TransportError",
+    "UnauthorizedError",
     "UnsupportedError",
 ]
 
@@ -106,6 +111,36 @@ class NotFoundError(MlflowTraceError, LookupError):
     kind, code = "NotFound", 12
 
 
+class DeletedError(MlflowTraceError, LookupError):
+    """The experiment is deleted: restore it or choose another."""
+
+    kind, code = "Deleted", 13
+
+
+class InvalidFilterError(MlflowTraceError, ValueError):
+    """A filter or an order of a search that is not understood; the message is the server's."""
+
+    kind, code = "InvalidFilter", 14
+
+
+class UnauthorizedError(MlflowTraceError, PermissionError):
+    """The server does not accept the credentials; they may have expired."""
+
+    kind, code = "Unauthorized", 15
+
+
+class BadReplyError(MlflowTraceError):
+    """What answered is no MLflow server, or one that is broken."""
+
+    kind, code = "BadReply", 16
+
+
+class DamagedError(MlflowTraceError, ValueError):
+    """Stored data cannot be read, for instance a file that was written by half."""
+
+    kind, code = "Damaged", 17
+
+
 MlflowException = MlflowTraceError
 """MLflow's name for the base class."""
 
@@ -124,6 +159,11 @@ _BY_CODE: dict[int, type[MlflowTraceError]] = {
         InternalError,
         PanicError,
         NotFoundError,
+        DeletedError,
+        InvalidFilterError,
+        UnauthorizedError,
+        BadReplyError,
+        DamagedError,
     )
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Call {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Bytes of the reply that are read.
+    pub(super) most: usize,
     /// When the reply must be there.
     pub(super) deadline: Instant,
     pub(super) limit: Duration,

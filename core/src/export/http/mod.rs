@@ -37,7 +37,7 @@ use fault::Fault;
 use link::{Call, Link};
 pub(crate) use proxy::Proxies;
 use reply::State;
-pub(crate) use reply::{Failure, NO_ENDPOINT, Reply};
+pub(crate) use reply::{BAD_REPLY, DELETED, Failure, NO_ENDPOINT, Reply};
 pub(crate) use tls::TlsOptions;
 
 /// Values of headers and queries that are shorter than this are no secrets.
@@ -89,6 +89,8 @@ pub(crate) struct Request<'a> {
     pub(crate) gzip: bool,
     pub(crate) experiment_id: Option<&'a str>,
     pub(crate) body: Bytes,
+    /// Bytes of the reply that are read.
+    pub(crate) most: usize,
 }
 
 impl<'a> Request<'a> {
@@ -101,6 +103,7 @@ impl<'a> Request<'a> {
             gzip: false,
             experiment_id: None,
             body: Bytes::new(),
+            most: reply::MAX_BODY,
         }
     }
 
@@ -235,6 +238,19 @@ impl Http {
         }))
     }
 
+    /// As [`Self::send`], for who needs what the reply holds: one that makes no sense is a failure, and messages are the
+    /// server's own.
+    pub(crate) async fn ask(&self, request: Request<'_>) -> std::result::Result<Vec<u8>, Failure> {
+        let reply = self.exchange(request).await?;
+        if !reply.status.is_success() {
+            return Err(reply.refusal(&self.secrets));
+        }
+        match reply.oddity() {
+            Some(failure) => Err(failure),
+            None => Ok(reply.body),
+        }
+    }
+
     /// As [`Self::send`], for who reads replies by rules of its own. Fails only where there is none.
     pub(crate) async fn exchange(
         &self,
@@ -299,6 +315,7 @@ impl Http {
             url,
             headers,
             body: request.body,
+            most: request.most,
             deadline,
         })
     }
@@ -314,7 +331,10 @@ impl Http {
         whom: &str,
     ) -> std::result::Result<Reply, Failure> {
         let fault = match link.send(call).await {
-            Ok(response) => return Ok(Reply::read(response, call.deadline, self.patience).await),
+            Ok(response) => {
+                let patience = self.patience;
+                return Ok(Reply::read(response, call.deadline, patience, call.most).await);
+            }
             Err(fault) => fault,
         };
         let by_way = link

@@ -46,6 +46,7 @@ impl Http {
                 url,
                 headers: grant.headers.clone(),
                 body,
+                most: super::reply::MAX_BODY,
                 deadline: Instant::now() + limit,
                 limit,
             };

@@ -15,9 +15,11 @@ use crate::export::retry;
 use crate::secret::Secrets;
 
 /// OTLP: "the client MUST limit the size of the response body"; nothing we read is longer.
-const MAX_BODY: usize = 4 << 20;
+pub(super) const MAX_BODY: usize = 4 << 20;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_MESSAGE: usize = 200;
+/// Of messages that are passed on as they are.
+const MAX_VERBATIM: usize = 4000;
 /// What a rejected credential waits before it is tried again; it may have been renewed meanwhile.
 pub(super) const UNAUTHORIZED_WAIT: Duration = Duration::from_secs(60);
 /// In the reply of an MLflow server that stores no artifacts; waiting will not change that.
@@ -25,6 +27,11 @@ const NO_ARTIFACTS: &[u8] = b"--no-serve-artifacts";
 
 /// The error code of a 404 whose body is not MLflow's: there is no such route.
 pub(crate) const NO_ENDPOINT: &str = "ENDPOINT_NOT_FOUND";
+
+/// The error code of a success that is no reply of an MLflow server.
+pub(crate) const BAD_REPLY: &str = "BAD_REPLY";
+/// MLflow's error code of an experiment that was deleted.
+pub(crate) const DELETED: &str = "DELETED_EXPERIMENT";
 
 /// Why a request has no usable reply.
 #[derive(Debug)]
@@ -89,12 +96,27 @@ impl Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let kind = match &failure {
-            Failure::Retry { .. } => ErrorKind::Transport,
-            Failure::Refused { status: 404, .. } => ErrorKind::NotFound,
-            Failure::Server { .. } | Failure::Refused { .. } => ErrorKind::Rejected,
+        let (kind, advice) = match &failure {
+            Failure::Retry {
+                status: 401 | 403, ..
+            } => (
+                ErrorKind::Unauthorized,
+                "; renew them (tracking_token, or tracking_username and tracking_password)",
+            ),
+            Failure::Retry { .. } => (ErrorKind::Transport, ""),
+            Failure::Refused { code, .. } if code == DELETED => (ErrorKind::Deleted, ""),
+            Failure::Refused { code, .. } if code == BAD_REPLY => (ErrorKind::BadReply, ""),
+            Failure::Refused {
+                status: 404, code, ..
+            } if code == NO_ENDPOINT => (
+                ErrorKind::Unsupported,
+                ": the server is older than this needs, or tracking_uri leads to no MLflow server",
+            ),
+            Failure::Refused { status: 501, .. } => (ErrorKind::Unsupported, ""),
+            Failure::Refused { status: 404, .. } => (ErrorKind::NotFound, ""),
+            Failure::Server { .. } | Failure::Refused { .. } => (ErrorKind::Rejected, ""),
         };
-        Error::new(kind, failure.message())
+        Error::new(kind, format!("{}{advice}", failure.message()))
     }
 }
 
@@ -126,6 +148,7 @@ impl Reply {
         mut response: Response,
         deadline: Instant,
         patience: Duration,
+        most: usize,
     ) -> Self {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -139,10 +162,10 @@ impl Reply {
         let too_long = header_bytes(headers) > MAX_HEADER_BYTES
             || response
                 .content_length()
-                .is_some_and(|length| length > MAX_BODY as u64);
+                .is_some_and(|length| length > most as u64);
         let sink = match too_long {
             true => Err(State::TooLong),
-            false => Sink::of(text(CONTENT_ENCODING)).ok_or(State::Broken),
+            false => Sink::of(text(CONTENT_ENCODING), most).ok_or(State::Broken),
         };
         match sink {
             Ok(mut sink) => {
@@ -162,6 +185,43 @@ impl Reply {
     /// Whether there was more than is read.
     pub(crate) fn is_too_long(&self) -> bool {
         self.state == State::TooLong
+    }
+
+    /// As [`Self::failure`], with the server's own message, whole, where it gave one.
+    pub(super) fn refusal(&self, secrets: &Secrets) -> Failure {
+        let mut failure = self.failure(secrets);
+        let json: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        if let Failure::Refused { message, .. } | Failure::Server { message } = &mut failure
+            && let Some(text) = json["message"].as_str()
+            && self.state == State::Whole
+        {
+            *message = crate::json::truncate(&secrets.scrub(text), MAX_VERBATIM);
+        }
+        match failure {
+            Failure::Server { message } if self.is_page => Failure::Refused {
+                status: 500,
+                code: BAD_REPLY.to_owned(),
+                message: format!("{message} with a page for people: see the server's log"),
+            },
+            failure => failure,
+        }
+    }
+
+    /// Why the body of a success is no use to who needs it.
+    pub(super) fn oddity(&self) -> Option<Failure> {
+        let what = match self.state {
+            State::Whole if self.is_page => {
+                "a page for people, not MLflow's: tracking_uri may lead to a proxy's login"
+            }
+            State::Whole => return None,
+            State::Broken => "cut short",
+            State::TooLong => "too long",
+        };
+        Some(Failure::Refused {
+            status: self.status.as_u16(),
+            code: BAD_REPLY.to_owned(),
+            message: format!("the reply is {what}"),
+        })
     }
 
     /// What an error reply says: MLflow's JSON, FastAPI's `detail`, or anything else, without secrets.
@@ -197,9 +257,9 @@ impl Reply {
             message,
         };
         match status {
-            _ if self.state == State::TooLong => refused(format!(
-                "{message}: the reply is longer than {MAX_BODY} bytes"
-            )),
+            _ if self.state == State::TooLong => {
+                refused(format!("{message}: the reply is too long to be read"))
+            }
             503 if memmem::find(&self.body, NO_ARTIFACTS).is_some() => refused(format!(
                 "{message}: the server runs with --no-serve-artifacts"
             )),
@@ -246,11 +306,11 @@ enum Sink {
 
 impl Sink {
     /// `None` for encodings that are not understood.
-    fn of(encoding: Option<&str>) -> Option<Self> {
+    fn of(encoding: Option<&str>, most: usize) -> Option<Self> {
         match encoding.map(str::trim).unwrap_or_default() {
-            "" | "identity" => Some(Sink::Plain(Limited::default())),
+            "" | "identity" => Some(Sink::Plain(Limited::new(most))),
             "gzip" | "x-gzip" => {
-                let decoder = MultiGzDecoder::new(Limited::default());
+                let decoder = MultiGzDecoder::new(Limited::new(most));
                 Some(Sink::Gzip(Box::new(decoder), 0))
             }
             _ => None,
@@ -262,7 +322,7 @@ impl Sink {
             Sink::Plain(limited) => limited.write_all(chunk).is_ok(),
             Sink::Gzip(decoder, packed) => {
                 *packed += chunk.len();
-                if *packed > MAX_BODY {
+                if *packed > decoder.get_ref().most {
                     decoder.get_mut().is_full = true;
                 }
                 !decoder.get_ref().is_full && decoder.write_all(chunk).is_ok()
@@ -276,7 +336,10 @@ impl Sink {
             Sink::Plain(limited) => (limited, true),
             Sink::Gzip(mut decoder, packed) => {
                 let complete = packed == 0 || decoder.try_finish().is_ok();
-                (std::mem::take(decoder.get_mut()), complete)
+                (
+                    std::mem::replace(decoder.get_mut(), Limited::new(0)),
+                    complete,
+                )
             }
         };
         let state = match limited.is_full {
@@ -288,15 +351,25 @@ impl Sink {
     }
 }
 
-#[derive(Default)]
 struct Limited {
     body: Vec<u8>,
+    most: usize,
     is_full: bool,
+}
+
+impl Limited {
+    fn new(most: usize) -> Self {
+        Limited {
+            body: Vec::new(),
+            most,
+            is_full: false,
+        }
+    }
 }
 
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.body.len() + bytes.len() > MAX_BODY {
+        if self.body.len() + bytes.len() > self.most {
             self.is_full = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -364,7 +437,7 @@ mod tests {
     }
 
     fn unpack(packed: &[u8], chunk: usize) -> (usize, State) {
-        let mut sink = Sink::of(Some("gzip")).unwrap();
+        let mut sink = Sink::of(Some("gzip"), MAX_BODY).unwrap();
         let fed = packed.chunks(chunk).all(|chunk| sink.write(chunk));
         let (body, state) = sink.end(fed);
         (body.len(), state)

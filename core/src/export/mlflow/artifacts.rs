@@ -78,8 +78,12 @@ async fn put_by_grant(http: &Http, trace: &Finished, body: &Value) -> Result<(),
 /// The path of a trace's artifacts on the server, computed here: one from a reply is only compared.
 /// `None` when they are not on the server.
 pub(super) fn folder(trace: &Finished) -> Option<String> {
-    let location = trace.progress.artifact_location()?;
-    let tail = format!("/traces/{}/artifacts", trace.id.to_mlflow());
+    path_of(trace.progress.artifact_location()?, &trace.id.to_mlflow())
+}
+
+/// The path of the artifacts of a trace on its server, which says that they are at `location`.
+pub(crate) fn path_of(location: &str, trace_id: &str) -> Option<String> {
+    let tail = format!("/traces/{trace_id}/artifacts");
     let root = root(location.strip_suffix(&tail)?)?;
     Some(format!("/api/2.0/mlflow-artifacts/artifacts/{root}{tail}"))
 }

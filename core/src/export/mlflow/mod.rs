@@ -10,7 +10,7 @@
 //! `docs/decisions/0004-order-of-mlflow-requests.md` has the measurements. Attachments follow the trace
 //! information, and go before the spans where these come later.
 
-mod artifacts;
+pub(crate) mod artifacts;
 mod attachments;
 mod infos;
 mod parts;

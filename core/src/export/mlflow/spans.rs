@@ -170,7 +170,6 @@ impl MlflowExporter {
         let compressed = gzip.then(|| compress(&body)).flatten();
         let request = Request {
             method: Method::POST,
-            path: "/v1/traces",
             workspace: part
                 .first()
                 .and_then(|trace| trace.destination.workspace.as_deref()),
@@ -178,6 +177,7 @@ impl MlflowExporter {
             gzip: compressed.is_some(),
             experiment_id: Some(experiment),
             body: compressed.unwrap_or(body).into(),
+            ..Request::get("/v1/traces")
         };
         http.send(request).await.map(|_| ())
     }

@@ -1,0 +1,166 @@
+// @ts-check
+/// <reference path="model.js" />
+
+/** What is known of one span. */
+class Detail {
+  /** Longer texts are shown in part until they are asked for. */
+  static LONGEST = 20_000;
+
+  /** @param {(id: string) => void} onSpan follows a link within the trace */
+  constructor(onSpan) {
+    this.place = byId('detail');
+    this.onSpan = onSpan;
+    /** What the user closed stays closed. @type {Set<string>} */
+    this.closed = new Set();
+  }
+
+  /** @param {Tree} tree */
+  showNothing(tree) {
+    const text = tree.nodes.length === 0 ? 'This trace has no spans.' : 'Choose a span.';
+    this.place.replaceChildren(element('p', { class: 'empty' }, text), ...this.#trace(tree.trace));
+  }
+
+  /** @param {Node} node @param {Trace} trace */
+  show(node, trace) {
+    const { span } = node;
+    const facts = {
+      'Span id': span.id,
+      Start: `+${time(span.start)}`,
+      Duration: time(span.duration),
+      Children: String(node.children.length),
+    };
+    const state = element('span', { class: `badge ${span.status}` }, span.status);
+    const parts = [
+      element('h2', {}, span.name),
+      element('p', {}, state, ` ${span.type} ${span.message}`),
+      this.#facts(facts),
+      this.#value('Inputs', span.inputs),
+      this.#value('Outputs', span.outputs),
+      this.#usage(span),
+      this.#attributes('Attributes', span.attributes),
+      this.#events(span),
+      this.#links(span),
+    ];
+    if (node.parent === null) {
+      parts.push(...this.#trace(trace));
+    }
+    this.place.replaceChildren(...parts.filter((part) => part !== null));
+    this.place.scrollTop = 0;
+  }
+
+  /** @param {Trace} trace */
+  #trace(trace) {
+    return [
+      this.#attributes('Tags', trace.tags),
+      this.#attributes('Metadata', trace.metadata),
+      trace.assessments.length === 0 ? null : this.#value('Assessments', trace.assessments),
+    ].filter((part) => part !== null);
+  }
+
+  /** @param {string} title @param {...Element} content */
+  #section(title, ...content) {
+    const section = element('details', {}, element('summary', {}, element('h3', {}, title)), ...content);
+    section.toggleAttribute('open', !this.closed.has(title));
+    section.addEventListener('toggle', () => {
+      if (section.hasAttribute('open')) {
+        this.closed.delete(title);
+      } else {
+        this.closed.add(title);
+      }
+    });
+    return section;
+  }
+
+  /** @param {Record<string, unknown>} facts */
+  #facts(facts) {
+    const entries = Object.entries(facts).flatMap(([key, value]) => [
+      element('dt', {}, key),
+      element('dd', {}, typeof value === 'string' ? value : JSON.stringify(value, null, 1)),
+    ]);
+    return element('dl', { class: 'facts' }, ...entries);
+  }
+
+  /** @param {string} title @param {Record<string, unknown>} attributes */
+  #attributes(title, attributes) {
+    return Object.keys(attributes).length === 0 ? null : this.#section(title, this.#facts(attributes));
+  }
+
+  /** @param {string} title @param {unknown} value */
+  #value(title, value) {
+    if (value === null || value === undefined) {
+      return null;
+    }
+    const messages = this.#messages(value);
+    const text = this.#text(value);
+    const whole = messages.length === 0 ? text : element('details', {}, element('summary', {}, 'JSON'), text);
+    return this.#section(title, ...messages, whole);
+  }
+
+  /** @param {unknown} value */
+  #text(value) {
+    const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
+    const shown = element('pre', { tabindex: '0' }, text.slice(0, Detail.LONGEST));
+    if (text.length > Detail.LONGEST) {
+      const rest = element('button', { type: 'button' }, `Show all ${text.length.toLocaleString()} characters`);
+      rest.addEventListener('click', () => shown.replaceChildren(text), { once: true });
+      shown.append(element('br'), rest);
+    }
+    return shown;
+  }
+
+  /** The messages of a chat, if there are any where chats have them. @param {unknown} value */
+  #messages(value) {
+    const holder = /** @type {{ messages?: unknown, choices?: unknown }} */ (
+      typeof value === 'object' && value !== null ? value : {}
+    );
+    const choices = Array.isArray(holder.choices) ? holder.choices.map((choice) => choice?.message) : [];
+    const list = Array.isArray(holder.messages) ? holder.messages : Array.isArray(value) ? value : choices;
+    return list
+      .filter((message) => typeof message?.role === 'string' && typeof message.content === 'string')
+      .map((message) =>
+        element(
+          'div',
+          { class: 'message' },
+          element('b', {}, message.role),
+          element('p', {}, message.content.slice(0, Detail.LONGEST)),
+        ),
+      );
+  }
+
+  /** @param {Span} span */
+  #usage(span) {
+    const keys = { 'mlflow.chat.tokenUsage': 'Tokens', 'mlflow.llm.cost': 'Cost' };
+    const parts = Object.entries(keys).flatMap(([key, title]) => {
+      const usage = span.attributes[key];
+      return typeof usage === 'object' && usage !== null
+        ? [this.#section(title, this.#facts(/** @type {Record<string, unknown>} */ (usage)))]
+        : [];
+    });
+    return parts.length === 0 ? null : element('div', {}, ...parts);
+  }
+
+  /** @param {Span} span */
+  #events(span) {
+    const events = span.events.map((event) =>
+      element(
+        'div',
+        { class: 'message' },
+        element('b', {}, `${event.name} +${time(event.time)}`),
+        ...Object.entries(event.attributes).map(([key, value]) =>
+          element('div', {}, element('b', {}, key), this.#text(value)),
+        ),
+      ),
+    );
+    return events.length === 0 ? null : this.#section(`Events (${events.length})`, ...events);
+  }
+
+  /** @param {Span} span */
+  #links(span) {
+    const links = span.links.map((link) => {
+      const follow = element('button', { type: 'button' }, `${link.trace} ${link.span}`);
+      follow.addEventListener('click', () => this.onSpan(link.span));
+      return follow;
+    });
+    return links.length === 0 ? null : this.#section('Links', ...links);
+  }
+}
