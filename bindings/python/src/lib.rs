@@ -50,7 +50,7 @@ mod _native {
     use crate::destination::set_destination;
     #[pymodule_export]
     use crate::engine::{
-        configure, diagnostics, flush, get_option, is_enabled, memory_traces, set_enabled,
+        client, configure, diagnostics, flush, get_option, is_enabled, memory_traces, set_enabled,
         set_experiment, shutdown, stats,
     };
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -80,7 +81,8 @@ def set_experiment(
         message = "`trace_location` is not supported"
         raise UnsupportedError(message)
     unify()
-    return Experiment(*_native.set_experiment(experiment_name, experiment_id))
+    found = _native.set_experiment(experiment_name, experiment_id)
+    return Experiment.from_dictionary(json.loads(found))
 
 
 def health() -> dict[str, Any]:
