@@ -31,9 +31,7 @@ def source(mlflow: Any, kind: str, name: str = "default") -> Any:
 def assessments(mlflow: Any, trace_id: str) -> Any:
     """Return what is said about a trace, by name."""
     found = shown(mlflow.get_trace(trace_id).info.assessments)
-    return sorted(
-        found, key=lambda item: (item["assessment_name"], str(item.get("overrides")))
-    )
+    return sorted(found, key=lambda item: (item["assessment_name"], str(item.get("overrides"))))
 
 
 @annotates
@@ -97,9 +95,7 @@ def feedback_that_failed(mlflow: Any, _experiment: str) -> object:
     ]
     for name, failure in errors:
         mlflow.log_feedback(trace_id=trace_id, name=name, error=failure)
-    mlflow.log_feedback(
-        trace_id=trace_id, name="with value", value=1.0, error=ValueError("v")
-    )
+    mlflow.log_feedback(trace_id=trace_id, name="with value", value=1.0, error=ValueError("v"))
     return assessments(mlflow, trace_id)
 
 
@@ -157,20 +153,14 @@ def of_a_trace_that_runs(mlflow: Any, _experiment: str) -> object:
         feedback = mlflow.log_feedback(
             trace_id=span.trace_id, name="early", value="good", rationale="r"
         )
-        mlflow.log_expectation(
-            trace_id=span.trace_id, name="expected", value={"a": [1]}
-        )
+        mlflow.log_expectation(trace_id=span.trace_id, name="expected", value={"a": [1]})
         mlflow.set_trace_tag(span.trace_id, "early tag", "1")
         mlflow.set_trace_tag(span.trace_id, "gone", "1")
         mlflow.delete_trace_tag(span.trace_id, "gone")
         missing = failed(mlflow.delete_trace_tag, span.trace_id, "gone")
     mlflow.flush_trace_async_logging()
     trace = mlflow.get_trace(span.trace_id)
-    tags = {
-        key: value
-        for key, value in trace.info.tags.items()
-        if not key.startswith("mlflow.")
-    }
+    tags = {key: value for key, value in trace.info.tags.items() if not key.startswith("mlflow.")}
     return [
         feedback.name,
         feedback.value,
@@ -195,9 +185,7 @@ def updates(mlflow: Any, _experiment: str) -> object:
         mlflow.update_assessment(
             trace_id,
             feedback.assessment_id,
-            entities.Feedback(
-                "renamed", 0.9, rationale="new", metadata={"b": "3", "c": "4"}
-            ),
+            entities.Feedback("renamed", 0.9, rationale="new", metadata={"b": "3", "c": "4"}),
         ),
         mlflow.update_assessment(
             trace_id, feedback.assessment_id, entities.Feedback("renamed", "text")
@@ -205,9 +193,7 @@ def updates(mlflow: Any, _experiment: str) -> object:
         mlflow.update_assessment(
             trace_id, expectation.assessment_id, entities.Expectation("e", ["x"])
         ),
-        mlflow.update_assessment(
-            trace_id, expectation.assessment_id, entities.Expectation("e", 5)
-        ),
+        mlflow.update_assessment(trace_id, expectation.assessment_id, entities.Expectation("e", 5)),
     ]
     other_kind = raised(
         mlflow.update_assessment,
@@ -221,9 +207,7 @@ def updates(mlflow: Any, _experiment: str) -> object:
 @annotates
 def overrides(mlflow: Any, _experiment: str) -> object:
     trace_id = recorded(mlflow)
-    first = mlflow.log_feedback(
-        trace_id=trace_id, name="f", value=0.1, rationale="model says"
-    )
+    first = mlflow.log_feedback(trace_id=trace_id, name="f", value=0.1, rationale="model says")
     second = mlflow.override_feedback(
         trace_id=trace_id,
         assessment_id=first.assessment_id,
@@ -263,9 +247,7 @@ def assessment_objects(mlflow: Any, _experiment: str) -> object:
     entities, trace_id = mlflow.entities, recorded(mlflow)
     feedback = entities.Feedback("f", [1, "a"], valid=True, metadata={"m": "1"})
     logged = mlflow.log_assessment(trace_id, feedback)
-    expectation = entities.Expectation(
-        "e", {"a": None}, source=source(mlflow, "HUMAN", "alice")
-    )
+    expectation = entities.Expectation("e", {"a": None}, source=source(mlflow, "HUMAN", "alice"))
     mlflow.log_assessment(trace_id=trace_id, assessment=expectation)
     read = mlflow.get_assessment(trace_id, logged.assessment_id)
     return [logged, feedback.trace_id == trace_id, read, assessments(mlflow, trace_id)]
@@ -310,15 +292,11 @@ def deleted_traces(mlflow: Any, _experiment: str) -> object:
     deleted = [client.delete_traces(experiment, trace_ids=[ids[0], "tr-none"])]
     left = len(mlflow.search_traces(locations=[experiment], return_type="list"))
     now = int(time.time() * 1000) + 1000
-    deleted.append(
-        client.delete_traces(experiment, max_timestamp_millis=now, max_traces=1)
-    )
+    deleted.append(client.delete_traces(experiment, max_timestamp_millis=now, max_traces=1))
     deleted.append(client.delete_traces(experiment, max_timestamp_millis=now))
     wrong = [
         failed(client.delete_traces, experiment),
-        failed(
-            client.delete_traces, experiment, max_timestamp_millis=1, trace_ids=["x"]
-        ),
+        failed(client.delete_traces, experiment, max_timestamp_millis=1, trace_ids=["x"]),
         failed(client.delete_traces, experiment, trace_ids=["x"], max_traces=1),
         failed(client.delete_traces, experiment, max_timestamp_millis=1, max_traces=0),
     ]
@@ -329,10 +307,7 @@ def deleted_traces(mlflow: Any, _experiment: str) -> object:
 def experiments(mlflow: Any, _experiment: str) -> object:
     client, word = mlflow.MlflowClient(), uuid.uuid4().hex
     names = [f"{word} é/? {n}" for n in range(3)]
-    ids = [
-        mlflow.create_experiment(name, tags={"n": str(n)})
-        for n, name in enumerate(names)
-    ]
+    ids = [mlflow.create_experiment(name, tags={"n": str(n)}) for n, name in enumerate(names)]
     again = failed(mlflow.create_experiment, names[0])
     mlflow.delete_experiment(ids[2])
     read = [mlflow.get_experiment(ids[0]), mlflow.get_experiment_by_name(names[1])]
@@ -342,13 +317,9 @@ def experiments(mlflow: Any, _experiment: str) -> object:
         mlflow.search_experiments(filter_string=mine, order_by=["name ASC"]),
         mlflow.search_experiments(view.ALL, filter_string=mine, order_by=["name DESC"]),
         mlflow.search_experiments(view.DELETED_ONLY, filter_string=mine),
-        mlflow.search_experiments(
-            filter_string=mine, max_results=1, order_by=["name ASC"]
-        ),
+        mlflow.search_experiments(filter_string=mine, max_results=1, order_by=["name ASC"]),
     ]
-    page = client.search_experiments(
-        filter_string=mine, max_results=1, order_by=["name ASC"]
-    )
+    page = client.search_experiments(filter_string=mine, max_results=1, order_by=["name ASC"])
     token = page.token
     second = client.search_experiments(
         filter_string=mine, max_results=1, order_by=["name ASC"], page_token=token
@@ -394,9 +365,7 @@ def linked_to_a_run(mlflow: Any, experiment: str) -> object:
 
 @annotates
 def sessions(mlflow: Any, experiment: str) -> object:
-    mlflow.set_experiment(
-        experiment_id=mlflow.create_experiment(f"sessions-{uuid.uuid4().hex}")
-    )
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment(f"sessions-{uuid.uuid4().hex}"))
     for name, session in [
         ("a1", "a"),
         ("b1", "b"),
@@ -406,6 +375,8 @@ def sessions(mlflow: Any, experiment: str) -> object:
     ]:
         with mlflow.start_span(name) as span:
             span.set_inputs(name)
+            # Their order is one of milliseconds.
+            time.sleep(0.002)
             if session:
                 mlflow.update_current_trace(metadata={"mlflow.trace.session": session})
     mlflow.flush_trace_async_logging()
@@ -439,8 +410,6 @@ def searched_by_what_was_said(mlflow: Any, _experiment: str) -> object:
     found = []
     for text in filters:
         both = " AND ".join(part for part in (f"tags.word = '{word}'", text) if part)
-        traces = mlflow.search_traces(
-            filter_string=both, return_type="list", flush=True
-        )
+        traces = mlflow.search_traces(filter_string=both, return_type="list", flush=True)
         found.append(sorted(trace.info.tags["mlflow.traceName"] for trace in traces))
     return found

@@ -176,9 +176,7 @@ def spans_of_every_kind(mlflow: Any) -> None:
             span.set_inputs({"question": "what is base64 audio in bytes?"})
         root.set_attribute("image", f"data:image/png;base64,{PNG}")
         root.add_event(mlflow.entities.SpanEvent("e", attributes={"b64_json": PNG}))
-        root.set_outputs(
-            [{"numbers": [1e5, 0.1, 2**62], "text": "日本"}, {"b64_json": PNG}]
-        )
+        root.set_outputs([{"numbers": [1e5, 0.1, 2**62], "text": "日本"}, {"b64_json": PNG}])
 
 
 class Part(pydantic.BaseModel):
@@ -211,20 +209,14 @@ def explicit(mlflow: Any) -> object:
         yield 1
 
     record(mlflow, "alone", image)
-    record(
-        mlflow, "nested", {"list": [1, image, {"deep": (sound, None)}], "beside": PNG}
-    )
-    record(
-        mlflow, "shapes", [image, f"data:image/png;base64,{PNG}", {"b64_json": TINY}]
-    )
+    record(mlflow, "nested", {"list": [1, image, {"deep": (sound, None)}], "beside": PNG})
+    record(mlflow, "shapes", [image, f"data:image/png;base64,{PNG}", {"b64_json": TINY}])
     record(mlflow, "odd", {"odd": odd})
     with mlflow.start_span("root") as root:
         root.set_inputs(image)
         function(image)
         list(generator())
-        span = mlflow.start_span_no_context(
-            "detached", parent_span=root, inputs=[sound]
-        )
+        span = mlflow.start_span_no_context("detached", parent_span=root, inputs=[sound])
         span.end(outputs=image)
         root.set_outputs(image)
     function(image)
@@ -239,10 +231,7 @@ def explicit(mlflow: Any) -> object:
     same = [part["attachment_id"] in (image.id, sound.id) for part in parts if part]
     mine = [part["trace_id"] == root.trace_id for part in parts if part]
     sizes = [[part["content_type"], part["size"]] for part in parts if part]
-    wrong = [
-        module.Attachment.parse_ref(text)
-        for text in ("", "http://x", references[0][:60])
-    ]
+    wrong = [module.Attachment.parse_ref(text) for text in ("", "http://x", references[0][:60])]
     return [
         same,
         mine,
@@ -260,9 +249,7 @@ def explicit_and_processed(mlflow: Any) -> None:
 
     def replace(span):
         if span.outputs:
-            outputs = module.Attachment(
-                content_type="text/plain", content_bytes=b"replaced"
-            )
+            outputs = module.Attachment(content_type="text/plain", content_bytes=b"replaced")
             span.set_outputs([span.inputs, outputs])
 
     with mlflow.tracing.configure(span_processors=[replace]):

@@ -231,8 +231,7 @@ def streams(mlflow: Any) -> object:
     def chat(messages):
         mlflow.update_current_trace(tags={"in": "generator"})
         mlflow.get_current_active_span().set_attribute(
-            "mlflow.chat.tokenUsage",
-            {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+            "mlflow.chat.tokenUsage", {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
         )
         yield "Größe: "
         yield "42"
@@ -261,11 +260,7 @@ def streams(mlflow: Any) -> object:
         outside = mlflow.get_current_active_span().name
         with mlflow.start_span("between"):
             list(first)
-    return [
-        outside,
-        list(chat([{"role": "user", "content": "x"}])),
-        len(list(values())),
-    ]
+    return [outside, list(chat([{"role": "user", "content": "x"}])), len(list(values()))]
 
 
 @program
@@ -330,12 +325,7 @@ def odd_calls(mlflow: Any) -> object:
         renamed(),
         nameless(),
     ]
-    for call in (
-        lambda: plain(1),
-        lambda: plain(1, 2, 3),
-        lambda: plain(y=1),
-        lambda: outer(1),
-    ):
+    for call in (lambda: plain(1), lambda: plain(1, 2, 3), lambda: plain(y=1), lambda: outer(1)):
         try:
             call()
         except TypeError as error:
@@ -387,11 +377,7 @@ def exceptions(mlflow: Any) -> object:
     ]
     for error in errors:
         outer = mlflow.start_span("outer", span_type="CHAIN")
-        with (
-            contextlib.suppress(type(error)),
-            outer,
-            mlflow.start_span("inner") as span,
-        ):
+        with contextlib.suppress(type(error)), outer, mlflow.start_span("inner") as span:
             span.set_inputs(1)
             raise error
 
@@ -412,11 +398,7 @@ def exceptions(mlflow: Any) -> object:
     with mlflow.start_span("recorded") as span:
         span.record_exception(ValueError("recorded"))
         span.record_exception("as text")
-        seen = [
-            span.status.status_code.value,
-            span.status.description,
-            len(span.events),
-        ]
+        seen = [span.status.status_code.value, span.status.description, len(span.events)]
     with mlflow.start_span("status afterwards") as span:
         span.record_exception(ValueError("recorded"))
         span.set_status("OK")

@@ -54,9 +54,7 @@ def library_functions_wrapped(mlflow: Any) -> object:
     def invocation(x, y, exp=2):
         traced_pow = mlflow.trace(math.pow)
         raised = traced_pow(x, exp)
-        traced_factorial = mlflow.trace(
-            math.factorial, name="factorial", span_type="MATH"
-        )
+        traced_factorial = mlflow.trace(math.factorial, name="factorial", span_type="MATH")
         return raised + traced_factorial(y)
 
     return mlflow.trace(invocation)(3, 4)
@@ -130,9 +128,7 @@ def tool_calling(mlflow: Any) -> object:
             usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
             span.set_attribute("mlflow.chat.tokenUsage", usage)
         with mlflow.start_span("documents", span_type="RETRIEVER") as span:
-            span.set_outputs(
-                [{"page_content": "text", "metadata": {"doc_uri": "a/b.md"}}]
-            )
+            span.set_outputs([{"page_content": "text", "metadata": {"doc_uri": "a/b.md"}}])
         return get_weather("Tokyo")
 
     return run("weather?")
@@ -191,9 +187,7 @@ def streams_and_reducers(mlflow: Any) -> object:
 
     def folded(outputs):
         texts = [output["choices"][0]["delta"]["content"] or "" for output in outputs]
-        return {
-            "choices": [{"message": {"role": "assistant", "content": "".join(texts)}}]
-        }
+        return {"choices": [{"message": {"role": "assistant", "content": "".join(texts)}}]}
 
     @mlflow.trace(name="chat", span_type="LLM", output_reducer=folded)
     def chat(messages):
@@ -210,13 +204,7 @@ def streams_and_reducers(mlflow: Any) -> object:
 
     lazy = stream_data()
     before = mlflow.get_current_active_span()
-    return [
-        list(lazy),
-        before,
-        list(words()),
-        len(list(chat(MESSAGES))),
-        asyncio.run(consume()),
-    ]
+    return [list(lazy), before, list(words()), len(list(chat(MESSAGES))), asyncio.run(consume())]
 
 
 @program
@@ -264,23 +252,17 @@ def asynchronous_functions(mlflow: Any) -> object:
 def tags_of_running_traces(mlflow: Any) -> object:
     @mlflow.trace
     def my_func(x):
-        mlflow.update_current_trace(
-            tags={"environment": "staging", "topic": "billing question"}
-        )
+        mlflow.update_current_trace(tags={"environment": "staging", "topic": "billing question"})
         inner(x)
         return x + 1
 
     @mlflow.trace
     def inner(x):
-        mlflow.update_current_trace(
-            tags={"environment": "production"}, client_request_id="r-1"
-        )
+        mlflow.update_current_trace(tags={"environment": "production"}, client_request_id="r-1")
 
     my_func(1)
     with mlflow.start_span(name="span"):
-        mlflow.update_current_trace(
-            tags={"k": "v"}, metadata={"mlflow.trace.session": "s-1"}
-        )
+        mlflow.update_current_trace(tags={"k": "v"}, metadata={"mlflow.trace.session": "s-1"})
         mlflow.update_current_trace(session_id="s-2", user="u-1")
     return None
 
@@ -305,9 +287,7 @@ def low_level_spans(mlflow: Any) -> object:
     root = mlflow.start_span_no_context(
         name="agent", inputs={"q": 1}, tags={"t": "1"}, metadata={"m": "1"}
     )
-    child = mlflow.start_span_no_context(
-        name="child", parent_span=root, span_type="TOOL"
-    )
+    child = mlflow.start_span_no_context(name="child", parent_span=root, span_type="TOOL")
     child.end(outputs=[1], attributes={"a": 1})
     failed = mlflow.start_span_no_context(name="failed", parent_span=root)
     failed.record_exception("went wrong")
@@ -321,12 +301,8 @@ def links_and_levels(mlflow: Any) -> object:
     entities = mlflow.entities
     with mlflow.start_span("first") as first:
         pass
-    link = entities.Link(
-        trace_id="tr-" + "ab" * 16, span_id="cd" * 8, attributes={"why": "x"}
-    )
-    with mlflow.start_span(
-        "second", links=[link], log_level="WARNING", description="d"
-    ) as span:
+    link = entities.Link(trace_id="tr-" + "ab" * 16, span_id="cd" * 8, attributes={"why": "x"})
+    with mlflow.start_span("second", links=[link], log_level="WARNING", description="d") as span:
         span.add_event(entities.SpanEvent("cache", attributes={"hit": True}))
         return [
             span.links[0].span_id,
@@ -358,9 +334,7 @@ def finished(second: int = 0) -> dict[str, Any]:
     spans = []
     # In the middle of a millisecond: what is cut off then does not depend on who computes.
     start = (1_700_000_000 + second) * 10**9 + 500_000
-    for index, (name, parent) in enumerate(
-        (("remote", None), ("remote step", "AAAAAAAAAAE="))
-    ):
+    for index, (name, parent) in enumerate((("remote", None), ("remote step", "AAAAAAAAAAE="))):
         attributes = {
             "mlflow.traceRequestId": '"tr-00112233445566778899aabbccddeeff"',
             "mlflow.spanType": '"TOOL"',
@@ -427,10 +401,5 @@ def entities_of_a_finished_trace(mlflow: Any) -> object:
         trace.info.token_usage,
         (trace.data.request, trace.data.response),
         sorted(trace.to_pandas_dataframe_row()),
-        [
-            spans[0].attributes,
-            spans[0].trace_id,
-            spans[0].span_type,
-            int(spans[0].log_level),
-        ],
+        [spans[0].attributes, spans[0].trace_id, spans[0].span_type, int(spans[0].log_level)],
     ]

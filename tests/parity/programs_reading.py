@@ -44,9 +44,7 @@ def information_alone(mlflow: Any, _experiment: str) -> object:
 def pages(mlflow: Any, experiment: str) -> object:
     client, out, token = mlflow.MlflowClient(), [], None
     while True:
-        page = client.search_traces(
-            locations=[experiment], max_results=3, page_token=token
-        )
+        page = client.search_traces(locations=[experiment], max_results=3, page_token=token)
         out.append([ids(page), page.token])
         token = page.token
         if not token:
@@ -120,9 +118,7 @@ def orders(mlflow: Any, _experiment: str) -> object:
         ["name ASC"],
     ]
     clauses += [["status ASC", "name DESC"]]
-    return [
-        ids(search(mlflow, order_by=order, include_spans=False)) for order in clauses
-    ]
+    return [ids(search(mlflow, order_by=order, include_spans=False)) for order in clauses]
 
 
 @reads
@@ -135,16 +131,15 @@ def tables(mlflow: Any, _experiment: str) -> object:
         "`dot.ted`.inputs.`a.b`",
     ]
     extracted = mlflow.search_traces(extract_fields=fields, return_type="pandas")
-    empty = mlflow.search_traces(
-        filter_string="name = 'none such'", extract_fields=["a.inputs"]
-    )
-    return [
-        [
-            list(found.columns),
-            json.loads(json.dumps(shown(found.to_dict("records")), default=str)),
-        ]
-        for found in (table, extracted, empty)
-    ]
+    empty = mlflow.search_traces(filter_string="name = 'none such'", extract_fields=["a.inputs"])
+    out = []
+    for found in (table, extracted, empty):
+        rows = shown(found.to_dict("records"))
+        # The members of an object have no order.
+        for row in rows:
+            row["trace"] = json.loads(row["trace"])
+        out.append([list(found.columns), rows])
+    return out
 
 
 @reads
@@ -187,10 +182,7 @@ def properties(mlflow: Any, _experiment: str) -> object:
             [
                 {name: shown(getattr(trace.info, name)) for name in names},
                 [data.request, data.response, data.intermediate_outputs],
-                [
-                    {part: shown(getattr(span, part)) for part in parts}
-                    for span in data.spans
-                ],
+                [{part: shown(getattr(span, part)) for part in parts} for span in data.spans],
                 [[event.name for event in span.events] for span in data.spans],
                 [[shown(link.to_dict()) for link in span.links] for span in data.spans],
                 [str(span.status.status_code) for span in data.spans],
@@ -212,11 +204,7 @@ def missing_ones(mlflow: Any, experiment: str) -> object:
         raised(client.get_trace, none),
         raised(mlflow.get_assessment, none, "a-1"),
         raised(client.search_traces, locations=["987654321"])[0],
-        ids(
-            mlflow.search_traces(
-                locations=[experiment], max_results=0, return_type="list"
-            )
-        ),
+        ids(mlflow.search_traces(locations=[experiment], max_results=0, return_type="list")),
     ]
 
 

@@ -100,12 +100,12 @@ def unsampled_spans(mlflow: Any) -> object:
             span.add_event(mlflow.entities.SpanEvent("e"))
             span.record_exception(ValueError("v"))
             names = "trace_id span_id parent_id name status inputs outputs span_type"
-            names += " start_time_ns end_time_ns log_level description model_name llm_cost links context"
+            names += (
+                " start_time_ns end_time_ns log_level description model_name llm_cost links context"
+            )
             seen.extend(getattr(span, name) for name in names.split())
             seen.extend([span.get_attribute("a"), repr(span), span.end()])
-            child = mlflow.start_span_no_context(
-                "grandchild", parent_span=span, inputs=1
-            )
+            child = mlflow.start_span_no_context("grandchild", parent_span=span, inputs=1)
             seen.extend([kind(child), child.end(outputs=1)])
             mlflow.update_current_trace(tags={"lost": "1"}, session_id="s")
             raise KeyError("k")
@@ -267,9 +267,7 @@ def nested_scopes(mlflow: Any) -> object:
         record("fails")
         raise KeyError("k")
     with context(metadata={"m": "scope"}, tags={"t": "scope"}, user="scope"):
-        span = mlflow.start_span_no_context(
-            "own", tags={"t": "own"}, metadata={"m": "own"}
-        )
+        span = mlflow.start_span_no_context("own", tags={"t": "own"}, metadata={"m": "own"})
         span.end()
         with mlflow.start_span("updated"):
             mlflow.update_current_trace(
@@ -318,9 +316,7 @@ def switched_off(mlflow: Any) -> object:
     @mlflow.trace
     def call():
         with mlflow.start_span("inside") as span:
-            out.extend(
-                [kind(span), kind(mlflow.get_current_active_span()), flags(mlflow)]
-            )
+            out.extend([kind(span), kind(mlflow.get_current_active_span()), flags(mlflow)])
         return "result"
 
     def record():

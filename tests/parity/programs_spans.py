@@ -141,14 +141,7 @@ def events(mlflow: Any) -> None:
             event(
                 "e",
                 TIME + 4,
-                {
-                    "whole": 3.0,
-                    "big": 2**62,
-                    "small": 1e-7,
-                    "zero": 0,
-                    "no": False,
-                    "blank": "",
-                },
+                {"whole": 3.0, "big": 2**62, "small": 1e-7, "zero": 0, "no": False, "blank": ""},
             )
         )
         span.add_event(event("exception", TIME + 5, {"exception.message": "by hand"}))
@@ -163,11 +156,7 @@ def links(mlflow: Any) -> object:
     given = [
         link(TRACE, SPAN),
         link(TRACE, SPAN, {}),
-        link(
-            TRACE,
-            SPAN,
-            {"rel": "retry", "n": 1, "f": 1.5, "l": [1], "b": True, "é": "日"},
-        ),
+        link(TRACE, SPAN, {"rel": "retry", "n": 1, "f": 1.5, "l": [1], "b": True, "é": "日"}),
     ]
 
     @mlflow.trace(links=given[:1])
@@ -297,15 +286,11 @@ def threads(mlflow: Any) -> object:
 
     with mlflow.start_span("pool"), ThreadPoolExecutor(2) as pool:
         list(pool.map(alone, [9]))
-        futures = [
-            pool.submit(contextvars.copy_context().run, work, n) for n in range(3)
-        ]
+        futures = [pool.submit(contextvars.copy_context().run, work, n) for n in range(3)]
         out = [future.result() for future in futures]
     found = []
     with mlflow.start_span("outer"):
-        thread = threading.Thread(
-            target=lambda: found.append(mlflow.get_current_active_span())
-        )
+        thread = threading.Thread(target=lambda: found.append(mlflow.get_current_active_span()))
         thread.start()
         thread.join()
     return [out, found]

@@ -20,8 +20,7 @@ def token_usage(mlflow: Any) -> None:
         for n in range(3):
             with mlflow.start_span(f"call {n}", span_type="LLM") as span:
                 span.set_attribute(
-                    key,
-                    usage(n, 2 * n, **({"cache_read_input_tokens": n} if n else {})),
+                    key, usage(n, 2 * n, **({"cache_read_input_tokens": n} if n else {}))
                 )
     with mlflow.start_span("roll-up") as root:
         root.set_attribute(key, usage(10, 20))
@@ -39,17 +38,13 @@ def token_usage(mlflow: Any) -> None:
         )
     with mlflow.start_span("unknown keys") as root:
         root.set_attribute(key, usage(3, 4, reasoning_tokens=1))
-    with (
-        mlflow.start_span("above an empty roll-up"),
-        mlflow.start_span("middle") as middle,
-    ):
+    with mlflow.start_span("above an empty roll-up"), mlflow.start_span("middle") as middle:
         middle.set_attribute(key, {})
         with mlflow.start_span("call") as span:
             span.set_attribute(key, usage(1, 2))
     with mlflow.start_span("cost") as root:
         root.set_attribute(
-            "mlflow.llm.cost",
-            {"input_cost": 0.1, "output_cost": 0.2, "total_cost": 0.3},
+            "mlflow.llm.cost", {"input_cost": 0.1, "output_cost": 0.2, "total_cost": 0.3}
         )
         root.set_attribute("mlflow.llm.model", "a-model")
         root.set_attribute("mlflow.llm.provider", "a-provider")
@@ -60,37 +55,16 @@ def previews(mlflow: Any) -> None:
     text = {"type": "text", "text": "part"}
     image = {"type": "image_url", "image_url": {"url": "http://x"}}
     second = {"type": "text", "text": "second"}
-    contents: list[Any] = [
-        "text é",
-        "",
-        None,
-        5,
-        [],
-        {"text": "x"},
-        "m" * 1000,
-        "m" * 1001,
-    ]
-    contents += [
-        "日" * 1500,
-        "a\u0000b\n",
-        [image, text, second],
-        [image, image],
-        ["plain", text],
-    ]
+    contents: list[Any] = ["text é", "", None, 5, [], {"text": "x"}, "m" * 1000, "m" * 1001]
+    contents += ["日" * 1500, "a\u0000b\n", [image, text, second], [image, image], ["plain", text]]
     contents += [
         [5, text],
         [[text]],
         [{"type": "text"}, text],
         [{"type": "text", "text": ""}, text],
     ]
-    contents += [
-        [{"type": "text", "text": None}, text],
-        [{"type": "output_text", "text": "out"}],
-    ]
-    user, assistant = (
-        {"role": "user", "content": "U é"},
-        {"role": "assistant", "content": "A"},
-    )
+    contents += [[{"type": "text", "text": None}, text], [{"type": "output_text", "text": "out"}]]
+    user, assistant = {"role": "user", "content": "U é"}, {"role": "assistant", "content": "A"}
     system, odd = {"role": "system", "content": "S"}, {"role": 5, "content": "odd role"}
     cases: list[Any] = [
         {"messages": [{"role": "user", "content": content}]} for content in contents
@@ -103,38 +77,17 @@ def previews(mlflow: Any) -> None:
             [{"role": "user"}],
             [1, "x"],
         ),
-        *(
-            [odd],
-            [user, None],
-            [user, {"role": "user", "content": "last"}],
-            "text",
-            user,
-            None,
-        ),
+        *([odd], [user, None], [user, {"role": "user", "content": "last"}], "text", user, None),
     ):
         cases += [{key: messages} for key in ("messages", "input", "output", "request")]
-        cases += [
-            {"request": {"messages": messages}},
-            {"messages": messages, "input": [assistant]},
-        ]
+        cases += [{"request": {"messages": messages}}, {"messages": messages, "input": [assistant]}]
     answers: list[Any] = [
-        *(
-            [{"message": assistant}],
-            [],
-            [{"message": None}],
-            [{"text": "x"}],
-            {},
-            None,
-            [1],
-        ),
+        *([{"message": assistant}], [], [{"message": None}], [{"text": "x"}], {}, None, [1]),
         *([{"message": assistant}, {"message": user}], [{"message": {"role": "user"}}]),
     ]
     for choices in answers:
         cases += [{"choices": choices}, {"choices": choices, "input": [user]}]
-    cases += [
-        {"request": {"request": {"input": [user]}}},
-        {"response": {"output": [assistant]}},
-    ]
+    cases += [{"request": {"request": {"input": [user]}}}, {"response": {"output": [assistant]}}]
     cases += [
         [user],
         [],
@@ -161,9 +114,7 @@ def given_previews(mlflow: Any) -> None:
         with mlflow.start_span(f"given {len(preview)} {preview[:1]!r}") as span:
             span.set_inputs("in")
             span.set_outputs("out")
-            mlflow.update_current_trace(
-                request_preview=preview, response_preview=preview
-            )
+            mlflow.update_current_trace(request_preview=preview, response_preview=preview)
     with mlflow.start_span("two updates"):
         mlflow.update_current_trace(request_preview="first")
         mlflow.update_current_trace(request_preview="second", response_preview="r")
@@ -267,12 +218,7 @@ def scopes(mlflow: Any) -> object:
             pass
         with context(enabled=False), mlflow.start_span("off") as span:
             span.set_attribute("a", 1)
-            seen = [
-                span.trace_id,
-                span.span_id,
-                span.inputs,
-                mlflow.get_current_active_span(),
-            ]
+            seen = [span.trace_id, span.span_id, span.inputs, mlflow.get_current_active_span()]
         late = context(tags={"late": "1"})
         with mlflow.start_span("argument"), late, mlflow.start_span("child"):
             pass

@@ -13,9 +13,7 @@ from values import CONTAINERS, OBJECTS, SCALARS, TIME, Color, Point
 
 def own(span: Any) -> dict[str, Any]:
     """The attributes but for the trace's id; their order is left to the SDK."""
-    return {
-        k: v for k, v in sorted(span.attributes.items()) if k != "mlflow.traceRequestId"
-    }
+    return {k: v for k, v in sorted(span.attributes.items()) if k != "mlflow.traceRequestId"}
 
 
 @program
@@ -68,9 +66,7 @@ def json_looking_strings(mlflow: Any) -> object:
     with mlflow.start_span("texts") as span:
         for index, text in enumerate(texts):
             span.set_attribute(f"text {index}", text)
-            span.add_event(
-                mlflow.entities.SpanEvent(f"event {index}", TIME, {"text": text})
-            )
+            span.add_event(mlflow.entities.SpanEvent(f"event {index}", TIME, {"text": text}))
         span.set_inputs(texts[0])
         span.set_outputs(texts[2])
     return own(span)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -58,6 +59,8 @@ def shown(value: Any) -> Any:
         return {str(key): shown(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [shown(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     return str(value)

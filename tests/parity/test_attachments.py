@@ -33,9 +33,7 @@ KEPT = "MLflow keeps content that it says it discarded"
 DIFFERENT = {("limit", "several_in_one_object"), ("limit", "objects")}
 
 
-def start(
-    module: str, experiment: str, settings: dict[str, str]
-) -> subprocess.Popen[str]:
+def start(module: str, experiment: str, settings: dict[str, str]) -> subprocess.Popen[str]:
     program = str(test_parity.HERE / "programs_attachments.py")
     return subprocess.Popen(
         [sys.executable, program, module, test_parity.SERVER, experiment],
@@ -72,13 +70,8 @@ def traces() -> dict[str, list[dict[str, list[Any]]]]:
     os.environ["MLFLOW_TRACKING_URI"] = test_parity.SERVER
     found: dict[str, list[dict[str, list[Any]]]] = {}
     for name, settings in SETTINGS.items():
-        names = {
-            module: f"{module}-{uuid.uuid4().hex}"
-            for module in ("mlflow", "mlflow_trace")
-        }
-        running = [
-            start(module, experiment, settings) for module, experiment in names.items()
-        ]
+        names = {module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")}
+        running = [start(module, experiment, settings) for module, experiment in names.items()]
         found[name] = []
         for process, experiment in zip(running, names.values(), strict=True):
             _, stderr = process.communicate(timeout=120)
@@ -98,9 +91,7 @@ def cases() -> list[Any]:
         for program in PROGRAMS:
             is_different = (settings, program) in DIFFERENT
             marks = [pytest.mark.xfail(reason=KEPT, raises=AssertionError, strict=True)]
-            found.append(
-                pytest.param(settings, program, marks=marks if is_different else [])
-            )
+            found.append(pytest.param(settings, program, marks=marks if is_different else []))
     return found
 
 

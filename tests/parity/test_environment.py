@@ -33,9 +33,7 @@ DIFFERENT = dict.fromkeys([("ratio is no number", name) for name in PROGRAMS], N
 DIFFERENT["ratio out of range", "overrides"] = NO_OVERRIDE
 
 
-def start(
-    module: str, experiment: str, settings: dict[str, str]
-) -> subprocess.Popen[str]:
+def start(module: str, experiment: str, settings: dict[str, str]) -> subprocess.Popen[str]:
     program = str(test_parity.HERE / "programs_environment.py")
     return subprocess.Popen(
         [sys.executable, program, module, test_parity.SERVER, experiment],
@@ -50,12 +48,8 @@ def start(
 
 def run(settings: dict[str, str]) -> list[test_parity.Outcomes]:
     """What the programs gave with MLflow's SDK and with ours."""
-    names = {
-        module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")
-    }
-    running = [
-        start(module, experiment, settings) for module, experiment in names.items()
-    ]
+    names = {module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")}
+    running = [start(module, experiment, settings) for module, experiment in names.items()]
     both = []
     for process, experiment in zip(running, names.values(), strict=True):
         stdout, stderr = process.communicate(timeout=120)
@@ -65,15 +59,8 @@ def run(settings: dict[str, str]) -> list[test_parity.Outcomes]:
         returned: dict[str, str] = json.loads(stdout)
         traces: dict[str, list[dict[str, Any]]] = {name: [] for name in returned}
         for trace in sorted(test_parity.read(experiment), key=test_parity.order):
-            traces[trace["info"]["tags"]["program"]].append(
-                test_parity.comparable(trace)
-            )
-        both.append(
-            {
-                name: test_parity.Outcome(returned[name], traces[name])
-                for name in returned
-            }
-        )
+            traces[trace["info"]["tags"]["program"]].append(test_parity.comparable(trace))
+        both.append({name: test_parity.Outcome(returned[name], traces[name]) for name in returned})
     return both
 
 
@@ -94,9 +81,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("settings", "name"), cases())
-def test_program(
-    settings: str, name: str, outcomes: dict[str, list[test_parity.Outcomes]]
-) -> None:
+def test_program(settings: str, name: str, outcomes: dict[str, list[test_parity.Outcomes]]) -> None:
     theirs, ours = (both[name] for both in outcomes[settings])
     assert ours.returned == theirs.returned
     assert test_parity.differences(theirs.traces, ours.traces) == []

@@ -21,9 +21,7 @@ HERE = Path(__file__).parent
 # Programs give times in 2023; later ones are those of the run.
 THIS_RUN = 1_750_000_000_000_000_000
 
-pytestmark = pytest.mark.skipif(
-    not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set"
-)
+pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set")
 
 DIFFERENT = {
     "json_looking_strings": "a string that holds JSON is recorded like the JSON itself",
@@ -45,8 +43,7 @@ Outcomes = dict[str, Outcome]
 def start(module: str, experiment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(HERE / "registry.py"), module, SERVER, experiment],
-        env=os.environ
-        | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""},
+        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -66,9 +63,7 @@ def read(experiment: str) -> list[dict[str, Any]]:
     traces: list[dict[str, Any]] = []
     token = None
     while True:
-        page = client.search_traces(
-            [found.experiment_id], max_results=200, page_token=token
-        )
+        page = client.search_traces([found.experiment_id], max_results=200, page_token=token)
         traces += [trace.to_dict() for trace in page]
         token = page.token
         if not token:
@@ -78,9 +73,7 @@ def read(experiment: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def outcomes() -> tuple[Outcomes, Outcomes]:
     """What the programs gave with MLflow's SDK and with ours."""
-    experiments = {
-        module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")
-    }
+    experiments = {module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")}
     running = [start(module, experiment) for module, experiment in experiments.items()]
     both = []
     for process, experiment in zip(running, experiments.values(), strict=True):
@@ -161,17 +154,9 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     if isinstance(theirs, dict) and isinstance(ours, dict):
         keys = [*theirs, *(key for key in ours if key not in theirs)]
         absent = "(absent)"
-        pairs = [
-            (f"{path}/{key}", theirs.get(key, absent), ours.get(key, absent))
-            for key in keys
-        ]
-    elif (
-        isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours)
-    ):
-        pairs = [
-            (f"{path}/{i}", a, b)
-            for i, (a, b) in enumerate(zip(theirs, ours, strict=True))
-        ]
+        pairs = [(f"{path}/{key}", theirs.get(key, absent), ours.get(key, absent)) for key in keys]
+    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        pairs = [(f"{path}/{i}", a, b) for i, (a, b) in enumerate(zip(theirs, ours, strict=True))]
     elif theirs == ours and type(theirs) is type(ours):
         return []
     else:
@@ -184,11 +169,7 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     [
         pytest.param(
             name,
-            marks=[
-                pytest.mark.xfail(
-                    reason=DIFFERENT[name], raises=AssertionError, strict=True
-                )
-            ]
+            marks=[pytest.mark.xfail(reason=DIFFERENT[name], raises=AssertionError, strict=True)]
             if name in DIFFERENT
             else [],
         )

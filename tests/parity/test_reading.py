@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 import reading
+from test_parity import differences
 
 SERVER = os.environ.get("MLFLOW_TRACE_TEST_SERVER", "")
 HERE = Path(__file__).parent
 MODULES = ("mlflow", "mlflow_trace")
 
-pytestmark = pytest.mark.skipif(
-    not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set"
-)
+pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set")
 reading.load()
 
 Results = dict[str, Any]
@@ -31,8 +30,7 @@ Results = dict[str, Any]
 def start(module: str, what: str, experiment_id: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(HERE / "reading.py"), module, what, SERVER, experiment_id],
-        env=os.environ
-        | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""},
+        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,9 +49,7 @@ def results(processes: list[subprocess.Popen[str]]) -> list[Results]:
 def experiment() -> str:
     import mlflow
 
-    return str(
-        mlflow.MlflowClient(SERVER).create_experiment(f"reading-{uuid.uuid4().hex}")
-    )
+    return str(mlflow.MlflowClient(SERVER).create_experiment(f"reading-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture(scope="session")
@@ -121,10 +117,10 @@ def read() -> list[Results]:
 @pytest.mark.parametrize("name", list(reading.ANNOTATING))
 def test_annotating(name: str, annotated: list[Results]) -> None:
     theirs, ours = (found[name] for found in annotated)
-    assert ours == theirs
+    assert differences(theirs, ours) == []
 
 
 @pytest.mark.parametrize("name", list(reading.READING))
 def test_reading(name: str, read: list[Results]) -> None:
     theirs, ours = (found[name] for found in read)
-    assert ours == theirs
+    assert differences(theirs, ours) == []

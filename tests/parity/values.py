@@ -167,11 +167,7 @@ CONTAINERS: dict[str, Any] = {
         b"\x00",
         decimal.Decimal("2.5"),
     ],
-    "objects in dict": {
-        "model": Model(name="m"),
-        "uuid": uuid.UUID(int=1),
-        "np": numpy.int32(4),
-    },
+    "objects in dict": {"model": Model(name="m"), "uuid": uuid.UUID(int=1), "np": numpy.int32(4)},
     "deep": json.loads("[" * 40 + "]" * 40),
     "long": "x" * 20_000,
     "long list": list(range(500)),

@@ -23,6 +23,7 @@ __all__ = [
     "LiveSpan",
     "OtelExporter",
     "SpanScope",
+    "client",
     "configure",
     "diagnostics",
     "error_kinds",

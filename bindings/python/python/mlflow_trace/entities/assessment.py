@@ -379,10 +379,6 @@ class IssueReference(Assessment):
         last_update_time_ms: int | None = None,
     ) -> None:
         """Take id and name of the issue."""
-        if issue_id is None or issue_name is None:
-            field = "issue_id" if issue_id is None else "issue_name"
-            message = f"The `{field}` field must be specified."
-            raise InvalidArgumentError(message)
         super().__init__(
             name=issue_id,
             source=source or AssessmentSource(AssessmentSourceType.LLM_JUDGE),
@@ -411,7 +407,8 @@ def _failure(error: Exception | AssessmentError | str | None) -> AssessmentError
     if error is None or isinstance(error, AssessmentError):
         return error
     if isinstance(error, Exception):
-        stack_trace = "".join(traceback.format_exception(error))
+        # MLflow puts the exception before its traceback.
+        stack_trace = (repr(error) + "".join(traceback.format_exception(error))).strip()
         return AssessmentError(type(error).__name__, str(error), stack_trace)
     if isinstance(error, str):
         return AssessmentError("ASSESSMENT_ERROR", error)
