@@ -68,10 +68,10 @@ impl TraceUpdate {
     }
 
     /// Reads `{"tags": {..}, "metadata": {..}, "client_request_id": .., "request_preview": ..,
-    /// "response_preview": .., "state": .., "session_id": .., "user": .., "model_id": ..}`.
+    /// "response_preview": .., "state": .., "session_id": .., "user": .., "model_id": .., "assessments": [..]}`.
     ///
     /// Values that are not strings are kept as their JSON text; unknown members are ignored. Fails
-    /// with `InvalidArgument` for text that is not a JSON object and for an unknown state.
+    /// with `InvalidArgument` for text that is not a JSON object, an unknown state and a malformed assessment.
     pub fn from_json(text: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(text).map_err(|error| {
             Error::new(
@@ -106,7 +106,13 @@ impl TraceUpdate {
             session_id: text("session_id"),
             user: text("user"),
             model_id: text("model_id"),
-            assessments: Vec::new(),
+            assessments: object
+                .get("assessments")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(Assessment::from_json)
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -129,6 +135,7 @@ impl TraceUpdate {
             "session_id": self.session_id,
             "user": self.user,
             "model_id": self.model_id,
+            "assessments": self.assessments.iter().map(Assessment::to_json).collect::<Value>(),
         })
         .to_string()
     }
@@ -202,7 +209,11 @@ mod tests {
         let text = r#"{"tags": {"a": "1"}, "metadata": {"b": "2"}, "state": "OK", "client_request_id": "c",
             "request_preview": "d", "response_preview": "e", "session_id": "f", "user": "g", "model_id": "h"}"#;
         let update = TraceUpdate::from_json(text).unwrap();
-        for update in [update, TraceUpdate::default()] {
+        let mut judged = update.clone();
+        judged
+            .assessments
+            .push(Assessment::feedback("helpful", true.into()));
+        for update in [update, judged, TraceUpdate::default()] {
             assert_eq!(TraceUpdate::from_json(&update.to_json()).unwrap(), update);
         }
     }

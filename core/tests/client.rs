@@ -60,7 +60,7 @@ fn native_span() -> serde_json::Value {
             {"key": "whole", "value": {"double_value": 3}},
             {"key": "nothing", "value": {}},
             {"key": "usage", "value": {"kvlist_value": {"values": [
-                {"key": "n", "value": {"int_value": 10}},
+                {"key": "n", "value": {"int_value": 10}}, {"key": "none"},
                 {"key": "list", "value": {"array_value": {"values": [{"bool_value": true}]}}}]}}},
         ],
         "events": [{"time_unix_nano": 5, "name": "e", "attributes": [
@@ -112,7 +112,7 @@ fn spans_of_the_database_in_a_server_s_own_form() {
         "0.30000000000000004",
         "3.0",
         "null",
-        "{\"n\": 10, \"list\": [true]}",
+        "{\"n\": 10, \"none\": null, \"list\": [true]}",
     ];
     assert_eq!(texts, expected);
     assert_eq!(span.links[0].trace_id, ID);

@@ -9,8 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict};
+use serde_json::Value;
 
-use crate::error::{raise, warn};
+use crate::error::{invalid_argument, raise, warn};
 use crate::text::text_of;
 use crate::wait::{interruptible, timeout};
 use crate::{hook, messages, option};
@@ -154,14 +155,14 @@ pub(crate) fn get_option(py: Python<'_>, key: &str) -> PyResult<String> {
 
 /// Makes an experiment, found or created by name or found by id, the one of later traces.
 ///
-/// Returns its id and its name; without a tracking server, what was given.
+/// Returns it as JSON; without a tracking server, what was given.
 #[pyfunction]
 #[pyo3(signature = (name = None, experiment_id = None))]
 pub(crate) fn set_experiment(
     py: Python<'_>,
     name: Option<String>,
     experiment_id: Option<String>,
-) -> PyResult<(Option<String>, Option<String>)> {
+) -> PyResult<String> {
     let process = process(py);
     overlook_ratio(py, process)?;
     let experiment = interruptible(py, move || {
@@ -169,8 +170,27 @@ pub(crate) fn set_experiment(
     })?
     .map_err(|error| raise(py, &error))?;
     messages::pull_all(py, process)?;
-    let given = |text: String| (!text.is_empty()).then_some(text);
-    Ok((given(experiment.experiment_id), given(experiment.name)))
+    Ok(experiment.to_json().to_string())
+}
+
+/// Calls a method of the client by its name, with arguments and result as JSON.
+#[pyfunction]
+#[pyo3(signature = (method, arguments, tracking_uri = None))]
+pub(crate) fn client(
+    py: Python<'_>,
+    method: String,
+    arguments: &str,
+    tracking_uri: Option<String>,
+) -> PyResult<String> {
+    let process = process(py);
+    let arguments: Value = serde_json::from_str(arguments)
+        .map_err(|error| invalid_argument(py, format!("no JSON: {error}")))?;
+    let result = interruptible(py, move || {
+        process.invoke(tracking_uri.as_deref(), &method, &arguments)
+    })?;
+    let result = result.map_err(|error| raise(py, &error))?;
+    messages::pull_all(py, process)?;
+    Ok(result.to_string())
 }
 
 /// Waits for delivery. Returns the spans that have ended and are still undelivered.

@@ -50,8 +50,8 @@ mod _native {
     use crate::destination::set_destination;
     #[pymodule_export]
     use crate::engine::{
-        configure, diagnostics, flush, get_option, health, is_enabled, memory_traces, set_enabled,
-        set_experiment, shutdown, stats, tracking_server,
+        client, configure, diagnostics, flush, get_option, health, is_enabled, memory_traces,
+        set_enabled, set_experiment, shutdown, stats, tracking_server,
     };
     #[pymodule_export]
     use crate::error::error_kinds;

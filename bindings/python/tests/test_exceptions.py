@@ -124,7 +124,7 @@ def test_record_exception(recording):
 
 def test_every_kind_of_the_engine_has_a_class():
     kinds = _native.error_kinds()
-    assert len(kinds) == 12
+    assert len(kinds) == 17
     for code, name in kinds:
         error = exceptions.from_kind(code, "text")
         assert (error.code, error.kind, str(error), error.message) == (code, name, "text", "text")

@@ -4,6 +4,16 @@
 """
 
 from mlflow_trace import entities, exceptions, tracing
+from mlflow_trace._assessments import (
+    delete_assessment,
+    get_assessment,
+    log_assessment,
+    log_expectation,
+    log_feedback,
+    override_feedback,
+    update_assessment,
+)
+from mlflow_trace._client import MlflowClient
 from mlflow_trace._config import (
     configure,
     flush_trace_async_logging,
@@ -14,6 +24,13 @@ from mlflow_trace._config import (
 )
 from mlflow_trace._decorator import trace
 from mlflow_trace._exit import install as _install
+from mlflow_trace._experiments import (
+    create_experiment,
+    delete_experiment,
+    get_experiment,
+    get_experiment_by_name,
+    search_experiments,
+)
 from mlflow_trace._import import add_trace, log_trace
 from mlflow_trace._native import VERSION as __version__  # noqa: N811
 from mlflow_trace._native import (
@@ -28,26 +45,50 @@ from mlflow_trace._native import (
     stats,
     update_current_trace,
 )
+from mlflow_trace._reading import (
+    delete_trace_tag,
+    get_trace,
+    search_sessions,
+    search_traces,
+    set_trace_tag,
+)
 from mlflow_trace.exceptions import MlflowException, MlflowTraceError
 
 __all__ = [
+    "MlflowClient",
     "MlflowException",
     "MlflowTraceError",
     "__version__",
     "add_trace",
     "configure",
+    "create_experiment",
+    "delete_assessment",
+    "delete_experiment",
+    "delete_trace_tag",
     "diagnostics",
     "entities",
     "exceptions",
     "flush",
     "flush_trace_async_logging",
     "get_active_trace_id",
+    "get_assessment",
     "get_current_active_span",
+    "get_experiment",
+    "get_experiment_by_name",
     "get_last_active_trace_id",
+    "get_trace",
     "get_tracking_uri",
     "health",
+    "log_assessment",
+    "log_expectation",
+    "log_feedback",
     "log_trace",
+    "override_feedback",
+    "search_experiments",
+    "search_sessions",
+    "search_traces",
     "set_experiment",
+    "set_trace_tag",
     "set_tracking_uri",
     "shutdown",
     "start_span",
@@ -55,6 +96,7 @@ __all__ = [
     "stats",
     "trace",
     "tracing",
+    "update_assessment",
     "update_current_trace",
 ]
 

@@ -81,7 +81,8 @@ def set_experiment(
         message = "`trace_location` is not supported"
         raise UnsupportedError(message)
     unify()
-    return Experiment(*_native.set_experiment(experiment_name, experiment_id))
+    found = _native.set_experiment(experiment_name, experiment_id)
+    return Experiment.from_dictionary(json.loads(found))
 
 
 def health() -> dict[str, Any]:

@@ -30,12 +30,12 @@ pub(super) fn attributes(span: &Value) -> Map<String, Value> {
     let items = items(span, "attributes").iter();
     let pairs = items.filter_map(|item| {
         let key = item.get("key")?.as_str()?.to_owned();
-        Some((key, any(item.get("value")?, 0)))
+        Some((key, any(&item["value"], 0)))
     });
     pairs.collect()
 }
 
-/// An `AnyValue` as plain JSON.
+/// An `AnyValue` as plain JSON; one that is missing is null, as servers write it.
 fn any(value: &Value, depth: usize) -> Value {
     let Some((kind, held)) = value.as_object().and_then(|members| members.iter().next()) else {
         return Value::Null;
@@ -57,7 +57,7 @@ fn any(value: &Value, depth: usize) -> Value {
             let members = items(held, "values").iter();
             let members = members.filter_map(|item| {
                 let key = item.get("key")?.as_str()?.to_owned();
-                Some((key, any(item.get("value")?, depth + 1)))
+                Some((key, any(&item["value"], depth + 1)))
             });
             Value::Object(members.collect())
         }

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace._native import LiveSpan
-from mlflow_trace.entities.experiment import Experiment
+from mlflow_trace.entities.experiment import Experiment, ViewType
 from mlflow_trace.entities.no_op_span import NoOpSpan
 from mlflow_trace.entities.span_parts import (
     Link,
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         AssessmentSourceType,
         Expectation,
         Feedback,
+        IssueReference,
     )
+    from mlflow_trace.entities.session import Session
     from mlflow_trace.entities.span import Span
     from mlflow_trace.entities.trace import Trace, TraceData
     from mlflow_trace.entities.trace_info import TraceInfo
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         TraceLocation,
         TraceLocationType,
         UCSchemaLocation,
+        UnityCatalog,
     )
 
 __all__ = [
@@ -45,10 +48,12 @@ __all__ = [
     "Experiment",
     "Feedback",
     "InferenceTableLocation",
+    "IssueReference",
     "Link",
     "LiveSpan",
     "MlflowExperimentLocation",
     "NoOpSpan",
+    "Session",
     "Span",
     "SpanEvent",
     "SpanLogLevel",
@@ -62,6 +67,8 @@ __all__ = [
     "TraceLocationType",
     "TraceState",
     "UCSchemaLocation",
+    "UnityCatalog",
+    "ViewType",
 ]
 
 # Programs that only record need none of these, and should not pay for their import.
@@ -73,7 +80,9 @@ _LATER = {
         "AssessmentSourceType",
         "Expectation",
         "Feedback",
+        "IssueReference",
     ),
+    "session": ("Session",),
     "span": ("Span",),
     "trace": ("Trace", "TraceData"),
     "trace_info": ("TraceInfo",),
@@ -83,6 +92,7 @@ _LATER = {
         "TraceLocation",
         "TraceLocationType",
         "UCSchemaLocation",
+        "UnityCatalog",
     ),
 }
 

@@ -23,6 +23,8 @@ __all__ = [
     "ExpectationValue",
     "Feedback",
     "FeedbackValue",
+    "IssueReference",
+    "IssueReferenceValue",
 ]
 
 _SOURCE_RUN = "mlflow.assessment.sourceRunId"
@@ -147,8 +149,24 @@ class ExpectationValue:
 
 
 @dataclass
+class IssueReferenceValue:
+    """Which issue is meant."""
+
+    issue_name: str
+
+    def to_dictionary(self) -> dict[str, Any]:
+        """Give the value as in MLflow's JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dictionary(cls, d: dict[str, Any]) -> Self:
+        """Read what `to_dictionary` gave."""
+        return cls(d["issue_name"])
+
+
+@dataclass
 class Assessment:
-    """Feedback or an expectation; make one as `Feedback` or `Expectation`."""
+    """Feedback, an expectation or an issue; make one as `Feedback` or `Expectation`."""
 
     name: str
     source: AssessmentSource
@@ -165,10 +183,12 @@ class Assessment:
     feedback: FeedbackValue | None = None
     overrides: str | None = None
     valid: bool | None = None
+    issue: IssueReferenceValue | None = None
 
     def __post_init__(self) -> None:
-        if (self.expectation is None) == (self.feedback is None):
-            message = "Exactly one of `expectation` and `feedback` should be specified."
+        values = (self.expectation, self.feedback, self.issue)
+        if sum(value is not None for value in values) != 1:
+            message = "Exactly one of `expectation`, `feedback`, or `issue` should be specified."
             raise InvalidArgumentError(message)
         if not isinstance(self.source, AssessmentSource):
             message = (
@@ -203,6 +223,7 @@ class Assessment:
                 "last_update_time": to_rfc3339(self.last_update_time_ms),
                 "feedback": self.feedback and self.feedback.to_dictionary(),
                 "expectation": self.expectation and self.expectation.to_dictionary(),
+                "issue": self.issue and self.issue.to_dictionary(),
                 "rationale": self.rationale,
                 "metadata": metadata or None,
                 "overrides": self.overrides or None,
@@ -215,7 +236,7 @@ class Assessment:
         """Read what `to_dictionary` gave, here or in MLflow.
 
         Raises:
-            InvalidArgumentError: For what is neither feedback nor an expectation.
+            InvalidArgumentError: For what is neither feedback nor an expectation nor an issue.
 
         """
         assessment: Assessment
@@ -232,6 +253,14 @@ class Assessment:
         elif "expectation" in d:
             expectation = ExpectationValue.from_dictionary(d["expectation"])
             assessment = Expectation(**_common(d), value=expectation.value)
+        elif "issue" in d:
+            common = _common(d)
+            assessment = IssueReference(
+                issue_id=common.pop("name"),
+                issue_name=IssueReferenceValue.from_dictionary(d["issue"]).issue_name,
+                rationale=d.get("rationale"),
+                **common,
+            )
         else:
             message = f"Unknown assessment type: {d.get('assessment_name')}"
             raise InvalidArgumentError(message)
@@ -333,11 +362,53 @@ class Expectation(Assessment):
         self.expectation = ExpectationValue(value)
 
 
+class IssueReference(Assessment):
+    """That a trace shows an issue of the server, by default by a model's word."""
+
+    def __init__(
+        self,
+        issue_id: str,
+        issue_name: str,
+        source: AssessmentSource | None = None,
+        trace_id: str | None = None,
+        run_id: str | None = None,
+        rationale: str | None = None,
+        metadata: dict[str, str] | None = None,
+        span_id: str | None = None,
+        create_time_ms: int | None = None,
+        last_update_time_ms: int | None = None,
+    ) -> None:
+        """Take id and name of the issue."""
+        super().__init__(
+            name=issue_id,
+            source=source or AssessmentSource(AssessmentSourceType.LLM_JUDGE),
+            trace_id=trace_id,
+            run_id=run_id,
+            rationale=rationale,
+            metadata=metadata,
+            span_id=span_id,
+            create_time_ms=create_time_ms,
+            last_update_time_ms=last_update_time_ms,
+            issue=IssueReferenceValue(issue_name),
+        )
+
+    @property
+    def issue_id(self) -> str:
+        """The id of the issue."""
+        return self.name
+
+    @property
+    def issue_name(self) -> str:
+        """The name of the issue."""
+        return self.issue.issue_name if self.issue else ""
+
+
 def _failure(error: Exception | AssessmentError | str | None) -> AssessmentError | None:
     if error is None or isinstance(error, AssessmentError):
         return error
     if isinstance(error, Exception):
-        stack_trace = "".join(traceback.format_exception(error))
+        # MLflow puts the exception before its traceback.
+        stack_trace = (repr(error) + "".join(traceback.format_exception(error))).strip()
         return AssessmentError(type(error).__name__, str(error), stack_trace)
     if isinstance(error, str):
         return AssessmentError("ASSESSMENT_ERROR", error)

@@ -16,6 +16,7 @@ __all__ = [
     "TraceLocationBase",
     "TraceLocationType",
     "UCSchemaLocation",
+    "UnityCatalog",
 ]
 
 
@@ -83,6 +84,25 @@ class UCSchemaLocation(TraceLocationBase):
 
 
 @dataclass
+class UnityCatalog(TraceLocationBase):
+    """Tables of one prefix in a schema of Databricks Unity Catalog, for reading only."""
+
+    catalog_name: str
+    schema_name: str
+    table_prefix: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the location as in MLflow's JSON."""
+        d = {"catalog_name": self.catalog_name, "schema_name": self.schema_name}
+        return d | {"table_prefix": self.table_prefix} if self.table_prefix else d
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        return cls(d["catalog_name"], d["schema_name"], d.get("table_prefix"))
+
+
+@dataclass
 class TraceLocation(TraceLocationBase):
     """A location of any kind."""
 
@@ -90,11 +110,12 @@ class TraceLocation(TraceLocationBase):
     mlflow_experiment: MlflowExperimentLocation | None = None
     inference_table: InferenceTableLocation | None = None
     uc_schema: UCSchemaLocation | None = None
+    uc_table_prefix: UnityCatalog | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the location as in MLflow's JSON."""
         d: dict[str, Any] = {"type": self.type.value}
-        for name in ("mlflow_experiment", "inference_table", "uc_schema"):
+        for name in ("mlflow_experiment", "inference_table", "uc_schema", "uc_table_prefix"):
             part = getattr(self, name)
             if part is not None:
                 d[name] = part.to_dict()
@@ -104,12 +125,13 @@ class TraceLocation(TraceLocationBase):
     def from_dict(cls, d: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
         experiment, table = d.get("mlflow_experiment"), d.get("inference_table")
-        schema = d.get("uc_schema")
+        schema, prefix = d.get("uc_schema"), d.get("uc_table_prefix")
         return cls(
             TraceLocationType(d["type"]),
             MlflowExperimentLocation.from_dict(experiment) if experiment else None,
             InferenceTableLocation.from_dict(table) if table else None,
             UCSchemaLocation.from_dict(schema) if schema else None,
+            UnityCatalog.from_dict(prefix) if prefix else None,
         )
 
     @classmethod
