@@ -76,10 +76,7 @@ fn copy(from: &mut TcpStream, to: &mut TcpStream) {
 }
 
 fn ask(options: &[(&str, &str)]) -> Result<String, String> {
-    let client = tracer(options)
-        .client()
-        .map_err(|error| error.to_string())?;
-    let experiment = client.get_experiment("7");
+    let experiment = tracer(options).client().get_experiment("7");
     experiment
         .map(|experiment| experiment.experiment_id)
         .map_err(|error| error.to_string())

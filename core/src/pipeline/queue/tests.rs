@@ -16,6 +16,7 @@ fn trace(bytes: usize) -> Finished {
         attachments: Vec::new(),
         update: None,
         spans: Vec::with_capacity(bytes),
+        origin: None,
         packed_bytes: 0,
         span_count: 1,
         progress: Progress::default(),
