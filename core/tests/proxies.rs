@@ -76,9 +76,7 @@ fn copy(from: &mut TcpStream, to: &mut TcpStream) {
 }
 
 fn ask(options: &[(&str, &str)]) -> Result<String, String> {
-    let client = tracer(options)
-        .client()
-        .map_err(|error| error.to_string())?;
+    let client = tracer(options).client();
     let experiment = client.get_experiment("7");
     experiment
         .map(|experiment| experiment.experiment_id)
