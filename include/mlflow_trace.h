@@ -112,6 +112,16 @@ typedef int32_t mlflow_status_t;
 #define MLFLOW_ERROR_PANIC 11
 /** What was asked for does not exist, or nothing is left of it. */
 #define MLFLOW_ERROR_NOT_FOUND 12
+/** The experiment is deleted: restore it or choose another. */
+#define MLFLOW_ERROR_DELETED 13
+/** A filter or an order of a search that is not understood; the message is the server's. */
+#define MLFLOW_ERROR_INVALID_FILTER 14
+/** The server does not accept the credentials; they may have expired. */
+#define MLFLOW_ERROR_UNAUTHORIZED 15
+/** What answered is no MLflow server, or one that is broken. */
+#define MLFLOW_ERROR_BAD_REPLY 16
+/** Stored data cannot be read, for instance a file that was written by half. */
+#define MLFLOW_ERROR_DAMAGED 17
 
 /**
  * Names a status, for instance "INVALID_ARGUMENT"; "OK" for MLFLOW_OK, "UNKNOWN" for any other number.

@@ -145,11 +145,15 @@ impl Error {
         &self.message
     }
 
-    /// Whether the same call may succeed later without any change.
+    /// Whether the same call may succeed later without any change by the program: credentials may be renewed where they
+    /// are read.
     pub fn retryable(&self) -> bool {
         matches!(
             self.kind,
-            ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::Capacity
+            ErrorKind::Transport
+                | ErrorKind::Timeout
+                | ErrorKind::Capacity
+                | ErrorKind::Unauthorized
         )
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mlflow_trace_core::client::{
     Assessment, AssessmentUpdate, AssessmentValue, Client, Deletion, TraceSearch, TraceStatus,
 };
-use mlflow_trace_core::{ErrorKind, Span, SpanStart, Tracer, Value};
+use mlflow_trace_core::{ErrorKind, Span, SpanStart, Tracer};
 use serde_json::json;
 use support::server::{Reply, Seen, Server, reply};
 use support::{PATIENCE, tracer};
@@ -506,90 +506,6 @@ fn annotations_wait_for_a_trace_that_is_on_its_way() {
     root.end().unwrap();
     let feedback = Assessment::feedback("quality", json!("fine"));
     assert!(tracer.log_assessment(&id, &feedback).is_ok());
-}
-
-#[test]
-fn files_answer_as_a_server_does() {
-    let directory = std::env::temp_dir().join(format!("mlflow-trace-read-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&directory);
-    let tracer = tracer(&[
-        ("file.directory", directory.to_str().unwrap()),
-        ("batch.delay_ms", "0"),
-    ]);
-    let client = tracer.client();
-    assert!(
-        client
-            .search_traces(&TraceSearch::default())
-            .unwrap()
-            .items
-            .is_empty()
-    );
-    let mut ids = Vec::new();
-    for name in ["first", "second", "third"] {
-        let root = tracer.start(SpanStart::new(name));
-        root.set_inputs(Value::Json("{\"q\": 1}")).unwrap();
-        ids.push(id_of(root));
-        tracer
-            .set_trace_tag(&ids[ids.len() - 1], "name", name)
-            .unwrap();
-        root.end().unwrap();
-    }
-    assert_eq!(tracer.flush(PATIENCE), 0);
-    let trace = client.get_trace(&ids[1]).unwrap();
-    assert_eq!(trace.data.request(), Some("{\"q\": 1}"));
-    assert_eq!(trace.data.spans[0].name, "second");
-    assert_eq!(client.get_trace_info(&ids[1]).unwrap(), trace.info);
-    let wanted = [ids[2].clone(), "tr-none".to_owned(), ids[0].clone()];
-    let found = client.get_traces(&wanted).unwrap();
-    let names: Vec<&str> = found
-        .iter()
-        .map(|trace| trace.data.spans[0].name.as_str())
-        .collect();
-    assert_eq!(names, ["third", "first"]);
-
-    let search = |filter: &str, most| TraceSearch {
-        filter: filter.to_owned(),
-        order_by: vec!["name ASC".to_owned()],
-        max_results: Some(most),
-        ..TraceSearch::default()
-    };
-    let page = client
-        .search_traces(&search("tags.name LIKE '%ir%'", 1))
-        .unwrap();
-    assert_eq!(page.items[0].info.trace_id, ids[0]);
-    let next = TraceSearch {
-        page_token: page.next_page_token,
-        ..search("tags.name LIKE '%ir%'", 1)
-    };
-    let last = client.search_traces(&next).unwrap();
-    assert_eq!(last.items[0].info.trace_id, ids[2]);
-    assert_eq!(last.next_page_token, None);
-    assert_eq!(client.traces(search("", 2)).count(), 3);
-    let error = client
-        .search_traces(&search("span.name = 'x'", 1))
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidFilter);
-    let error = client.delete_experiment("1").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-
-    let file = std::fs::read_dir(&directory)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let whole = std::fs::read(&file).unwrap();
-    let half = whole.len() - 10;
-    std::fs::write(&file, &whole[..half]).unwrap();
-    let error = client.get_trace(&ids[2]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
-    assert_eq!(
-        client.get_trace("tr-none").unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    let page = client.search_traces(&TraceSearch::default()).unwrap();
-    assert_eq!((page.items.len(), page.unreadable.len()), (2, 1));
-    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

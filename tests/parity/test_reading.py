@@ -124,3 +124,27 @@ def test_annotating(name: str, annotated: list[Results]) -> None:
 def test_reading(name: str, read: list[Results]) -> None:
     theirs, ours = (found[name] for found in read)
     assert differences(theirs, ours) == []
+
+
+def test_an_imported_trace_is_the_same_for_mlflow(read: list[Results]) -> None:
+    import mlflow
+
+    import mlflow_trace
+
+    assert read
+    mlflow.set_tracking_uri(SERVER)
+    ours, theirs = mlflow_trace.MlflowClient(SERVER), mlflow.MlflowClient(SERVER)
+    source, target = experiment(), experiment()
+    record("mlflow_trace", source)
+    traces = ours.search_traces(locations=[source])
+    theirs.delete_traces(source, trace_ids=[trace.info.trace_id for trace in traces])
+    for trace in traces:
+        for _ in range(2):
+            ours.import_trace(trace, target)
+        found = theirs.get_trace(trace.info.trace_id, display=False).to_dict()
+        expected = trace.to_dict()
+        assert found["info"].pop("trace_location") != expected["info"].pop("trace_location")
+        for info in (found["info"], expected["info"]):
+            for tag in ("mlflow.artifactLocation", "mlflow.trace.spansLocation"):
+                info["tags"].pop(tag, None)
+        assert differences(expected, found) == []

@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { run } from './support/child.mjs';
 
-const CANARY = 'canary/7d1f';
-const IN_URL = 'canary%2F7d1f';
-const FORMS = [CANARY, IN_URL, Buffer.from(`me:${CANARY}`).toString('base64'), '7d1f'];
+const CANARY = 'canary/zq7w';
+const IN_URL = 'canary%2Fzq7w';
+const FORMS = [CANARY, IN_URL, Buffer.from(`me:${CANARY}`).toString('base64'), 'zq7w'];
 
 const holds = (text) => FORMS.some((form) => text.includes(form));
 

@@ -13,9 +13,9 @@ import pytest
 import mlflow_trace
 from mlflow_trace import exceptions
 
-CANARY = "canary/7d1f"
-IN_URL = "canary%2F7d1f"
-FORMS = (CANARY, IN_URL, base64.b64encode(f"me:{CANARY}".encode()).decode(), "7d1f")
+CANARY = "canary/zq7w"
+IN_URL = "canary%2Fzq7w"
+FORMS = (CANARY, IN_URL, base64.b64encode(f"me:{CANARY}".encode()).decode(), "zq7w")
 
 
 @pytest.fixture

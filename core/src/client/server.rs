@@ -60,6 +60,19 @@ impl<'a> Server<'a> {
         read(&self.send(method, path, "application/json", body).await?)
     }
 
+    /// Sends spans in OTLP's protobuf.
+    pub(super) async fn spans(&self, experiment_id: &str, body: Vec<u8>) -> Result<(), Failure> {
+        let request = Request {
+            method: Method::POST,
+            content_type: "application/x-protobuf",
+            experiment_id: Some(experiment_id),
+            body: body.into(),
+            ..Request::get("/v1/traces")
+        };
+        let reply = self.http.ask(request.workspace(self.workspace)).await;
+        reply.map(drop)
+    }
+
     /// The bytes that answer any request. Everything that is sent here may be sent twice.
     pub(super) async fn send(
         &self,

@@ -145,8 +145,8 @@ impl Client {
         })
     }
 
-    /// Stores a finished trace under its own id in an experiment, and returns what the server made of its information.
-    /// Doing it again changes nothing more.
+    /// Stores a finished trace under its own id in an experiment, and returns what the server made of its information:
+    /// with its spans in the server's database, or as a file where it stores none. Doing it again changes nothing more.
     pub fn import_trace(&self, trace: &Trace, experiment_id: &str) -> Result<TraceInfo> {
         self.call(async |server| {
             let mut info = trace.info.clone();
@@ -156,6 +156,12 @@ impl Client {
                 .retain(|(key, _)| !IMMUTABLE.contains(&key.as_str()));
             for assessment in &mut info.assessments {
                 assessment.identify();
+            }
+            // Servers before 3.12 count tokens twice if the information comes first.
+            match server.spans(experiment_id, trace.data.to_otlp()).await {
+                Err(Failure::Refused { status: 501, .. }) => {}
+                Err(failure) if failure.is_missing(NO_ENDPOINT) => {}
+                reply => reply?,
             }
             let body = json!({"trace": {"trace_info": info.to_request()}});
             let path = "/api/3.0/mlflow/traces";

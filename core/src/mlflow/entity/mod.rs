@@ -7,6 +7,7 @@ mod info;
 mod location;
 mod member;
 mod otlp_json;
+mod otlp_wire;
 mod span;
 mod trace;
 

@@ -88,6 +88,12 @@ impl Span {
         self.parent_span_id.as_deref().map(hex)
     }
 
+    /// The ids of its trace, of itself and of its parent, which is empty for a root.
+    pub(super) fn raw_ids(&self) -> [&[u8]; 3] {
+        let parent = self.parent_span_id.as_deref().unwrap_or_default();
+        [&self.trace_id, &self.span_id, parent]
+    }
+
     /// The value of an attribute. What is no JSON text is the value itself.
     pub fn attribute(&self, key: &str) -> Option<Value> {
         let held = self.attributes.get(key)?;

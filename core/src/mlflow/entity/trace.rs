@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 
 use super::info::TraceInfo;
 use super::member::{damaged, items};
+use super::otlp_wire;
 use super::span::Span;
 use crate::error::Result;
 use crate::mlflow::keys;
+use crate::otlp;
 
 /// A trace: its information and its spans.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +70,15 @@ impl TraceData {
             return Err(damaged("the spans of the trace are missing"));
         }
         Self::from_json(&value)
+    }
+
+    /// An OTLP request with these spans.
+    pub(crate) fn to_otlp(&self) -> Vec<u8> {
+        let mut run = Vec::new();
+        for span in &self.spans {
+            otlp_wire::encode(&mut run, span);
+        }
+        otlp::request(&[], &[], &[&run])
     }
 
     /// The root.
