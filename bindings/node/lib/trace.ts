@@ -89,18 +89,16 @@ export function getCurrentActiveSpan(): LiveSpan | null {
 
 /**
  * Changes the trace of the active span, or of `span` where one is given, as it must be for spans that `startSpan` made.
- * Without one of ours the active span of OpenTelemetry counts, with `mlflow-trace/otel`.
- * Without a span nothing happens. Never throws.
+ * With `mlflow-trace/otel` the active span may be one of OpenTelemetry's. Without a span nothing happens. Never throws.
  */
-export function updateCurrentTrace(
-  update: TraceUpdate,
-  span: LiveSpan | null = getCurrentActiveSpan(),
-): void {
+export function updateCurrentTrace(update: TraceUpdate, span?: LiveSpan | null): void {
   try {
-    const trace = span instanceof RecordingSpan ? span.trace : foreignSpan()?.trace;
+    const nearest = span ?? getCurrentActiveSpan();
+    const own = nearest instanceof RecordingSpan ? nearest.trace : undefined;
+    const trace = span ? own : (foreignSpan()?.trace ?? own);
     if (trace === undefined) {
       // One that records nothing is active where that was asked for.
-      const isMissing = span === null && !(currentContext()?.span instanceof NoOpSpan);
+      const isMissing = nearest === null && !(currentContext()?.span instanceof NoOpSpan);
       if (isMissing) report('updateCurrentTrace was called without an active span; ignored');
       return;
     }

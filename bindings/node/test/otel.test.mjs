@@ -124,6 +124,21 @@ test('a trace of the SDK alone can be updated from inside', async () => {
   assert.equal(info.trace_metadata['mlflow.trace.session'], 's');
 });
 
+test('the trace that is changed is that of the nearest span, or of the one that is given', async () => {
+  mlflow.withSpan(
+    (ours) => {
+      tracer.startActiveSpan('theirs', { root: true }, (theirs) => {
+        mlflow.updateCurrentTrace({ tags: { to: 'nearest' } });
+        mlflow.updateCurrentTrace({ tags: { to: 'given' } }, ours);
+        theirs.end();
+      });
+    },
+    { name: 'ours' },
+  );
+  const tags = (await takeTraces()).map(({ info }) => [info.tags['mlflow.traceName'], info.tags.to]);
+  assert.deepEqual(Object.fromEntries(tags), { ours: 'given', theirs: 'nearest' });
+});
+
 test('headers carry the nearest span of either kind, by either API', async () => {
   const inject = () => {
     const carrier = {};

@@ -1,11 +1,16 @@
 // One measurement in a process of its own; prints JSON.
 // Usage: measure.mjs cost LIBRARY WORK MILLISECONDS | export LIBRARY URL TRACES | memory LIBRARY SPANS | delay LIBRARY SECONDS
+import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setImmediate as macrotask, setTimeout as sleep } from 'node:timers/promises';
 import { opentelemetry, ours } from './libraries.mjs';
 import { trace10, works } from './works.mjs';
 
 const [what, name, ...rest] = process.argv.slice(2);
+
+/** Stretches until the code is compiled, also where others have most of the processor. */
+const WARM_UP = 60;
+const ROUNDS = 5;
 
 /** The library; without a URL it drops what it is given, and `none` records nothing. */
 function library(url) {
@@ -14,29 +19,36 @@ function library(url) {
   return ours({ trackingUri: url, experimentId: '0', exportTraceInfo: 'spans_only', queueMaxBytes: 2 ** 30 });
 }
 
-/** Nanoseconds a span: the median of stretches of some milliseconds, too short for others to be let in between. */
+/** Nanoseconds that this thread, the main one, was on a processor: what others do beside it is not in it. */
+function threadTime() {
+  return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ', 1)[0]);
+}
+
+/** Nanoseconds of the thread a span, with all that becomes of it there: garbage, batches, hand-over. */
 async function cost(work, milliseconds) {
   const { run, spans } = works(library())[work];
   const isAsync = work.includes('async');
-  const calls = Math.ceil(1000 / spans);
+  const calls = Math.ceil(500 / spans);
   const stretch = async () => {
-    const start = performance.now();
     for (let i = 0; i < calls; i++) {
       if (isAsync) await run();
       else run();
     }
-    return (1e6 * (performance.now() - start)) / calls / spans;
+    // A program goes back to its loop now and then.
+    await macrotask();
   };
+  for (let i = 0; i < WARM_UP; i++) await stretch();
   const costs = [];
-  const warm = performance.now() + milliseconds / 3;
-  const end = warm + milliseconds;
-  for (let i = 0; performance.now() < end; i++) {
-    const took = await stretch();
-    if (performance.now() > warm) costs.push(took);
-    // A program goes back to its loop now and then; what happens there is not its own work.
-    if (i % 10 === 9) await macrotask();
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = threadTime();
+    let count = 0;
+    while (threadTime() - start < (1e6 * milliseconds) / ROUNDS) {
+      await stretch();
+      count += calls * spans;
+    }
+    costs.push((threadTime() - start) / count);
   }
-  return { ns: costs.sort((a, b) => a - b)[costs.length >> 1] };
+  return { ns: costs.sort((a, b) => a - b)[ROUNDS >> 1] };
 }
 
 /** Traces of 10 spans of W3 as fast as they can be recorded, until all is exported. */

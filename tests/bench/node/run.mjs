@@ -10,7 +10,7 @@ import { report } from './report.mjs';
 
 const QUICK = process.argv.includes('--quick');
 const ROUNDS = QUICK ? 1 : 5;
-const MILLISECONDS = QUICK ? 300 : 1500;
+const MILLISECONDS = QUICK ? 500 : 2000;
 const TRACES = QUICK ? 2_000 : 50_000;
 const MEMORY_SPANS = QUICK ? 200_000 : 1_000_000;
 const DELAY_SECONDS = QUICK ? 2 : 10;
