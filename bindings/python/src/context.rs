@@ -301,7 +301,7 @@ pub(crate) fn note_last(py: Python<'_>, id: TraceId) {
 enum Content {
     Value(Py<PyAny>),
     /// Settings on top of those that hold where the scope is entered.
-    Settings(Settings),
+    Settings(Box<Settings>),
 }
 
 /// Makes a span or a scope current while it is entered; a span is not ended on exit.
@@ -492,7 +492,7 @@ pub(crate) fn trace_scope(
             ..TraceUpdate::default()
         },
     };
-    Ok(ContextScope::new(Content::Settings(settings)))
+    Ok(ContextScope::new(Content::Settings(Box::new(settings))))
 }
 
 /// The W3C headers that carry the current span to another process; empty without one.
