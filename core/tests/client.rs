@@ -243,6 +243,14 @@ fn each_failure_has_its_kind() {
 
     let deleted =
         json!({"experiment": {"experiment_id": "7", "name": "n", "lifecycle_stage": "deleted"}});
+    let stranger = always(200, "{\"login\": true}");
+    for result in [
+        client(&stranger).set_experiment("n"),
+        client(&stranger).find_experiment("7"),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::BadReply);
+    }
+
     let deleted = always(200, &deleted.to_string());
     for result in [
         client(&deleted).set_experiment("n"),

@@ -128,7 +128,6 @@ def test_reading(name: str, read: list[Results]) -> None:
 
 def test_an_imported_trace_is_the_same_for_mlflow(read: list[Results]) -> None:
     import mlflow
-
     import mlflow_trace
 
     assert read

@@ -103,6 +103,8 @@ impl From<Failure> for Error {
                 ErrorKind::Unauthorized,
                 "; renew them (tracking_token, or tracking_username and tracking_password)",
             ),
+            // A success without what was asked for.
+            Failure::Retry { status: 200, .. } => (ErrorKind::BadReply, ""),
             Failure::Retry { .. } => (ErrorKind::Transport, ""),
             Failure::Refused { code, .. } if code == DELETED => (ErrorKind::Deleted, ""),
             Failure::Refused { code, .. } if code == BAD_REPLY => (ErrorKind::BadReply, ""),
