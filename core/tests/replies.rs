@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mlflow_trace_core::{SpanStart, Tracer};
+use mlflow_trace_core::{ErrorKind, SpanStart, Tracer};
 use support::raw::{EXPERIMENT, Raw};
 use support::server::{Seen, Server, reply};
 use support::{PATIENCE, assert_conserved, dropped, tracer, until};
@@ -222,7 +222,7 @@ fn a_page_instead_of_an_answer_is_no_experiment() {
     let server = Server::start(page);
     let client = connected(&server.url, &[]).client();
     let error = client.get_experiment("7").unwrap_err();
-    assert!(error.retryable(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::BadReply, "{error}");
 }
 
 #[test]

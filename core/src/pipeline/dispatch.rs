@@ -396,7 +396,6 @@ impl Dispatcher<'_> {
         let has_passed = after.traces < before.traces || after.spans < before.spans;
         // One that was taken apart counts as one.
         after.traces = after.traces.min(before.traces);
-        self.shared.queue.settle(batch.flush, before, after);
         batch.load = after;
         self.release(&mut batch);
         self.going -= 1;
@@ -447,6 +446,8 @@ impl Dispatcher<'_> {
             true => "parked",
             false => self.circuit.name(),
         });
+        // Last, because it ends flushes, and who waited for one may ask how it went.
+        self.shared.queue.settle(batch.flush, before, after);
         self.calibrate(before.traces - after.traces);
         if !batch.traces.is_empty() {
             self.retrying.push(batch);
