@@ -44,6 +44,7 @@ fn trace() -> Finished {
         attachments: Vec::new(),
         update: None,
         spans: Vec::new(),
+        origin: None,
         packed_bytes: 0,
         span_count: 1,
         progress: Progress::default(),
