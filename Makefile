@@ -163,10 +163,10 @@ spool-model: setup ## Run ten thousand programs against a model of the spool, da
 # Needs a nightly compiler and cargo-fuzz; what was found before is in fuzz/corpus.
 FUZZ_SECONDS ?= 600
 fuzz: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/fuzz
-fuzz: ## Fuzz what reads the spool, FUZZ_SECONDS each
+fuzz: ## Fuzz what reads the spool, replies, headers and traces, FUZZ_SECONDS each
 	@cargo fuzz --version > /dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
-	@for target in spool_segment spool_adopt; do \
-	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
+	@for target in $(or $(FUZZ_TARGETS),spool_segment spool_adopt retry_after reply propagation traces); do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 || exit 1; \
 	done
 
 NATIVE := $(MAKE) --no-print-directory -C tests/c LIBDIR=$(RELEASE) BUILD=$(CURDIR)/$(STAMPS)/c PYTHON=$(PYTHON)

@@ -18,6 +18,8 @@ mod destination;
 mod ending;
 mod export;
 mod finished;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hooks;
 mod ingest;
 mod limits;

@@ -11,6 +11,9 @@ pub(crate) mod retry;
 mod sdk;
 pub(crate) mod sink;
 
+#[cfg(fuzzing)]
+pub(crate) use otlp::rejected;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -179,6 +179,29 @@ impl Reply {
         reply
     }
 
+    /// A reply of these bytes, read as one from a server.
+    #[cfg(fuzzing)]
+    pub(crate) fn of_bytes(status: StatusCode, encoding: Option<&str>, body: &[u8]) -> Self {
+        let mut reply = Reply {
+            status,
+            after: None,
+            body: Vec::new(),
+            is_page: false,
+            state: State::Broken,
+        };
+        if let Some(mut sink) = Sink::of(encoding, MAX_BODY) {
+            let fed = body.chunks(1000).all(|chunk| sink.write(chunk));
+            (reply.body, reply.state) = sink.end(fed);
+        }
+        reply
+    }
+
+    /// What the exporter and the client make of it.
+    #[cfg(fuzzing)]
+    pub(crate) fn understood(&self, secrets: &Secrets) -> [Failure; 2] {
+        [self.failure(secrets), self.refusal(secrets)]
+    }
+
     /// Whether all of its body could be read.
     pub(crate) fn is_whole(&self) -> bool {
         self.state == State::Whole

@@ -9,6 +9,9 @@ mod outgoing;
 mod reply;
 mod semconv;
 
+#[cfg(fuzzing)]
+pub(crate) use reply::rejected;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::ops::Range;

@@ -46,6 +46,15 @@ pub(super) fn read(reply: &Reply) -> Answer {
     }
 }
 
+/// How many spans a collector would not take, for bytes that say so.
+#[cfg(fuzzing)]
+pub(crate) fn rejected(reply: &Reply) -> Option<u64> {
+    match read(reply) {
+        Answer::Taken { rejected, .. } => Some(rejected),
+        Answer::Later { .. } | Answer::Refused { .. } => None,
+    }
+}
+
 fn refused(status: u16, after: Option<Duration>, body: &[u8]) -> Answer {
     let message = error_message(body);
     match status {
