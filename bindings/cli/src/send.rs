@@ -1,6 +1,7 @@
 //! `send`: what files hold goes to a server, once.
 
-use std::io::IsTerminal;
+use std::collections::HashSet;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -92,12 +93,14 @@ pub(crate) fn run(send: &Send, common: &Common, store: &Store, output: &mut Outp
     print(&summary, stored.unreadable(), output)
 }
 
-fn cannot_note(directory: &str, error: &std::io::Error) -> Failure {
-    Failure::Usage(format!("cannot note in {directory} what was sent: {error}"))
+#[cold]
+fn cannot_note(directory: &str, error: &io::Error) -> Failure {
+    let text = format!("cannot note in {directory} what was sent: {error}");
+    Failure::Output(io::Error::new(error.kind(), text))
 }
 
 fn bar(length: usize, json: bool) -> ProgressBar {
-    let shown = !json && std::io::stderr().is_terminal();
+    let shown = !json && io::stderr().is_terminal();
     let target = match shown {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
@@ -189,8 +192,7 @@ fn is_there(client: &Client, trace: &Trace) -> Result<bool, Error> {
         Err(error) if missing(&error) => return Ok(false),
         there => there?,
     };
-    let ids: std::collections::HashSet<String> =
-        there.data.spans.iter().map(|span| span.span_id()).collect();
+    let ids: HashSet<String> = there.data.spans.iter().map(|span| span.span_id()).collect();
     let mut spans = trace.data.spans.iter();
     Ok(spans.all(|span| ids.contains(&span.span_id())))
 }

@@ -199,6 +199,63 @@ fn what_could_not_be_sent_is_told_and_sent_later() {
 }
 
 #[test]
+fn a_server_that_takes_nothing_is_left_alone() {
+    let directory = Directory::new();
+    let names = ["same"; 40];
+    record(&directory, &names);
+    let keeper = Keeper::start();
+    keeper.refuse_credentials();
+    let done = run(&["send", &directory.text(), "-u", &keeper.url(), "--json"]);
+    assert_eq!(done.code, 1);
+    let summary: Value = serde_json::from_str(&done.out).unwrap();
+    let failed = summary["failed"].as_array().unwrap().len();
+    let left = summary["left"].as_u64().unwrap() as usize;
+    assert_eq!(failed + left, names.len(), "{summary}");
+    assert!(left > names.len() / 2, "{summary}");
+}
+
+#[test]
+fn what_cannot_be_noted_is_not_sent() {
+    let directory = Directory::new();
+    record(&directory, &["one"]);
+    let keeper = Keeper::start();
+    let args = ["send", &directory.text(), "-u", &keeper.url()];
+    assert_eq!(run(&args).code, 0);
+    let ledger = directory.ledger();
+    std::fs::remove_file(&ledger).unwrap();
+    std::fs::create_dir(&ledger).unwrap();
+    let before = keeper.requests();
+    let done = run(&args);
+    assert_eq!(done.code, 1);
+    assert!(done.error.contains("cannot note"), "{done:?}");
+    assert_eq!(keeper.requests(), before);
+}
+
+#[test]
+fn a_living_process_is_told_from_a_dead_one() {
+    let directory = Directory::new();
+    let tracer = support::spooling(&directory, "http://127.0.0.1:1");
+    support::trace(&tracer, "waits");
+    let option = format!("spool.dir={}", directory.text());
+    let status = || {
+        let done = run(&["spool", "status", "--json", "--set", &option]);
+        let status: Value = serde_json::from_str(&done.out).unwrap();
+        let runs = status["runs"].as_array().unwrap().clone();
+        assert_eq!(runs.len(), 1, "{status}");
+        (runs[0]["live"].clone(), runs[0]["pending"].clone())
+    };
+    assert_eq!(status(), (json!(true), json!(1)));
+    tracer.shutdown(std::time::Duration::ZERO);
+    drop(tracer);
+    assert_eq!(status(), (json!(false), json!(1)));
+    let done = run(&["spool", "status", "--set", &option]);
+    assert!(
+        done.out.contains("orphaned") && done.out.contains("1 pending"),
+        "{done:?}"
+    );
+}
+
+#[test]
 fn experiments_are_found_or_made() {
     let directory = Directory::new();
     record(&directory, &["one"]);

@@ -104,7 +104,7 @@ fn tracer(options: &[(&str, &str)]) -> Tracer {
 }
 
 /// A trace of two spans, and its id.
-fn trace(tracer: &Tracer, name: &str) -> String {
+pub(crate) fn trace(tracer: &Tracer, name: &str) -> String {
     let root = tracer.start(SpanStart::new(name));
     let child = tracer.start(SpanStart {
         parent: Parent::Span(root),
@@ -127,14 +127,19 @@ pub(crate) fn record(directory: &Directory, names: &[&str]) -> Vec<String> {
     ids
 }
 
-/// Has a program with a spool record a trace.
-pub(crate) fn record_spooled(directory: &Directory, url: &str, name: &str) {
-    let tracer = tracer(&[
+/// A program with a spool.
+pub(crate) fn spooling(directory: &Directory, url: &str) -> Tracer {
+    tracer(&[
         ("tracking_uri", url),
         ("spool", "write-through"),
         ("spool.dir", &directory.text()),
         ("batch.delay_ms", "0"),
-    ]);
+    ])
+}
+
+/// Has such a program record a trace and end.
+pub(crate) fn record_spooled(directory: &Directory, url: &str, name: &str) {
+    let tracer = spooling(directory, url);
     trace(&tracer, name);
     tracer.shutdown(PATIENCE);
 }

@@ -7,6 +7,7 @@ from . import _native
 
 
 def main() -> int:
+    """Run the command with the arguments of the process; its exit code."""
     # Python would only note an interrupt until the command returns.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _native.run_command(sys.argv[1:])
