@@ -181,13 +181,19 @@ fn deliver(client: &Client, trace: &Trace, experiment: &str) -> Result<Fate, Err
     Ok(Fate::Sent)
 }
 
+/// Whether the server has every span of a trace, and its information: one that got spans alone makes some up, without
+/// the metadata of the process.
 fn is_there(client: &Client, trace: &Trace) -> Result<bool, Error> {
     let id = &trace.info.trace_id;
     let missing = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged);
-    match client.get_trace_info(id) {
+    let info = match client.get_trace_info(id) {
         Err(error) if missing(&error) => return Ok(false),
         info => info?,
     };
+    let mut metadata = trace.info.trace_metadata.iter();
+    if !metadata.all(|(key, _)| info.metadata(key).is_some()) {
+        return Ok(false);
+    }
     let there = match client.get_trace(id) {
         Err(error) if missing(&error) => return Ok(false),
         there => there?,

@@ -2,10 +2,9 @@
 
 // The file is that of the engine's own tests, which say what it is.
 #[path = "../../../../core/tests/support/otlp.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code)]
 mod otlp;
 #[path = "../../../../core/tests/support/server.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod server;
 
 use std::collections::BTreeMap;
