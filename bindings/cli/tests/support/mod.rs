@@ -1,6 +1,6 @@
 //! Runs the command, and a server that keeps what it is sent.
 
-// The file is that of the engine's own tests, which say what it is.
+// The files are those of the engine's own tests, which say what they are.
 #[path = "../../../../core/tests/support/otlp.rs"]
 #[allow(dead_code)]
 mod otlp;
