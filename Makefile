@@ -32,11 +32,12 @@ WITH_SERVER := $(if $(MLFLOW_TRACE_TEST_SERVER),,$(SERVER))
 sources = $(shell find $(1) \( -name node_modules -o -name dist -o -name __pycache__ \) -prune -o -type f \( $(2) \) -print 2> /dev/null)
 RUST := -name '*.rs' -o -name Cargo.toml
 CORE_SOURCES := Cargo.toml Cargo.lock $(call sources,core/Cargo.toml core/src,$(RUST))
+CLI_SOURCES := $(call sources,bindings/cli,$(RUST) -o -name '*.js' -o -name '*.css' -o -name '*.html')
 FFI_SOURCES := $(call sources,ffi,$(RUST) -o -name '*.h')
-PYTHON_SOURCES := $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
-NODE_SOURCES := $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
+PYTHON_SOURCES := $(CLI_SOURCES) $(call sources,bindings/python/src bindings/python/Cargo.toml bindings/python/pyproject.toml,$(RUST) -o -name pyproject.toml)
+NODE_SOURCES := $(CLI_SOURCES) $(call sources,$(NODE)/src $(NODE)/lib $(NODE)/Cargo.toml $(NODE)/build.rs,$(RUST) -o -name '*.ts') $(NODE)/tsconfig.json
 
-.PHONY: help setup build wheel demo demo-server test suites test-rust test-c abi test-python test-node test-e2e parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind sanitize clean
+.PHONY: help setup build wheel demo demo-server test suites test-rust test-c abi test-python test-node test-e2e test-view parity test-otlp collectors w3c model spool-model fuzz lint lint-rust lint-c lint-python lint-node bench bench-record bench-python check-deep loom asan valgrind sanitize clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -142,12 +143,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node e2e parity otlp; do \
+	for suite in lint rust c abi python node view e2e parity otlp; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-e2e parity test-otlp
+suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -201,10 +202,22 @@ test-node: setup $(STAMPS)/node ## Test the Node binding
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) npm test --prefix $(NODE) 2>&1 | tee $(LOGS)/node.log
 
+$(STAMPS)/chromium:
+	@missing=; command -v chromium > /dev/null || missing=" chromium"; \
+	$(install_packages)
+
+# What cargo made of the command. The page's tests and those with a real server run it.
+test-view test-e2e: export MLFLOW_TRACE_COMMAND := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/mlflow-trace
+test-view: export SCREENSHOTS ?= $(CURDIR)/$(STAMPS)/view
+test-view: setup $(STAMPS)/chromium ## Test the page of `mlflow-trace view` in headless Chromium; SCREENSHOTS=docs/images renews those of the docs
+	@mkdir -p $(LOGS)
+	cargo build --locked -p mlflow-trace-cli
+	node --test tests/view/view.test.mjs 2>&1 | tee $(LOGS)/view.log
+
 test-e2e: export MLFLOW_TRACE_ORACLE_SINK := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/oracle-sink
 test-e2e: setup build ## Test the demo, the server fixture and the oracle sink
 	@mkdir -p $(LOGS)
-	cargo build --locked -p mlflow-trace-faults --bin oracle-sink
+	cargo build --locked -p mlflow-trace-faults --bin oracle-sink -p mlflow-trace-cli --bin mlflow-trace
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/e2e tests/faults 2>&1 | tee $(LOGS)/e2e.log
 	node --test tests/faults/oracle.test.mjs 2>&1 | tee -a $(LOGS)/e2e.log
 
@@ -267,7 +280,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/bench/node/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans

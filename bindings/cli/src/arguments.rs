@@ -55,6 +55,12 @@ pub(crate) enum Command {
     Search(Search),
     /// Print traces as they arrive, until interrupted
     Tail(Tail),
+    /// Upload the files of programs that recorded without a server; what was sent before is not sent again
+    Send(Send),
+    /// Look at what waits on disk for its server, or send it
+    Spool(Spool),
+    /// Check the configuration and the server, and say what to do
+    Doctor,
     /// Draw traces on one HTML page that needs nothing else
     View(View),
 }
@@ -110,4 +116,35 @@ pub(crate) struct View {
     /// At most so many traces; 0 is all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Directory with the files; ./mlflow-traces by default, or what option file.directory says
+    #[arg(value_name = "DIR")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Spool {
+    #[command(subcommand)]
+    pub(crate) command: SpoolCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Print what the spool's directory holds; option spool.dir says which
+    Status,
+    /// Try dead letters again, and deliver what dead processes left for the configured server
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Names of dead letters; all by default
+    #[arg(value_name = "LETTER")]
+    pub(crate) letters: Vec<String>,
+    /// Seconds to wait for the server
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) timeout: f64,
 }

@@ -1,9 +1,13 @@
 //! The command `mlflow-trace`, which the Python and Node packages carry as well: they call [`run`].
 
 mod arguments;
+mod doctor;
+mod ledger;
 mod list;
 mod output;
+mod send;
 mod show;
+mod spool;
 mod store;
 mod tail;
 mod tree;
@@ -16,7 +20,7 @@ use clap::Parser;
 use mlflow_trace_core::{Error, ErrorKind};
 
 use arguments::{Arguments, Command};
-use output::Output;
+use output::{Output, visible};
 use store::Store;
 
 /// What a command came to: nothing, or why it could not.
@@ -31,6 +35,8 @@ enum Failure {
     Output(std::io::Error),
     /// What was asked for is wrong.
     Usage(String),
+    /// Not all of it could be done, as was printed.
+    Incomplete,
 }
 
 impl From<Error> for Failure {
@@ -62,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => return 0,
         Err(Failure::Output(error)) => (1, error.to_string()),
         Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Incomplete) => return 1,
         Err(Failure::Trace(error)) => match error.kind() {
             ErrorKind::NotFound => (3, error.to_string()),
             ErrorKind::InvalidArgument | ErrorKind::InvalidConfig | ErrorKind::InvalidFilter => {
@@ -70,7 +77,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             _ => (1, error.to_string()),
         },
     };
-    let _ = writeln!(std::io::stderr(), "mlflow-trace: {message}");
+    let _ = writeln!(std::io::stderr(), "mlflow-trace: {}", visible(&message));
     code
 }
 
@@ -81,6 +88,9 @@ fn execute(arguments: &Arguments, output: &mut Output) -> Outcome {
         Command::List(list) => list::run(list, &store, output),
         Command::Search(search) => list::search(search, &store, output),
         Command::Tail(tail) => tail::run(tail, &store, output),
+        Command::Send(send) => send::run(send, &arguments.common, &store, output),
+        Command::Spool(spool) => spool::run(spool, &store, output),
+        Command::Doctor => doctor::run(&store, output),
         Command::View(view) => view::run(view, &store, output),
     }
 }

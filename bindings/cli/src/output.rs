@@ -85,7 +85,7 @@ pub(crate) fn tone(state: &str) -> Tone {
 }
 
 /// A text without what a terminal would take for an instruction.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

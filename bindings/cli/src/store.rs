@@ -52,6 +52,53 @@ impl Store {
         })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Fails where there is no server, which a command needs.
+    pub(crate) fn needs_server(&self) -> Result<(), Failure> {
+        match self.client.server() {
+            Some(_) => Ok(()),
+            None => Err(Failure::Usage(
+                "this needs a tracking server: set MLFLOW_TRACKING_URI, or give --tracking-uri"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The id of the one experiment that traces are sent to; one that is named and missing is made.
+    pub(crate) fn destination(&self) -> Result<String, Failure> {
+        let made = |name: &str| Ok(self.client.set_experiment(name)?.experiment_id);
+        match &self.experiments[..] {
+            [] => {}
+            [name] if is_id(name) && self.client.find_experiment_by_name(name)?.is_none() => {
+                return Ok(self.client.get_experiment(name)?.experiment_id);
+            }
+            [name] => return made(name),
+            _ => {
+                let message = "traces are sent to one experiment: give --experiment once";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+        }
+        match (
+            self.configured("experiment_id"),
+            self.configured("experiment_name"),
+        ) {
+            (Some(id), _) => Ok(id.to_owned()),
+            (None, Some(name)) => made(name),
+            (None, None) => Ok(DEFAULT_EXPERIMENT.to_owned()),
+        }
+    }
+
+    fn configured(&self, key: &str) -> Option<&str> {
+        self.config.get(key).ok().filter(|value| !value.is_empty())
+    }
+
     pub(crate) fn trace(&self, id: &str) -> Result<Trace, Failure> {
         Ok(self.client.get_trace(id)?)
     }
@@ -83,11 +130,10 @@ impl Store {
         if self.client.directory().is_some() {
             return Ok(Vec::new());
         }
-        let configured = |key| self.config.get(key).ok().filter(|value| !value.is_empty());
-        if let Some(id) = configured("experiment_id") {
+        if let Some(id) = self.configured("experiment_id") {
             return Ok(vec![id.to_owned()]);
         }
-        let name = configured("experiment_name").map(|name| self.id(name));
+        let name = self.configured("experiment_name").map(|name| self.id(name));
         Ok(vec![
             name.transpose()?
                 .unwrap_or_else(|| DEFAULT_EXPERIMENT.to_owned()),
@@ -96,7 +142,7 @@ impl Store {
 
     /// The id of an experiment: a number is one, unless an experiment has it for its name.
     fn id(&self, name: &str) -> Result<String, Failure> {
-        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = is_id(name);
         if self.client.directory().is_some() {
             return match is_number {
                 true => Ok(name.to_owned()),
@@ -115,4 +161,8 @@ impl Store {
             .into()),
         }
     }
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -22,6 +22,8 @@ export interface Native {
   health(): string;
   diagnostics(): string[];
   version(): string;
+  /** Runs the command `mlflow-trace`; its exit code. */
+  runCommand(arguments_: string[]): number;
   OtelExporter: new (rootWaitMs: number) => NativeOtelExporter;
 }
 

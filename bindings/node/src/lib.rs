@@ -34,6 +34,14 @@ pub fn withhold_content() {
     engine::withhold_content();
 }
 
+/// Runs the command `mlflow-trace` with these arguments, without the program's name; its exit code.
+#[napi(catch_unwind)]
+pub fn run_command(arguments: Vec<String>) -> u32 {
+    let name = "mlflow-trace".to_owned();
+    let arguments = std::iter::once(name).chain(arguments);
+    u32::from(mlflow_trace_cli::run(arguments.map(Into::into)))
+}
+
 /// The settings in force.
 #[napi(catch_unwind)]
 pub fn settings() -> Settings {

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 mod attachment;
 mod attribute;
+mod command;
 mod context;
 mod destination;
 mod engine;
@@ -41,6 +42,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::attachment::Content;
+    #[pymodule_export]
+    use crate::command::run_command;
     #[pymodule_export]
     use crate::context::{
         ContextScope, get_active_trace_id, get_current_active_span, headers, remote_scope,

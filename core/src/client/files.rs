@@ -18,16 +18,16 @@ use crate::mlflow::keys;
 
 /// What the lines of the files say of a trace: several, where it was sent in parts or by several processes.
 #[derive(Default)]
-struct Stored {
+pub(super) struct Stored {
     info: Option<TraceInfo>,
     spans: Vec<Span>,
 }
 
 /// What was read of the files.
 #[derive(Default)]
-struct Contents {
+pub(super) struct Contents {
     /// By trace id.
-    traces: HashMap<String, Stored>,
+    pub(super) traces: HashMap<String, Stored>,
     /// Lines that cannot be read, as `file:number`.
     unreadable: Vec<String>,
 }
@@ -104,7 +104,7 @@ pub(super) fn search(
 
 impl Stored {
     /// The trace, once its information is known.
-    fn whole(self) -> Option<Trace> {
+    pub(super) fn whole(self) -> Option<Trace> {
         let mut spans = self.spans;
         // In order of creation, parents before children.
         spans.sort_by_key(|span| (span.start_time_ns, span.parent_id().is_some()));
@@ -118,10 +118,25 @@ impl Stored {
 /// Reads all files; with `wanted`, only lines in which these bytes stand.
 fn read(directory: &Path, wanted: Option<&str>) -> Result<Contents> {
     let mut contents = Contents::default();
+    for path in &paths(directory)? {
+        for_each_line(path, |place, line| {
+            let is_wanted =
+                wanted.is_none_or(|wanted| memmem::find(line, wanted.as_bytes()).is_some());
+            if is_wanted && contents.add(line).is_none() {
+                let name = path.display();
+                contents.unreadable.push(format!("{name}:{}", place.number));
+            }
+        })?;
+    }
+    Ok(contents)
+}
+
+/// The files of a directory, in order; none where there is no directory yet.
+pub(super) fn paths(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         // Nothing was recorded yet.
-        Err(error) if error.kind() == Io::NotFound => return Ok(contents),
+        Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(directory, &error)),
     };
     let mut paths: Vec<PathBuf> = entries
@@ -129,30 +144,47 @@ fn read(directory: &Path, wanted: Option<&str>) -> Result<Contents> {
         .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
         .collect();
     paths.sort();
-    for path in &paths {
-        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let mut reader = BufReader::new(file);
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line);
-            if length.map_err(|error| unreadable(path, &error))? == 0 {
-                break;
-            }
-            let is_wanted =
-                wanted.is_none_or(|wanted| memmem::find(&line, wanted.as_bytes()).is_some());
-            if is_wanted && !line.trim_ascii().is_empty() && contents.add(&line).is_none() {
-                let name = path.display();
-                contents.unreadable.push(format!("{name}:{number}"));
-            }
+    Ok(paths)
+}
+
+/// Where a line stands in its file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Counted from 1.
+    pub(super) number: u64,
+    pub(super) offset: u64,
+    pub(super) length: usize,
+}
+
+/// Reads the lines of a file in which something stands.
+pub(super) fn for_each_line(path: &Path, mut take: impl FnMut(Place, &[u8])) -> Result<()> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    let mut offset = 0;
+    for number in 1.. {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line);
+        let length = length.map_err(|error| unreadable(path, &error))?;
+        if length == 0 {
+            break;
         }
+        if !line.trim_ascii().is_empty() {
+            let place = Place {
+                number,
+                offset,
+                length,
+            };
+            take(place, &line);
+        }
+        offset += length as u64;
     }
-    Ok(contents)
+    Ok(())
 }
 
 impl Contents {
     /// Takes what a line holds; `None` for one that is not whole.
-    fn add(&mut self, line: &[u8]) -> Option<()> {
+    pub(super) fn add(&mut self, line: &[u8]) -> Option<()> {
         let value: Value = serde_json::from_slice(line).ok()?;
         for resource in value["resourceSpans"].as_array()? {
             for scope in resource["scopeSpans"].as_array()? {
@@ -193,7 +225,7 @@ impl Contents {
 }
 
 #[cold]
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     let text = format!("cannot read {}: {error} (file.directory)", path.display());
     Error::new(ErrorKind::Damaged, text)
 }

@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod assessments;
+mod doctor;
 mod experiments;
 mod files;
 mod filter;
@@ -14,11 +15,12 @@ mod invoke;
 mod recording;
 mod search;
 mod server;
+mod stored;
 mod traces;
 
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::http::Http;
 pub use crate::mlflow::entity::{
@@ -27,9 +29,11 @@ pub use crate::mlflow::entity::{
     TraceInfo, TraceLocation, TraceStatus,
 };
 pub use assessments::AssessmentUpdate;
+pub use doctor::{Finding, Severity};
 pub use experiments::{ExperimentSearch, ViewType};
 pub use search::{Page, TraceSearch, Traces};
 use server::Server;
+pub use stored::StoredTraces;
 pub use traces::Deletion;
 
 /// A client of the configured server, or of the files where none is configured. Every request waits for its reply, at
@@ -66,6 +70,16 @@ impl Client {
             Store::Server => None,
             Store::Files(directory) => Some(directory),
         }
+    }
+
+    /// The server, without credentials: a URL, or `databricks` with the profile that is named. `None` where none is
+    /// configured.
+    pub fn server(&self) -> Option<String> {
+        Some(match self.config.target()? {
+            Target::Server(base) => base,
+            Target::Databricks(None) => "databricks".to_owned(),
+            Target::Databricks(Some(profile)) => format!("databricks://{profile}"),
+        })
     }
 
     /// Runs a call on a thread of its own: the caller's may belong to an async runtime, in which another one cannot be

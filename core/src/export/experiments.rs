@@ -35,7 +35,12 @@ pub(crate) async fn by_name(
     }
 }
 
-async fn find(http: &Http, workspace: Option<&str>, name: &str) -> Result<Experiment, Failure> {
+/// The experiment of this name.
+pub(crate) async fn find(
+    http: &Http,
+    workspace: Option<&str>,
+    name: &str,
+) -> Result<Experiment, Failure> {
     let query = uri::encode(name);
     let path = format!("/api/2.0/mlflow/experiments/get-by-name?experiment_name={query}");
     active(http.json(Request::get(&path).workspace(workspace)).await?)

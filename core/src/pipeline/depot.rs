@@ -19,8 +19,8 @@ use crate::lock::{Condvar, Mutex};
 use crate::otlp::reader;
 use crate::record::{self, Origin};
 use crate::shared::Shared;
+use crate::spool::Maintained;
 use crate::spool::{Entry, Fingerprint, Kind, PART, Record, Refused, Spool, SpoolOptions, Ticket};
-use crate::spool::{Maintained, default_directory};
 
 /// A record of the spool that a trace in memory stands for. Parts of a trace that was taken apart share it.
 pub(crate) struct Receipt {
@@ -173,10 +173,8 @@ impl Depot {
 
     fn store(&self) -> &Result<Store, String> {
         self.store.get_or_init(|| {
-            let directory = self.config.path("spool.dir").or_else(default_directory);
-            let directory = directory.ok_or("option 'spool.dir': there is no home directory")?;
-            let mut options = SpoolOptions::new(directory);
-            options.max_bytes = self.config.number("spool.max_bytes");
+            let options = SpoolOptions::of(&self.config);
+            let options = options.map_err(|error| error.message().to_owned())?;
             let spool = Spool::open(options).map_err(|error| error.message().to_owned())?;
             Ok(Store {
                 spool,

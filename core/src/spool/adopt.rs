@@ -237,7 +237,7 @@ impl Spool {
             return self.expire_unwanted(back, reading.index, number, reader);
         }
         let mut segment = Segment::new(header.destination, header.made, None);
-        let acks = acks(vfs, run, number, &reader);
+        let acks = acks(vfs, &run.name, number, &reader);
         (segment.settled, segment.sent) = (acks.settled, acks.sent);
         run.segments.insert(number, segment);
         reading.current = Some((number, reader));
@@ -369,7 +369,7 @@ impl Spool {
         let Some(run) = back.runs.get(&index) else {
             return;
         };
-        let acks = acks(&*self.base.vfs, run, number, &reader);
+        let acks = acks(&*self.base.vfs, &run.name, number, &reader);
         let mut expired = 0;
         while let Some(header) = reader.next_header() {
             if !self.base.is_expired(header.created_ms, &made) {
@@ -401,8 +401,13 @@ impl Spool {
 }
 
 /// What the `.ack` file of a segment says; nothing where there is none, or it cannot be read.
-fn acks(vfs: &dyn Vfs, run: &Run, number: u32, reader: &SegmentReader) -> super::acks::Acks {
-    let file = vfs.open(&run.ack_path(number));
+pub(super) fn acks(
+    vfs: &dyn Vfs,
+    run: &str,
+    number: u32,
+    reader: &SegmentReader,
+) -> super::acks::Acks {
+    let file = vfs.open(&super::run::ack_path(run, number));
     let acks = file.and_then(|file| read_acks(&*file, reader.header(), reader.end()));
     acks.unwrap_or_default()
 }
@@ -412,7 +417,7 @@ pub(super) fn count_unsettled(vfs: &dyn Vfs, run: &Run, number: u32) -> u64 {
     let Ok(Opened::Segment(mut reader)) = run.open(vfs, number) else {
         return 0;
     };
-    let acks = acks(vfs, run, number, &reader);
+    let acks = acks(vfs, &run.name, number, &reader);
     std::iter::from_fn(|| reader.next_header())
         .filter(|header: &RecordHeader| !acks.settled.get(header.ordinal()))
         .count() as u64

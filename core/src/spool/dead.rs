@@ -115,6 +115,47 @@ impl DeadLetters {
     }
 }
 
+/// Puts dead letters back among what waits, for whoever delivers to their destination next: how many, and which could
+/// not be, with the reason. A letter goes when its record outlasts a power cut.
+///
+/// Fails as [`Spool::open`].
+pub fn revive(options: &SpoolOptions, names: &[String]) -> Result<(u64, Vec<(String, String)>)> {
+    if names.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let spool = Spool::open(options.clone())?;
+    let letters = spool.dead_letters();
+    let mut revived = 0;
+    let mut failures = Vec::new();
+    for name in names {
+        match revive_one(&spool, &letters, name) {
+            Ok(()) => revived += 1,
+            Err(error) => failures.push((name.clone(), error.to_string())),
+        }
+    }
+    spool.close();
+    Ok((revived, failures))
+}
+
+fn revive_one(spool: &Spool, letters: &DeadLetters, name: &str) -> io::Result<()> {
+    let letter = letters.read(name)?;
+    let entry = Entry {
+        kind: letter.kind,
+        flags: letter.flags,
+        class: letter.class,
+        trace_id: letter.trace_id,
+        created_ms: letter.created_ms,
+        payload: &[&letter.payload],
+    };
+    let ticket = spool
+        .append(&letter.destination, &entry)
+        .map_err(|refused| io::Error::other(format!("the spool does not take it: {refused:?}")))?;
+    if spool.sync().contains(&ticket) {
+        return Err(io::Error::other("the disk does not keep it"));
+    }
+    letters.remove(name)
+}
+
 /// The letter's run, and its number there. Names come from command lines: nothing but a letter is ever read or removed.
 pub(super) fn parse_letter(name: &str) -> Option<(RunName, u32)> {
     let (run, number) = name.strip_suffix(".seg")?.rsplit_once('-')?;

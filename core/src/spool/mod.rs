@@ -28,6 +28,7 @@ mod options;
 mod reader;
 mod run;
 mod segment;
+mod status;
 mod store;
 mod upkeep;
 mod usage;
@@ -41,7 +42,7 @@ pub mod vfs;
 
 pub use adopt::Adopted;
 pub use counters::SpoolStats;
-pub use dead::{DeadLetter, DeadLetters};
+pub use dead::{DeadLetter, DeadLetters, revive};
 #[cfg(unix)]
 pub use descriptors::close_inherited;
 pub use fingerprint::Fingerprint;
@@ -50,6 +51,7 @@ pub use format::{
 };
 pub use options::{Full, SpoolOptions, default_directory};
 pub use reader::{Opened, SegmentReader};
+pub use status::{DeadStatus, RunStatus, SpoolStatus, status};
 pub use store::{Cursor, Spool};
 #[cfg(unix)]
 pub use sys::Disk;

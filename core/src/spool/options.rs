@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+
 const MIB: u64 = 1 << 20;
 
 /// What gives way when there is no room.
@@ -60,6 +63,19 @@ impl SpoolOptions {
             retry_after: Duration::from_secs(30),
             files_per_second: 1000,
         }
+    }
+
+    /// Those that are configured. Fails with `InvalidConfig` where no directory can be named.
+    pub fn of(config: &Config) -> Result<Self> {
+        let directory = config.path("spool.dir").or_else(default_directory);
+        let directory = directory.ok_or_else(|| {
+            let text = "option 'spool.dir': there is no home directory";
+            Error::new(ErrorKind::InvalidConfig, text)
+        })?;
+        Ok(SpoolOptions {
+            max_bytes: config.number("spool.max_bytes"),
+            ..SpoolOptions::new(directory)
+        })
     }
 
     /// Puts what depends on each other into its bounds.

@@ -20,7 +20,7 @@ class Detail {
     this.place.replaceChildren(element('p', { class: 'empty' }, text), ...this.#trace(tree.trace));
   }
 
-  /** @param {Node} node @param {Trace} trace */
+  /** @param {SpanNode} node @param {Trace} trace */
   show(node, trace) {
     const { span } = node;
     const facts = {
@@ -101,7 +101,11 @@ class Detail {
     const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
     const shown = element('pre', { tabindex: '0' }, text.slice(0, Detail.LONGEST));
     if (text.length > Detail.LONGEST) {
-      const rest = element('button', { type: 'button' }, `Show all ${text.length.toLocaleString()} characters`);
+      const rest = element(
+        'button',
+        { type: 'button' },
+        `Show all ${text.length.toLocaleString()} characters`,
+      );
       rest.addEventListener('click', () => shown.replaceChildren(text), { once: true });
       shown.append(element('br'), rest);
     }

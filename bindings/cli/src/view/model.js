@@ -31,13 +31,13 @@
  */
 
 /** A span in its tree. */
-class Node {
+class SpanNode {
   /** @param {Span} span */
   constructor(span) {
     this.span = span;
-    /** @type {Node | null} */
+    /** @type {SpanNode | null} */
     this.parent = null;
-    /** @type {Node[]} */
+    /** @type {SpanNode[]} */
     this.children = [];
     this.depth = 0;
     this.isFolded = false;
@@ -52,7 +52,16 @@ class Node {
   /** @param {string} wanted in lower case */
   contains(wanted) {
     const { id, name, type, message, inputs, outputs, attributes, events } = this.span;
-    this.text ??= JSON.stringify([id, name, type, message, inputs, outputs, attributes, events]).toLowerCase();
+    this.text ??= JSON.stringify([
+      id,
+      name,
+      type,
+      message,
+      inputs,
+      outputs,
+      attributes,
+      events,
+    ]).toLowerCase();
     return this.text.includes(wanted);
   }
 }
@@ -62,12 +71,12 @@ class Tree {
   /** @param {Trace} trace */
   constructor(trace) {
     this.trace = trace;
-    /** @type {Map<string, Node>} */
+    /** @type {Map<string, SpanNode>} */
     this.byId = new Map();
     for (const span of trace.spans) {
-      this.byId.set(span.id, new Node(span));
+      this.byId.set(span.id, new SpanNode(span));
     }
-    /** @type {Node[]} */
+    /** @type {SpanNode[]} */
     this.roots = [];
     for (const node of this.byId.values()) {
       const parent = node.span.parent === null ? undefined : this.byId.get(node.span.parent);
@@ -78,21 +87,25 @@ class Tree {
         parent.children.push(node);
       }
     }
-    /** @type {Node[]} every node, parents before children, by start */
+    /** @type {SpanNode[]} every node, parents before children, by start */
     this.nodes = [];
     this.#order();
     const ends = trace.spans.map((span) => span.start + (span.duration ?? 0));
     /** ns from the start of the trace to its last end */
-    this.length = Math.max(1, trace.duration ?? 0, ends.reduce((last, end) => Math.max(last, end), 0));
+    this.length = Math.max(
+      1,
+      trace.duration ?? 0,
+      ends.reduce((last, end) => Math.max(last, end), 0),
+    );
   }
 
   #order() {
-    /** @param {Node} one @param {Node} other */
+    /** @param {SpanNode} one @param {SpanNode} other */
     const byStart = (one, other) => one.span.start - other.span.start;
-    /** @type {Set<Node>} */
+    /** @type {Set<SpanNode>} */
     const seen = new Set();
     // Not recursive: a trace may be ten thousand deep.
-    /** @param {Node[]} roots */
+    /** @param {SpanNode[]} roots */
     const walk = (roots) => {
       const stack = roots.toSorted(byStart).reverse();
       for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
@@ -119,7 +132,7 @@ class Tree {
 
   /** The nodes that are not within a folded one. */
   visible() {
-    /** @type {Node[]} */
+    /** @type {SpanNode[]} */
     const shown = [];
     let hiddenBelow = Infinity;
     for (const node of this.nodes) {
@@ -132,7 +145,7 @@ class Tree {
     return shown;
   }
 
-  /** Unfolds whatever hides a node. @param {Node} node */
+  /** Unfolds whatever hides a node. @param {SpanNode} node */
   reveal(node) {
     for (let above = node.parent; above !== null; above = above.parent) {
       above.isFolded = false;

@@ -64,7 +64,8 @@ class Page {
     const matches = this.tree.matches({ text, type: this.type.value, errors: this.errors.checked });
     this.waterfall.matches = matches;
     const count = this.tree.nodes.length.toLocaleString();
-    byId('found').textContent = matches === null ? `${count} spans` : `${matches.size.toLocaleString()} of ${count}`;
+    byId('found').textContent =
+      matches === null ? `${count} spans` : `${matches.size.toLocaleString()} of ${count}`;
     this.waterfall.draw();
   }
 
@@ -82,7 +83,10 @@ class Page {
     if (usage !== undefined) {
       facts['Tokens'] = tokens(usage);
     }
-    for (const [key, title] of Object.entries({ 'mlflow.trace.session': 'Session', 'mlflow.trace.user': 'User' })) {
+    for (const [key, title] of Object.entries({
+      'mlflow.trace.session': 'Session',
+      'mlflow.trace.user': 'User',
+    })) {
       const value = trace.metadata[key];
       if (value !== undefined) {
         facts[title] = value;
@@ -94,7 +98,7 @@ class Page {
     byId('summary').replaceChildren(...entries);
   }
 
-  /** @param {Node} node */
+  /** @param {SpanNode} node */
   #chosen(node) {
     this.detail.show(node, this.tree.trace);
     history.replaceState(null, '', `#${encodeURIComponent(`${this.tree.trace.id}/${node.span.id}`)}`);
@@ -179,7 +183,8 @@ class Page {
       }
       return;
     }
-    const isControl = event.target instanceof HTMLElement && event.target.closest('select, input, pre, summary') !== null;
+    const isControl =
+      event.target instanceof HTMLElement && event.target.closest('select, input, pre, summary') !== null;
     const { waterfall } = this;
     const page = Math.max(1, Math.floor(waterfall.rows.clientHeight / Waterfall.ROW) - 1);
     /** @type {Record<string, () => void>} */

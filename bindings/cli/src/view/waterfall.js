@@ -7,7 +7,7 @@ class Waterfall {
   /** Rows above and below those in view. */
   static SPARE = 8;
 
-  /** @param {(node: Node) => void} onChoice */
+  /** @param {(node: SpanNode) => void} onChoice */
   constructor(onChoice) {
     this.rows = byId('rows');
     this.space = byId('space');
@@ -15,13 +15,13 @@ class Waterfall {
     this.onChoice = onChoice;
     /** @type {Tree | null} */
     this.tree = null;
-    /** @type {Node[]} */
+    /** @type {SpanNode[]} */
     this.visible = [];
-    /** @type {Map<Node, number>} */
+    /** @type {Map<SpanNode, number>} */
     this.places = new Map();
-    /** @type {Set<Node> | null} */
+    /** @type {Set<SpanNode> | null} */
     this.matches = null;
-    /** @type {Node | null} */
+    /** @type {SpanNode | null} */
     this.chosen = null;
     let isAsked = false;
     const later = () => {
@@ -56,7 +56,7 @@ class Waterfall {
     this.draw();
   }
 
-  /** @param {Node} node */
+  /** @param {SpanNode} node */
   choose(node) {
     if (!this.places.has(node)) {
       this.tree?.reveal(node);
@@ -116,7 +116,7 @@ class Waterfall {
     }
   }
 
-  /** The next node that `fits`, folded or not, from the chosen one on, around the end. @param {(node: Node) => boolean} fits @param {1 | -1} direction */
+  /** The next node that `fits`, folded or not, from the chosen one on, around the end. @param {(node: SpanNode) => boolean} fits @param {1 | -1} direction */
   seek(fits, direction) {
     const nodes = this.tree?.nodes ?? [];
     const from = this.chosen === null ? -1 : nodes.indexOf(this.chosen);
@@ -144,7 +144,7 @@ class Waterfall {
     }
   }
 
-  /** @param {Node} node @param {number} place */
+  /** @param {SpanNode} node @param {number} place */
   #row(node, place) {
     const { span } = node;
     const length = this.tree?.length ?? 1;
@@ -227,7 +227,15 @@ class Waterfall {
 
 /** The colour of a span type: always the same for one. @param {string} type */
 function hue(type) {
-  const known = { LLM: 265, CHAT_MODEL: 265, TOOL: 32, RETRIEVER: 160, AGENT: 212, CHAIN: 190, EMBEDDING: 300 };
+  const known = {
+    LLM: 265,
+    CHAT_MODEL: 265,
+    TOOL: 32,
+    RETRIEVER: 160,
+    AGENT: 212,
+    CHAIN: 190,
+    EMBEDDING: 300,
+  };
   const own = /** @type {Record<string, number>} */ (known)[type];
   return own ?? [...type].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 217);
 }

@@ -1,11 +1,11 @@
 //! What a reply means, and how much of it is read.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flate2::write::MultiGzDecoder;
 use memchr::memmem;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -127,6 +127,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// How long the server asks to be left alone.
     pub(crate) after: Option<Duration>,
+    /// The server's clock, to the second.
+    pub(crate) date: Option<SystemTime>,
     /// What could be read of it.
     pub(crate) body: Vec<u8>,
     /// A page for people.
@@ -157,6 +159,7 @@ impl Reply {
         let mut reply = Reply {
             status: response.status(),
             after: text(RETRY_AFTER).and_then(|value| retry::retry_after(value, patience)),
+            date: text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()),
             body: Vec::new(),
             is_page: text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")),
             state: State::Whole,
@@ -415,6 +418,7 @@ mod tests {
         let reply = Reply {
             status: StatusCode::from_u16(status).unwrap(),
             after: None,
+            date: None,
             body: body.into(),
             is_page: false,
             state: State::Whole,
