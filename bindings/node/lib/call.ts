@@ -12,6 +12,7 @@ const waiting: (() => void)[] = [];
 
 /** Why a call of `MlflowClient` failed. */
 export class MlflowError extends Error {
+  /** The name of the class. */
   override readonly name: string = 'MlflowError';
   /** `ERR_MLFLOW_TRACE_` and the kind: `ERR_MLFLOW_TRACE_NOT_FOUND`. */
   readonly code: string;
@@ -31,6 +32,7 @@ export class MlflowError extends Error {
 
 /** The same, where the server's reply is why. */
 export class MlflowHttpError extends MlflowError {
+  /** The name of the class. */
   override readonly name = 'MlflowHttpError';
   /** HTTP status: 404. */
   readonly status: number;

@@ -77,13 +77,13 @@ interface Page<T> {
  * a trace that is still recorded here is kept with it; a trace that the server does not know yet is delivered first.
  */
 export class MlflowClient {
-  readonly #trackingUri: string | undefined;
-  readonly #authProvider: AuthProvider | undefined;
+  private readonly trackingUri: string | undefined;
+  private readonly authProvider: AuthProvider | undefined;
 
   /** Nothing is asked until a method is called. */
   constructor({ trackingUri, authProvider }: MlflowClientOptions = {}) {
-    this.#trackingUri = trackingUri;
-    this.#authProvider = authProvider;
+    this.trackingUri = trackingUri;
+    this.authProvider = authProvider;
   }
 
   /**
@@ -91,8 +91,8 @@ export class MlflowClient {
    * @throws Error when the tracking URI is malformed.
    */
   getHost(): string {
-    if (this.#authProvider !== undefined) return this.#authProvider.getHost();
-    let trackingUri = this.#trackingUri;
+    if (this.authProvider !== undefined) return this.authProvider.getHost();
+    let trackingUri = this.trackingUri;
     if (trackingUri === undefined) {
       canRecord();
       trackingUri = native().trackingServer();
@@ -102,40 +102,40 @@ export class MlflowClient {
 
   /** Makes a trace of which there is only information, and gives what the server made of it. */
   async createTrace(traceInfo: TraceInfo): Promise<TraceInfo> {
-    const stored = await this.#call<TraceInfoJson>('create_trace', { trace_info: traceInfo.toJson() });
+    const stored = await this.call<TraceInfoJson>('create_trace', { trace_info: traceInfo.toJson() });
     return TraceInfo.fromJson(stored);
   }
 
   /** Stores the spans of a trace of `createTrace` as a file beside it. */
   async uploadTraceData(traceInfo: TraceInfo, traceData: TraceData): Promise<void> {
-    await this.#call('upload_trace_data', { trace_info: traceInfo.toJson(), trace_data: traceData.toJson() });
+    await this.call('upload_trace_data', { trace_info: traceInfo.toJson(), trace_data: traceData.toJson() });
   }
 
   /** Hands the server spans, an `ExportTraceServiceRequest` of OTLP in protobuf; asks nothing without bytes. */
   async exportOtlpSpans(experimentId: string, request: Uint8Array): Promise<void> {
-    await this.#call('export_spans', { experiment_id: experimentId, content: toBase64(request) });
+    await this.call('export_spans', { experiment_id: experimentId, content: toBase64(request) });
   }
 
   /** Stores a finished trace under its own id in an experiment; doing it again changes nothing more. */
   async importTrace(trace: Trace, experimentId: string): Promise<TraceInfo> {
     const args = { trace: trace.toJson(), experiment_id: experimentId };
-    return TraceInfo.fromJson(await this.#call<TraceInfoJson>('import_trace', args));
+    return TraceInfo.fromJson(await this.call<TraceInfoJson>('import_trace', args));
   }
 
   /** A whole trace, wherever its spans are stored. Rejects with kind `NotFound` while they are not all there. */
   async getTrace(traceId: string): Promise<Trace> {
-    return Trace.fromJson(await this.#call<TraceJson>('get_trace', { trace_id: traceId }));
+    return Trace.fromJson(await this.call<TraceJson>('get_trace', { trace_id: traceId }));
   }
 
   /** The traces with these ids, in this order, without those that there are not. */
   async getTraces(traceIds: readonly string[]): Promise<Trace[]> {
-    const found = await this.#call<TraceJson[]>('get_traces', { trace_ids: traceIds });
+    const found = await this.call<TraceJson[]>('get_traces', { trace_ids: traceIds });
     return found.map((json) => Trace.fromJson(json));
   }
 
   /** What is known of a trace besides its spans. */
   async getTraceInfo(traceId: string): Promise<TraceInfo> {
-    return TraceInfo.fromJson(await this.#call<TraceInfoJson>('get_trace_info', { trace_id: traceId }));
+    return TraceInfo.fromJson(await this.call<TraceInfoJson>('get_trace_info', { trace_id: traceId }));
   }
 
   /**
@@ -143,7 +143,7 @@ export class MlflowClient {
    * `iterateTraces` gives whole traces.
    */
   async searchTraces(options: SearchTracesOptions): Promise<{ traces: TraceInfo[]; nextPageToken?: string }> {
-    const { items, next_page_token: token } = await this.#search(options, false);
+    const { items, next_page_token: token } = await this.search(options, false);
     const traces = items.map((json) => TraceInfo.fromJson(json.info));
     return token === null ? { traces } : { traces, nextPageToken: token };
   }
@@ -152,7 +152,7 @@ export class MlflowClient {
   async *iterateTraces(options: SearchTracesOptions): AsyncGenerator<Trace, void, undefined> {
     let pageToken = options.pageToken;
     do {
-      const page = await this.#search({ ...options, pageToken }, true);
+      const page = await this.search({ ...options, pageToken }, true);
       if (page.unreadable.length > 0) report(`left out, spans cannot be read: ${page.unreadable.join(', ')}`);
       for (const json of page.items) yield Trace.fromJson(json);
       pageToken = page.next_page_token ?? undefined;
@@ -168,38 +168,38 @@ export class MlflowClient {
       'traceIds' in which
         ? { trace_ids: which.traceIds }
         : { max_timestamp_millis: which.maxTimestampMillis, max_traces: which.maxTraces };
-    return this.#call<number>('delete_traces', { experiment_id: experimentId, ...args });
+    return this.call<number>('delete_traces', { experiment_id: experimentId, ...args });
   }
 
   /** Sets a tag. Rejects with kind `InvalidArgument` for a tag that only the server sets. */
   async setTraceTag(traceId: string, key: string, value: string): Promise<void> {
-    await this.#call('set_trace_tag', { trace_id: traceId, key, value });
+    await this.call('set_trace_tag', { trace_id: traceId, key, value });
   }
 
   /** Deletes a tag. Rejects where the trace has no such tag. */
   async deleteTraceTag(traceId: string, key: string): Promise<void> {
-    await this.#call('delete_trace_tag', { trace_id: traceId, key });
+    await this.call('delete_trace_tag', { trace_id: traceId, key });
   }
 
   /** Makes traces part of a run. */
   async linkTracesToRun(traceIds: readonly string[], runId: string): Promise<void> {
-    await this.#call('link_traces_to_run', { trace_ids: traceIds, run_id: runId });
+    await this.call('link_traces_to_run', { trace_ids: traceIds, run_id: runId });
   }
 
   /** Says how good a trace, or one of its spans, is, and gives the feedback with its id. */
   async logFeedback(feedback: FeedbackOptions & { traceId: string }): Promise<Feedback> {
-    return this.#log(feedback instanceof Feedback ? feedback : new Feedback(feedback));
+    return this.log(feedback instanceof Feedback ? feedback : new Feedback(feedback));
   }
 
   /** Says what a trace, or one of its spans, should have come to, and gives the expectation with its id. */
   async logExpectation(expectation: ExpectationOptions & { traceId: string }): Promise<Expectation> {
-    return this.#log(expectation instanceof Expectation ? expectation : new Expectation(expectation));
+    return this.log(expectation instanceof Expectation ? expectation : new Expectation(expectation));
   }
 
   /** An assessment of a trace. */
   async getAssessment(traceId: string, assessmentId: string): Promise<Assessment> {
     const args = { trace_id: traceId, assessment_id: assessmentId };
-    return read(await this.#call<AssessmentJson>('get_assessment', args));
+    return read(await this.call<AssessmentJson>('get_assessment', args));
   }
 
   /** Changes name, value, rationale and metadata of an assessment; its kind, source and span stay. */
@@ -209,7 +209,7 @@ export class MlflowClient {
     assessment: T,
   ): Promise<T> {
     const args = { trace_id: traceId, assessment_id: assessmentId, assessment: assessment.toJson() };
-    return read(await this.#call<AssessmentJson>('update_assessment', args)) as T;
+    return read(await this.call<AssessmentJson>('update_assessment', args)) as T;
   }
 
   /** Adds feedback that stands in for another one, of the same name and span, which stays and is no longer valid. */
@@ -221,24 +221,24 @@ export class MlflowClient {
     // The engine takes the name of the other one.
     const assessment = new Feedback({ ...feedback, name: assessmentId }).toJson();
     const args = { trace_id: traceId, assessment_id: assessmentId, assessment };
-    return read(await this.#call<AssessmentJson>('override_feedback', args)) as Feedback;
+    return read(await this.call<AssessmentJson>('override_feedback', args)) as Feedback;
   }
 
   /** Deletes an assessment; one that there is not is no error. */
   async deleteAssessment(traceId: string, assessmentId: string): Promise<void> {
-    await this.#call('delete_assessment', { trace_id: traceId, assessment_id: assessmentId });
+    await this.call('delete_assessment', { trace_id: traceId, assessment_id: assessmentId });
   }
 
   /** The content of an attachment; its id is the last part of its reference. */
   async downloadAttachment(traceId: string, attachmentId: string): Promise<Buffer> {
     const args = { trace_id: traceId, attachment_id: attachmentId };
-    return Buffer.from(await this.#call<string>('download_attachment', args), 'base64');
+    return Buffer.from(await this.call<string>('download_attachment', args), 'base64');
   }
 
   /** Stores the content of an attachment of a finished trace. */
   async uploadAttachment(traceId: string, attachmentId: string, content: Uint8Array): Promise<void> {
     const args = { trace_id: traceId, attachment_id: attachmentId, content: toBase64(content) };
-    await this.#call('upload_attachment', args);
+    await this.call('upload_attachment', args);
   }
 
   /** Makes an experiment and gives its id. Rejects with kind `Rejected` where there is one of this name. */
@@ -247,13 +247,13 @@ export class MlflowClient {
     artifactLocation?: string,
     tags?: Record<string, string>,
   ): Promise<string> {
-    return this.#call<string>('create_experiment', { name, artifact_location: artifactLocation, tags });
+    return this.call<string>('create_experiment', { name, artifact_location: artifactLocation, tags });
   }
 
   /** The experiment of this id, deleted or not; null if there is none. */
   async getExperiment(experimentId: string): Promise<Experiment | null> {
     try {
-      const found = await this.#call<ExperimentJson>('find_experiment', { experiment_id: experimentId });
+      const found = await this.call<ExperimentJson>('find_experiment', { experiment_id: experimentId });
       return experimentFromJson(found);
     } catch (error) {
       if (error instanceof MlflowError && error.kind === 'NotFound') return null;
@@ -263,7 +263,7 @@ export class MlflowClient {
 
   /** The experiment of this name, deleted or not; null if there is none. */
   async getExperimentByName(name: string): Promise<Experiment | null> {
-    const found = await this.#call<ExperimentJson | null>('find_experiment_by_name', { name });
+    const found = await this.call<ExperimentJson | null>('find_experiment_by_name', { name });
     return found === null ? null : experimentFromJson(found);
   }
 
@@ -271,7 +271,7 @@ export class MlflowClient {
   async searchExperiments(
     options: SearchExperimentsOptions = {},
   ): Promise<{ experiments: Experiment[]; nextPageToken?: string }> {
-    const { items, next_page_token: token } = await this.#call<Page<ExperimentJson>>('search_experiments', {
+    const { items, next_page_token: token } = await this.call<Page<ExperimentJson>>('search_experiments', {
       view_type: options.viewType,
       filter: options.filter,
       max_results: options.maxResults,
@@ -284,18 +284,18 @@ export class MlflowClient {
 
   /** Marks an experiment, and its traces, as deleted. */
   async deleteExperiment(experimentId: string): Promise<void> {
-    await this.#call('delete_experiment', { experiment_id: experimentId });
+    await this.call('delete_experiment', { experiment_id: experimentId });
   }
 
-  async #log<T extends Assessment>(assessment: T): Promise<T> {
+  private async log<T extends Assessment>(assessment: T): Promise<T> {
     const { traceId } = assessment;
     if (traceId === undefined) throw invalid('an assessment needs the traceId of what it is about');
     const args = { trace_id: traceId, assessment: assessment.toJson() };
-    return read(await this.#call<AssessmentJson>('log_assessment', args)) as T;
+    return read(await this.call<AssessmentJson>('log_assessment', args)) as T;
   }
 
-  #search(options: SearchTracesOptions, includeSpans: boolean): Promise<Page<TraceJson>> {
-    return this.#call<Page<TraceJson>>('search_traces', {
+  private search(options: SearchTracesOptions, includeSpans: boolean): Promise<Page<TraceJson>> {
+    return this.call<Page<TraceJson>>('search_traces', {
       locations: options.locations ?? options.experimentIds,
       filter: options.filter,
       max_results: options.maxResults,
@@ -307,24 +307,24 @@ export class MlflowClient {
     });
   }
 
-  async #call<T = null>(method: string, args: Record<string, unknown>): Promise<T> {
-    return call<T>(method, args, await this.#options());
+  private async call<T = null>(method: string, args: Record<string, unknown>): Promise<T> {
+    return call<T>(method, args, await this.options());
   }
 
   /** What differs from the configuration, by the engine's names. */
-  async #options(): Promise<Record<string, string>> {
-    if (this.#authProvider === undefined) {
-      return this.#trackingUri === undefined ? {} : { tracking_uri: this.#trackingUri };
+  private async options(): Promise<Record<string, string>> {
+    if (this.authProvider === undefined) {
+      return this.trackingUri === undefined ? {} : { tracking_uri: this.trackingUri };
     }
     const options: Record<string, string> = {
-      tracking_uri: this.#authProvider.getHost(),
+      tracking_uri: this.authProvider.getHost(),
       tracking_username: '',
       tracking_password: '',
       tracking_token: '',
       tracking_token_file: '',
     };
     const others: string[] = [];
-    for (const [name, value] of Object.entries(await this.#authProvider.getHeadersProvider()())) {
+    for (const [name, value] of Object.entries(await this.authProvider.getHeadersProvider()())) {
       const [, scheme, credentials] = /^(Basic|Bearer)\s+(.+)$/i.exec(value) ?? [];
       if (name.toLowerCase() !== 'authorization' || credentials === undefined) {
         others.push(`${name}=${encodeURIComponent(value)}`);
