@@ -17,6 +17,7 @@ mod server;
 mod traces;
 
 use std::path::Path;
+use std::thread;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,7 @@ pub use crate::mlflow::entity::{
 };
 pub use assessments::AssessmentUpdate;
 pub use experiments::{ExperimentSearch, ViewType};
+use crate::pipeline::signals;
 pub use search::{Page, TraceSearch, Traces};
 use server::Server;
 pub use traces::Deletion;
@@ -89,11 +91,15 @@ impl Client {
             runtime.shutdown_background();
             result
         };
-        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                "the request's thread failed",
-            ))
+        let failed = |text: &str| Err(Error::new(ErrorKind::Internal, text));
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("mlflow-trace-call".to_owned());
+            match signals::start_without(|| thread.spawn_scoped(scope, run)) {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| failed("the request's thread failed")),
+                Err(_) => failed("there can be no thread for the request"),
+            }
         })
     }
 
