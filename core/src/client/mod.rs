@@ -27,9 +27,9 @@ pub use crate::mlflow::entity::{
     Feedback, IssueReference, Link, SourceType, Span, SpanEvent, SpanStatus, Trace, TraceData,
     TraceInfo, TraceLocation, TraceStatus,
 };
+use crate::pipeline::signals;
 pub use assessments::AssessmentUpdate;
 pub use experiments::{ExperimentSearch, ViewType};
-use crate::pipeline::signals;
 pub use search::{Page, TraceSearch, Traces};
 use server::Server;
 pub use traces::Deletion;
