@@ -526,8 +526,8 @@ fn an_error_tells_what_the_server_answered() {
         (error.http_status(), error.server_code()),
         (Some(403), None)
     );
-    drop(server);
-    let error = client.get_trace_info(ID).unwrap_err();
+    let away = connected("http://127.0.0.1:1", &[]).client();
+    let error = away.get_trace_info(ID).unwrap_err();
     assert_eq!((error.http_status(), error.server_code()), (None, None));
 }
 
