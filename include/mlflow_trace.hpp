@@ -67,6 +67,17 @@ struct Error {
     }
 };
 
+// What a call of the client came to: JSON, or why there is none. Converts to true when there is.
+struct Reply {
+    std::string json;
+    Error error;
+
+    explicit operator bool() const noexcept
+    {
+        return !error;
+    }
+};
+
 // JSON text of any kind, where plain text would be taken as text.
 struct Json {
     std::string_view text;
@@ -914,6 +925,21 @@ public:
     Status submit_otlp(std::string_view request, std::uint64_t *accepted = nullptr) const noexcept
     {
         return mlflow_tracer_submit_otlp(get(), request.data(), request.size(), accepted, nullptr);
+    }
+
+    // Reads and annotates what was recorded: calls a method of the client by name, with arguments
+    // as a JSON object, and waits. mlflow_trace.h lists the methods.
+    Reply call(std::string_view method, std::string_view arguments = {}) const
+    {
+        mlflow_text_t *text = nullptr;
+        mlflow_error_t *error = nullptr;
+        Reply reply;
+        if (mlflow_client_call(get(), detail::view(method), detail::view(arguments), &text,
+                               &error) == MLFLOW_OK) {
+            reply.json = detail::take(text);
+        }
+        reply.error = detail::take(error);
+        return reply;
     }
 
     // Waits until complete traces are delivered; returns how many ended spans are still pending.

@@ -18,6 +18,9 @@ export {
   init,
   isExpectation,
   isFeedback,
+  MlflowClient,
+  MlflowError,
+  MlflowHttpError,
   NoOpSpan,
   parseUnityCatalogTraceLocation,
   registerOnSpanEndHook,
@@ -43,6 +46,7 @@ export {
   TraceTagKey,
   tracingContext,
   updateCurrentTrace,
+  ViewType,
   withSpan,
   withTracingContextFromHeaders,
 } from './dist/index.js';

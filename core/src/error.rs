@@ -123,6 +123,14 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    reply: Option<Reply>,
+}
+
+/// What a server answered instead.
+#[derive(Clone, Debug)]
+struct Reply {
+    status: u16,
+    code: String,
 }
 
 impl Error {
@@ -132,7 +140,15 @@ impl Error {
         Error {
             kind,
             message: message.into(),
+            reply: None,
         }
+    }
+
+    /// The same, told by a server with an HTTP status and perhaps a code of its own.
+    pub(crate) fn replied(self, status: u16, code: &str) -> Self {
+        let code = code.to_owned();
+        let reply = Some(Reply { status, code });
+        Error { reply, ..self }
     }
 
     /// The kind, for programs.
@@ -143,6 +159,17 @@ impl Error {
     /// The text, for people.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The HTTP status of the server's reply; `None` where the error is not a reply's.
+    pub fn http_status(&self) -> Option<u16> {
+        self.reply.as_ref().map(|reply| reply.status)
+    }
+
+    /// MLflow's code in that reply, for instance `RESOURCE_DOES_NOT_EXIST`; `None` where it has none.
+    pub fn server_code(&self) -> Option<&str> {
+        let code = self.reply.as_ref()?.code.as_str();
+        Some(code).filter(|code| !code.is_empty())
     }
 
     /// Whether the same call may succeed later without any change by the program: credentials may be renewed where they

@@ -517,6 +517,29 @@ fn annotations_wait_for_a_trace_that_is_on_its_way() {
 }
 
 #[test]
+fn an_error_tells_what_the_server_answered() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/api/2.0/mlflow/experiments/search" => reply(
+            400,
+            r#"{"error_code": "INVALID_PARAMETER_VALUE", "message": "no such column"}"#,
+        ),
+        _ => reply(403, "{}"),
+    });
+    let client = client(&server);
+    let error = client.search_experiments(&Default::default()).unwrap_err();
+    assert_eq!(error.http_status(), Some(400));
+    assert_eq!(error.server_code(), Some("INVALID_PARAMETER_VALUE"));
+    let error = client.get_trace_info(ID).unwrap_err();
+    assert_eq!(
+        (error.http_status(), error.server_code()),
+        (Some(403), None)
+    );
+    let away = connected("http://127.0.0.1:1", &[]).client();
+    let error = away.get_trace_info(ID).unwrap_err();
+    assert_eq!((error.http_status(), error.server_code()), (None, None));
+}
+
+#[test]
 fn methods_by_name() {
     let server = Server::start(|seen| match seen.path.as_str() {
         "/api/2.0/mlflow/experiments/create" => ok(json!({"experiment_id": "7"})),
@@ -544,9 +567,17 @@ fn methods_by_name() {
         json!({"trace_id": ID, "assessment": assessment}),
     );
     assert_eq!(logged.unwrap()["source"]["source_type"], "CODE");
+    let made = call("create_trace", json!({"trace_info": stored()})).unwrap();
+    assert_eq!(made["trace_id"], ID);
+    let nothing = json!({"experiment_id": "7", "content": ""});
+    assert_eq!(call("export_spans", nothing).unwrap(), json!(null));
     for (method, arguments) in [
         ("get_trace", json!({})),
         ("get_trace", json!({"trace_id": 5})),
+        (
+            "export_spans",
+            json!({"experiment_id": "7", "content": "?"}),
+        ),
         ("no_such", json!({})),
         ("search_experiments", json!({"view_type": "SOME"})),
         ("get_traces", json!({"trace_ids": [1]})),

@@ -62,4 +62,6 @@ pub mod processor;
 
 pub mod otlp;
 
+pub mod client;
+
 pub mod panic;

@@ -159,6 +159,8 @@ PARTICULAR: dict[tuple[str, str], str] = {
     ("mlflow_config_set", "key"): 'MLFLOW_STR("service.name")',
     ("mlflow_config_get", "key"): 'MLFLOW_STR("exporter")',
     ("mlflow_tracer_get_stat", "name"): 'MLFLOW_STR("created")',
+    ("mlflow_client_call", "method"): 'MLFLOW_STR("search_traces")',
+    ("mlflow_client_call", "arguments"): 'MLFLOW_STR("{}")',
 }
 
 

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Span, Trace
+from mlflow.entities import Expectation, Feedback, Span, Trace
 
 PROGRAM = Path(sys.argv[1])
 SERVER = os.environ["MLFLOW_TRACE_TEST_SERVER"]
@@ -80,6 +80,15 @@ def failures_are_recorded(trace: Trace, spans: dict[str, Span]) -> None:
     assert str(exception.attributes["exception.type"]).endswith("Overload")
 
 
+def what_was_said_is_there(trace: Trace, spans: dict[str, Span]) -> None:
+    assert trace.info.tags["late"] == "yes"
+    early, late = sorted(trace.info.assessments, key=lambda each: each.name)
+    assert isinstance(early, Feedback)
+    assert (early.name, early.value, early.source.source_type) == ("early", True, "CODE")
+    assert isinstance(late, Expectation)
+    assert (late.name, late.value, late.source.source_type) == ("late", "somebody", "HUMAN")
+
+
 def main() -> int:
     trace = record()
     spans = {span.name: span for span in trace.data.spans}
@@ -89,6 +98,7 @@ def main() -> int:
         spans_are_nested,
         values_keep_their_types,
         failures_are_recorded,
+        what_was_said_is_there,
     ):
         try:
             case(trace, spans)

@@ -6,6 +6,22 @@
 static const char *experiment;
 static char trace_id[MLFLOW_TRACE_ID_CAPACITY];
 
+/* Makes a call about the trace, with its id in the place of %s. */
+static void say(const mlflow_tracer_t *tracer, const char *method, const char *format)
+{
+    char arguments[512];
+    mlflow_text_t *json = NULL;
+    mlflow_error_t *error = NULL;
+    const char *place = strstr(format, "%s");
+
+    snprintf(arguments, sizeof arguments, "%.*s%s%s", (int)(place - format), format, trace_id,
+             place + 2);
+    CHECK_OK(mlflow_client_call(tracer, mlflow_str(method), mlflow_str(arguments), &json, &error));
+    printf("%s%s\n", mlflow_error_get_message(error), mlflow_text_get(json).ptr);
+    mlflow_error_free(error);
+    mlflow_text_free(json);
+}
+
 CASE(a_nested_trace_is_delivered)
 {
     mlflow_config_t *config = check_config("tracking_uri", getenv("MLFLOW_TRACE_TEST_SERVER"));
@@ -55,9 +71,18 @@ CASE(a_nested_trace_is_delivered)
                                           MLFLOW_STR(""), NULL));
     CHECK_OK(mlflow_span_end(model, NULL));
 
+    say(tracer, "log_assessment",
+        "{\"trace_id\": \"%s\", \"assessment\": {\"assessment_name\": \"early\","
+        " \"feedback\": {\"value\": true}}}");
     CHECK_OK(mlflow_span_set_outputs_str(root, MLFLOW_STR("nobody"), NULL));
     CHECK_OK(mlflow_span_end(root, NULL));
+    /* Delivered before it is read. */
+    say(tracer, "get_trace", "{\"trace_id\": \"%s\"}");
     CHECK_OK(mlflow_tracer_shutdown(tracer, 60000, NULL, NULL));
+    say(tracer, "set_trace_tag", "{\"trace_id\": \"%s\", \"key\": \"late\", \"value\": \"yes\"}");
+    say(tracer, "log_assessment",
+        "{\"trace_id\": \"%s\", \"assessment\": {\"assessment_name\": \"late\","
+        " \"expectation\": {\"value\": \"somebody\"}}}");
     CHECK(check_stat(tracer, "delivered") == 3);
     while (mlflow_tracer_next_diagnostic(tracer, &message, NULL) == MLFLOW_OK) {
         printf("%s\n", mlflow_text_get(message).ptr);

@@ -34,6 +34,28 @@ CASE(a_scope_is_a_span)
     CHECK_IN(tracer.health(), "\"last_error\":null");
 }
 
+CASE(a_call_gives_json_or_an_error)
+{
+    mlflow::Tracer tracer = memory_tracer();
+    std::string id;
+    {
+        mlflow::Span span = tracer.start_span("called");
+        id = span.trace_id();
+        const mlflow::Reply tagged =
+            tracer.call("set_trace_tag",
+                        "{\"trace_id\": \"" + id + "\", \"key\": \"k\", \"value\": \"of a call\"}");
+        CHECK(tagged);
+        CHECK(tagged.json == "null" && !tagged.error);
+    }
+    CHECK_IN(trace_of(tracer), "of a call");
+    const mlflow::Reply refused = tracer.call("no_such");
+    CHECK(!refused);
+    CHECK(refused.json.empty() && refused.error.code == MLFLOW_ERROR_INVALID_ARGUMENT);
+    CHECK_IN(refused.error.message, "no_such");
+    const mlflow::Tracer none(mlflow::Config().set("no.such", "option"));
+    CHECK(none.call("search_traces").error.code == MLFLOW_ERROR_INVALID_ARGUMENT);
+}
+
 CASE(moving_a_span_moves_its_end)
 {
     mlflow::Tracer tracer = memory_tracer();
@@ -267,6 +289,7 @@ CASE(a_tracer_delivers_when_it_goes)
 int main()
 {
     RUN(a_scope_is_a_span);
+    RUN(a_call_gives_json_or_an_error);
     RUN(moving_a_span_moves_its_end);
     RUN(values_of_every_kind);
     RUN(long_lists);

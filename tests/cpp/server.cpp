@@ -12,6 +12,16 @@ class Overload : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// Makes a call about the trace and tells whether it went well.
+bool say(const mlflow::Tracer &tracer, std::string_view method, const std::string &trace_id,
+         const std::string &more)
+{
+    const std::string arguments = "{\"trace_id\": \"" + trace_id + "\"" + more + "}";
+    const mlflow::Reply reply = tracer.call(method, arguments);
+    std::cout << reply.json << reply.error.message << '\n';
+    return static_cast<bool>(reply);
+}
+
 } // namespace
 
 int main(int count, char **arguments)
@@ -28,6 +38,7 @@ int main(int count, char **arguments)
         return EXIT_FAILURE;
     }
     std::string trace_id;
+    bool said = true;
     {
         mlflow::Span root = tracer.start_span("answer", "AGENT");
         trace_id = root.trace_id();
@@ -50,14 +61,21 @@ int main(int count, char **arguments)
         } catch (const Overload &) {
             root.set_outputs("nobody");
         }
+        said &= say(tracer, "log_assessment", trace_id,
+                    R"(, "assessment": {"assessment_name": "early", "feedback": {"value": true}})");
         if (root.status() != MLFLOW_OK) {
             return EXIT_FAILURE;
         }
     }
+    said &= say(tracer, "get_trace", trace_id, "");
     const std::uint64_t pending = tracer.shutdown(std::chrono::seconds(60));
+    said &= say(tracer, "set_trace_tag", trace_id, R"(, "key": "late", "value": "yes")");
+    said &=
+        say(tracer, "log_assessment", trace_id,
+            R"(, "assessment": {"assessment_name": "late", "expectation": {"value": "somebody"}})");
     while (const auto message = tracer.next_diagnostic()) {
         std::cout << *message << '\n';
     }
     std::cout << "trace " << trace_id << '\n';
-    return pending == 0 && tracer.stat("delivered") == 3 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return said && pending == 0 && tracer.stat("delivered") == 3 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,4 +1,12 @@
 export { Attachment } from './attachment.js';
+export { MlflowError, MlflowHttpError } from './call.js';
+export {
+  MlflowClient,
+  type MlflowClientOptions,
+  type SearchExperimentsOptions,
+  type SearchTracesOptions,
+  ViewType,
+} from './client.js';
 export { type AuthProvider, type AuthProviderOptions, createAuthProvider } from './auth.js';
 export { init, type InitOptions } from './config.js';
 export {
@@ -23,6 +31,7 @@ export {
   isExpectation,
   isFeedback,
 } from './entities/assessment.js';
+export type { Experiment } from './entities/experiment.js';
 export {
   constructTraceIdV4,
   createTraceLocationFromExperimentId,

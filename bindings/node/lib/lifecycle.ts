@@ -246,7 +246,8 @@ export function report(message: string): void {
   }
 }
 
-function pullDiagnostics(): void {
+/** Takes over the messages of the engine. Never throws. */
+export function pullDiagnostics(): void {
   if (engineState !== 'ready') return;
   try {
     native().diagnostics().forEach(report);

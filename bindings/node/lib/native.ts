@@ -21,6 +21,10 @@ export interface Native {
   /** JSON of `Health`, by the engine's names. */
   health(): string;
   diagnostics(): string[];
+  /** The tracking URI in force, without credentials; empty without one. */
+  trackingServer(): string;
+  /** Calls a method of the client on a thread of its own; `args` are JSON, `options` the engine's. Is always resolved. */
+  call(method: string, args: string, options: Record<string, string>): Promise<Outcome>;
   version(): string;
   /** Runs the command `mlflow-trace`; its exit code. */
   runCommand(arguments_: string[]): number;
@@ -33,6 +37,24 @@ export interface NativeOtelExporter {
   submit(request: Uint8Array, length: number): boolean;
   /** Hands on what waits for its root. */
   release(): void;
+}
+
+/** What a call of the client came to: one of the two is there. */
+export interface Outcome {
+  /** The result, as JSON. */
+  readonly json?: string;
+  /** Why there is none. */
+  readonly failure?: Failure;
+}
+
+/** Why a call of the client failed. */
+export interface Failure {
+  readonly code: string;
+  readonly kind: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly httpStatus?: number;
+  readonly serverCode?: string;
 }
 
 /** What a thread has to know of the configuration, read once for each. */

@@ -3,6 +3,7 @@
 //! JavaScript encodes spans and hands them over in batches (`drain`); there is no call per span.
 //! Every function may be called from any thread of Node. Panics become JavaScript errors.
 
+mod client;
 mod engine;
 mod error;
 mod otel;
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use napi::bindgen_prelude::{AsyncTask, Uint8ArraySlice};
+use napi::bindgen_prelude::{AsyncTask, Object, Uint8ArraySlice};
 use napi::{Env, Status, Task};
 use napi_derive::napi;
 
@@ -99,6 +100,24 @@ pub fn stats() -> String {
 #[napi(catch_unwind)]
 pub fn health() -> String {
     PROCESS.health().to_json()
+}
+
+/// The tracking URI as it is in force, without credentials; empty without one.
+#[napi(catch_unwind)]
+pub fn tracking_server() -> Result<String> {
+    PROCESS.tracking_server().map_err(error::to_napi)
+}
+
+/// Calls a method of the client with `options` instead of what is configured. `arguments` and the result are JSON.
+/// The promise is always resolved, with one or the other: a result, or why there is none.
+#[napi(catch_unwind)]
+pub fn call(
+    env: &Env,
+    method: String,
+    arguments: String,
+    options: HashMap<String, String>,
+) -> napi::Result<Object<'_>> {
+    client::call(env, method, arguments, options)
 }
 
 /// Messages of the engine about itself since the last call, oldest first.

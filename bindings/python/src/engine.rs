@@ -186,7 +186,8 @@ pub(crate) fn client(
     let arguments: Value = serde_json::from_str(arguments)
         .map_err(|error| invalid_argument(py, format!("no JSON: {error}")))?;
     let result = interruptible(py, move || {
-        process.invoke(tracking_uri.as_deref(), &method, &arguments)
+        let uri = tracking_uri.as_deref().map(|uri| ("tracking_uri", uri));
+        process.invoke(uri.as_slice(), &method, &arguments)
     })?;
     let result = result.map_err(|error| raise(py, &error))?;
     messages::pull_all(py, process)?;

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{
-    Assessment, AssessmentUpdate, Client, Deletion, ExperimentSearch, Page, Trace, TraceSearch,
-    ViewType,
+    Assessment, AssessmentUpdate, Client, Deletion, ExperimentSearch, Page, Trace, TraceData,
+    TraceInfo, TraceSearch, ViewType,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -121,6 +121,20 @@ impl Client {
                 self.link_traces_to_run(&given.texts("trace_ids")?, given.text("run_id")?)?;
                 Value::Null
             }
+            "create_trace" => {
+                let info = TraceInfo::from_json(&given.given["trace_info"])?;
+                self.create_trace(&info)?.to_json()
+            }
+            "upload_trace_data" => {
+                let info = TraceInfo::from_json(&given.given["trace_info"])?;
+                let data = TraceData::from_json(&given.given["trace_data"])?;
+                self.upload_trace_data(&info, &data)?;
+                Value::Null
+            }
+            "export_spans" => {
+                self.export_spans(given.text("experiment_id")?, given.bytes("content")?)?;
+                Value::Null
+            }
             "import_trace" => {
                 let trace = Trace::from_json(&given.given["trace"])?;
                 self.import_trace(&trace, given.text("experiment_id")?)?
@@ -160,9 +174,7 @@ impl Client {
             let content = self.download_attachment(&info, id)?;
             return Ok(STANDARD.encode(content).into());
         }
-        let content = STANDARD.decode(given.text("content")?);
-        let content = content.map_err(|_| given.wrong("content"))?;
-        self.upload_attachment(&info, id, content)?;
+        self.upload_attachment(&info, id, given.bytes("content")?)?;
         Ok(Value::Null)
     }
 }
@@ -189,6 +201,11 @@ impl<'a> Arguments<'a> {
             return Ok(None);
         };
         value.as_str().map(Some).ok_or_else(|| self.wrong(name))
+    }
+
+    fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let content = STANDARD.decode(self.text(name)?);
+        content.map_err(|_| self.wrong(name))
     }
 
     fn texts(&self, name: &str) -> Result<Vec<String>> {

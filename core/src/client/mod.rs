@@ -19,6 +19,7 @@ mod stored;
 mod traces;
 
 use std::path::Path;
+use std::thread;
 
 use crate::config::{Config, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,7 @@ pub use crate::mlflow::entity::{
     Feedback, IssueReference, Link, SourceType, Span, SpanEvent, SpanStatus, Trace, TraceData,
     TraceInfo, TraceLocation, TraceStatus,
 };
+use crate::pipeline::signals;
 pub use assessments::AssessmentUpdate;
 pub use doctor::{Finding, Severity};
 pub use experiments::{ExperimentSearch, ViewType};
@@ -103,11 +105,15 @@ impl Client {
             runtime.shutdown_background();
             result
         };
-        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                "the request's thread failed",
-            ))
+        let failed = |text: &str| Err(Error::new(ErrorKind::Internal, text));
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("mlflow-trace-call".to_owned());
+            match signals::start_without(|| thread.spawn_scoped(scope, run)) {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| failed("the request's thread failed")),
+                Err(_) => failed("there can be no thread for the request"),
+            }
         })
     }
 

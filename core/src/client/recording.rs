@@ -142,21 +142,23 @@ impl Process {
         Ok(self.current()?.client())
     }
 
-    /// As [`Tracer::invoke`], where the trace may also belong to a tracer before the current one. With another
-    /// `tracking_uri` than the configured one, as [`Client::invoke`] of a client of that server; the other options hold
-    /// for it as well.
+    /// As [`Tracer::invoke`], where the trace may also belong to a tracer before the current one. With options that
+    /// differ from the configured ones, as [`Client::invoke`] of a client with these instead; what is configured besides
+    /// holds for it as well.
     pub fn invoke(
         &self,
-        tracking_uri: Option<&str>,
+        options: &[(&str, &str)],
         method: &str,
         arguments: &Value,
     ) -> Result<Value> {
         let current = self.current()?;
-        if let Some(uri) = tracking_uri
-            && current.config().get("tracking_uri")? != uri
-        {
-            let mut config = current.config().clone();
-            config.set("tracking_uri", uri)?;
+        let mut config = current.config().clone();
+        let mut differs = false;
+        for (key, value) in options {
+            differs |= config.get(key)? != *value;
+            config.set(key, value)?;
+        }
+        if differs {
             return Client::new(&config).invoke(method, arguments);
         }
         let id = arguments["trace_id"].as_str().unwrap_or_default();

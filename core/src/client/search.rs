@@ -201,9 +201,9 @@ pub(super) fn refused(failure: Failure) -> Error {
     match &failure {
         Failure::Refused {
             status: 400,
+            code,
             message,
-            ..
-        } => invalid(message.as_str()),
+        } => invalid(message.as_str()).replied(400, code),
         _ => failure.into(),
     }
 }

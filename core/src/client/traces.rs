@@ -145,6 +145,22 @@ impl Client {
         })
     }
 
+    /// Makes a trace of which there is only information, and returns what the server made of it. Its spans follow by
+    /// [`Self::upload_trace_data`] or [`Self::export_spans`].
+    pub fn create_trace(&self, info: &TraceInfo) -> Result<TraceInfo> {
+        self.call(async |server| create(server, info).await)
+    }
+
+    /// Hands the server spans, an `ExportTraceServiceRequest` of OTLP in protobuf. Without bytes nothing is asked.
+    ///
+    /// Fails with `Unsupported` where the server stores no spans.
+    pub fn export_spans(&self, experiment_id: &str, request: Vec<u8>) -> Result<()> {
+        if request.is_empty() {
+            return Ok(());
+        }
+        self.call(async |server| Ok(server.spans(experiment_id, request.clone()).await?))
+    }
+
     /// Stores a finished trace under its own id in an experiment, and returns what the server made of its information:
     /// with its spans in the server's database, or as a file where it stores none. Doing it again changes nothing more.
     pub fn import_trace(&self, trace: &Trace, experiment_id: &str) -> Result<TraceInfo> {
@@ -163,16 +179,19 @@ impl Client {
                 Err(failure) if failure.is_missing(NO_ENDPOINT) => {}
                 reply => reply?,
             }
-            let body = json!({"trace": {"trace_info": info.to_request()}});
-            let path = "/api/3.0/mlflow/traces";
-            let reply = server.json(Method::POST, path, &body).await?;
-            let stored = read_info(&reply)?;
+            let stored = create(server, &info).await?;
             if stored.tag(keys::TAG_SPANS_LOCATION) != Some("TRACKING_STORE") {
                 artifacts::upload(server, &stored, &trace.data).await?;
             }
             Ok(stored)
         })
     }
+}
+
+async fn create(server: &Server<'_>, info: &TraceInfo) -> Result<TraceInfo> {
+    let body = json!({"trace": {"trace_info": info.to_request()}});
+    let path = "/api/3.0/mlflow/traces";
+    read_info(&server.json(Method::POST, path, &body).await?)
 }
 
 /// Fails with `InvalidArgument` for a tag that only the server sets.

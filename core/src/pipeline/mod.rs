@@ -12,7 +12,7 @@ pub(crate) mod mirror;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 mod recovery;
-mod signals;
+pub(crate) mod signals;
 pub(crate) mod stats;
 mod sweep;
 pub(crate) mod worker;

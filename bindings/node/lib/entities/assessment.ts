@@ -56,6 +56,8 @@ export interface FeedbackOptions extends AssessmentOptions {
   error?: AssessmentError | Error;
   /** False once another assessment replaced it. */
   valid?: boolean;
+  /** Id of the feedback that this one replaces. */
+  overrides?: string;
 }
 
 /** What a trace should have come to. */
@@ -134,6 +136,8 @@ export class Feedback extends BaseAssessment {
   readonly error: AssessmentError | undefined;
   /** False once another assessment replaced it. */
   readonly valid: boolean;
+  /** Id of the feedback that this one replaces. */
+  readonly overrides: string | undefined;
 
   /** @throws TypeError when there is neither value nor error, no name, or metadata that is no text. */
   constructor(options: FeedbackOptions) {
@@ -145,6 +149,7 @@ export class Feedback extends BaseAssessment {
     this.value = value ?? null;
     this.error = error && toError(error);
     this.valid = options.valid ?? true;
+    this.overrides = options.overrides;
   }
 
   override toJson(): Json {
@@ -154,7 +159,12 @@ export class Feedback extends BaseAssessment {
       stack_trace: this.error.stackTrace,
     };
     const feedback = withoutUndefined({ value: this.value, error: error && withoutUndefined(error) });
-    return { ...super.toJson(), feedback, valid: this.valid };
+    return withoutUndefined({
+      ...super.toJson(),
+      feedback,
+      overrides: this.overrides,
+      valid: this.valid,
+    });
   }
 }
 
@@ -218,6 +228,7 @@ export function assessmentFromJson(json: Json): Assessment | undefined {
       value: feedback.value,
       error,
       valid: json.valid as boolean | undefined,
+      overrides: json.overrides as string | undefined,
     });
   }
   const expectation = json.expectation as Json | undefined;

@@ -64,6 +64,8 @@ export interface TraceInfoJson {
   request_time: string;
   /** Seconds, such as `0.118s`. */
   execution_duration?: string;
+  /** Milliseconds, as MLflow's Python SDK writes it. */
+  execution_duration_ms?: number;
   state?: TraceState;
   trace_metadata?: Record<string, string>;
   tags?: Record<string, string>;
@@ -104,7 +106,7 @@ export class TraceInfo {
     this.requestTime = Date.parse(json.request_time);
     this.executionDuration =
       json.execution_duration === undefined
-        ? undefined
+        ? json.execution_duration_ms
         : Math.round(parseFloat(json.execution_duration) * 1e6) / 1000;
     this.state = json.state ?? TraceState.STATE_UNSPECIFIED;
     this.traceMetadata = { ...json.trace_metadata };
@@ -192,7 +194,10 @@ export class Trace {
    * @throws SyntaxError when it is text that is no JSON.
    */
   static fromJson(json: string | { info: TraceInfoJson; data: { spans: readonly SpanJson[] } }): Trace {
-    const read = typeof json === 'string' ? parseTimes(json) : json;
+    const read =
+      typeof json === 'string'
+        ? parseTimes<{ info: TraceInfoJson; data: { spans: SpanJson[] } }>(json)
+        : json;
     return new Trace(TraceInfo.fromJson(read.info), TraceData.fromJson(read.data));
   }
 
@@ -202,10 +207,13 @@ export class Trace {
   }
 }
 
-/** A number of JavaScript has no room for nanoseconds. Inside of texts these quotes are escaped, so nothing else is met. */
-function parseTimes(text: string): { info: TraceInfoJson; data: { spans: SpanJson[] } } {
-  const quoted = text.replace(/("(?:start_|end_)?time_unix_nano"\s*:\s*)(\d+)/g, '$1"$2"');
-  return JSON.parse(quoted) as { info: TraceInfoJson; data: { spans: SpanJson[] } };
+/**
+ * Reads JSON with traces in it, and times as text: a number of JavaScript has no room for nanoseconds. Inside of texts these
+ * quotes are escaped, so nothing else is met.
+ * @internal
+ */
+export function parseTimes<T>(text: string): T {
+  return JSON.parse(text.replace(/("(?:start_|end_)?time_unix_nano"\s*:\s*)(\d+)/g, '$1"$2"')) as T;
 }
 
 function locationFromJson(json: TraceInfoJson['trace_location']): TraceLocation {

@@ -118,7 +118,21 @@ impl From<Failure> for Error {
             Failure::Refused { status: 404, .. } => (ErrorKind::NotFound, ""),
             Failure::Server { .. } | Failure::Refused { .. } => (ErrorKind::Rejected, ""),
         };
-        Error::new(kind, format!("{}{advice}", failure.message()))
+        let error = Error::new(kind, format!("{}{advice}", failure.message()));
+        match &failure {
+            // There was no reply, or one of success that has nothing in it.
+            Failure::Retry { status: 0, .. }
+            | Failure::Refused {
+                status: 0 | 200, ..
+            } => error,
+            Failure::Retry { status, .. } => error.replied(*status, ""),
+            Failure::Server { .. } => error.replied(500, ""),
+            // Codes of our own say what there is no code for.
+            Failure::Refused { status, code, .. } if code == BAD_REPLY || code == DELETED => {
+                error.replied(*status, "")
+            }
+            Failure::Refused { status, code, .. } => error.replied(*status, code),
+        }
     }
 }
 
