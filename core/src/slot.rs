@@ -12,8 +12,10 @@
 mod models;
 mod place;
 
-use std::sync::OnceLock;
+use std::array;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use once_cell::race::OnceBox;
 
 use crate::id::TraceId;
 use crate::live::LiveSpan;
@@ -28,23 +30,24 @@ const CHUNKS: usize = 1 << 14;
 /// A thread keeps this many free slots to itself.
 const LOCAL_FREE: usize = 64;
 
-static TABLE: [OnceLock<Chunk>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+/// All zero, unlike one of `OnceLock`: that would be stored in the library, with 640 KB.
+static TABLE: [OnceBox<Chunk>; CHUNKS] = [const { OnceBox::new() }; CHUNKS];
 static CHUNKS_USED: AtomicUsize = AtomicUsize::new(0);
 static FREE: ForkCell<Mutex<Vec<u32>>> = ForkCell::new();
 
 struct Chunk {
-    slots: Box<[Place<Cell>]>,
+    slots: [Place<Cell>; CHUNK],
     /// For every slot the lower half of the id of the trace in it, 0 without one: dense, because finding
     /// a trace by its id means looking at all of them.
-    traces: Box<[AtomicU64]>,
+    traces: [AtomicU64; CHUNK],
 }
 
 impl Chunk {
-    fn new() -> Self {
-        Chunk {
-            slots: (0..CHUNK).map(|_| Place::default()).collect(),
-            traces: (0..CHUNK).map(|_| AtomicU64::new(0)).collect(),
-        }
+    fn new() -> Box<Self> {
+        Box::new(Chunk {
+            slots: array::from_fn(|_| Place::default()),
+            traces: array::from_fn(|_| AtomicU64::new(0)),
+        })
     }
 }
 
