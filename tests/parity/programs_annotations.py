@@ -339,15 +339,20 @@ def experiments(mlflow: Any, _experiment: str) -> object:
     return [json.loads(text.replace(word, "<word>")), bool(token), failures]
 
 
-@annotates
-def linked_to_a_run(mlflow: Any, experiment: str) -> object:
+def run(mlflow: Any, experiment: str) -> str:
+    """Create a run, for which our package has no call."""
     request = urllib.request.Request(
         f"{mlflow.get_tracking_uri()}/api/2.0/mlflow/runs/create",
         data=json.dumps({"experiment_id": experiment}).encode(),
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request) as reply:
-        run_id = json.load(reply)["run"]["info"]["run_id"]
+        return str(json.load(reply)["run"]["info"]["run_id"])
+
+
+@annotates
+def linked_to_a_run(mlflow: Any, experiment: str) -> object:
+    run_id = run(mlflow, experiment)
     ids = [recorded(mlflow, f"run {n}") for n in range(2)]
     client = mlflow.MlflowClient()
     client.link_traces_to_run(ids, run_id)
