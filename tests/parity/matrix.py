@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("versions", nargs="+")
     parser.add_argument("--logs", type=Path, default=Path.cwd())
-    parser.add_argument("--pytest", nargs="*", default=[], help="more arguments of pytest")
+    parser.add_argument("--pytest", default="", help="more arguments of pytest")
     options = parser.parse_args()
     options.logs.mkdir(parents=True, exist_ok=True)
     logs = options.logs.resolve()
@@ -67,7 +67,7 @@ def main() -> int:
     for version in options.versions:
         python = options.directory.absolute() / version / "bin" / "python"
         print(f"MLflow {version} ...", file=sys.stderr, flush=True)
-        results[version] = run(python, logs, version, options.pytest)
+        results[version] = run(python, logs, version, options.pytest.split())
     print("| server | passed | expected differences | failed |\n|---|---|---|---|")
     for version, found in results.items():
         if found is None:
