@@ -219,8 +219,8 @@ def deleted_up_to_a_time(mlflow: Any, experiment: str) -> object:
         times = [mlflow.get_trace(trace_id).info.timestamp_ms for trace_id in ids]
         out: list[object] = []
         for until, most in [(times[0] - 1, None), (times[0], None), (times[3], 2), (1, 5)]:
-            most = {"max_traces": most} if most else {}
-            deleted = client.delete_traces(other, max_timestamp_millis=until, **most)
+            limit = {"max_traces": most} if most else {}
+            deleted = client.delete_traces(other, max_timestamp_millis=until, **limit)
             out.append([deleted, names(mlflow, "", order_by=["timestamp ASC"])])
         gone = [mlflow.get_trace(trace_id, silent=True) is None for trace_id in ids]
     return [out, gone, failed(client.delete_traces, "987654321", trace_ids=ids)]
