@@ -33,6 +33,13 @@ ALL = (99, 0)
 
 EXPECTED = (
     Expected(
+        (3, 12),
+        "attachments::(default|limit)::.*",
+        "/(mlflow.spanInputs|mlflow.spanOutputs|mlflow.traceInputs|mlflow.traceOutputs|"
+        "request_preview|response_preview|sizes/[a-z0-9_]+): |^: MLflow",
+        "content found in inputs and outputs stays there for readers that know no attachments",
+    ),
+    Expected(
         ALL,
         "(reading|annotating)::.*",
         "MLflow .*too many 500 error responses",

@@ -169,12 +169,12 @@ def compared(theirs: Outcome, ours: Outcome) -> list[str]:
     found = differences(theirs.returned, ours.returned, "/returned")
     if ours.returned.startswith(registry.FAILED):
         found.append(f"/failed: {ours.returned}")
-    names = [
-        [trace["data"]["spans"][0]["name"] for trace in outcome.traces]
-        for outcome in (theirs, ours)
-    ]
-    found += differences(*names, "/names")
+    found += differences(roots(theirs), roots(ours), "/names")
     return found + differences(theirs.traces, ours.traces, "/traces")
+
+
+def roots(outcome: Outcome) -> list[str]:
+    return [trace["data"]["spans"][0]["name"] for trace in outcome.traces]
 
 
 @pytest.mark.parametrize(
