@@ -225,6 +225,18 @@ parity: setup $(STAMPS)/python ## Run the same programs with MLflow's own SDK an
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 300 tests/parity 2>&1 | tee $(LOGS)/parity.log
 
+# The servers that `make parity-matrix` runs against, one after the other. Old ones do not start with SQLAlchemy 2.1.
+VERSIONS ?= 3.6.0 3.10.1 3.14.0 3.17.2
+SERVERS := $(STAMPS)/servers
+$(SERVERS)/%/.complete: | $(STAMPS)/system
+	$(PYTHON3) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir mlflow==$* 'SQLAlchemy<2.1'
+	@touch $@
+
+.PHONY: parity-matrix
+parity-matrix: setup $(STAMPS)/python $(VERSIONS:%=$(SERVERS)/%/.complete) ## The same against servers of several versions, VERSIONS="3.6.0 3.10.1"; installs 750 MB of Python packages for each
+	$(PYTHON) tests/parity/matrix.py --logs $(LOGS) $(SERVERS) $(VERSIONS)
+
 test-otlp: setup $(STAMPS)/python ## Compare what a collector gets with what MLflow's own SDK sends it
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(PYTHON) -m pytest --timeout 120 --ignore tests/otlp/test_backends.py tests/otlp 2>&1 | tee $(LOGS)/otlp.log

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,13 @@ Program = Callable[[Any, str], object]
 
 ANNOTATING: dict[str, Program] = {}
 READING: dict[str, Program] = {}
+FAILED = "failed: "
+FILES = (
+    "programs_annotations",
+    "programs_reviewing",
+    "programs_reading",
+    "programs_searching",
+)
 
 
 def annotates(function: Program) -> Program:
@@ -33,7 +41,7 @@ def reads(function: Program) -> Program:
 
 
 def load() -> None:
-    for name in ("programs_annotations", "programs_reading"):
+    for name in FILES:
         importlib.import_module(name)
 
 
@@ -108,7 +116,10 @@ def main(module: str, what: str, uri: str, experiment_id: str) -> None:
     annotates = what == "annotate"
     results = {}
     for name, function in (ANNOTATING if annotates else READING).items():
-        result = shown(function(mlflow, experiment_id))
+        try:
+            result = shown(function(mlflow, experiment_id))
+        except Exception:  # noqa: BLE001 - the others go on
+            result = FAILED + traceback.format_exc()
         results[name] = named(result) if annotates else result
     mlflow.flush_trace_async_logging(terminate=True)
     json.dump(results, sys.stdout)

@@ -1,6 +1,7 @@
 """The programs by name, and the way to run them all.
 
-Each trace carries its program's name as the tag `program`. What the programs return is printed.
+Each trace carries its program's name as the tag `program`. What the programs return is printed, or
+how they failed.
 
 Usage: registry.py MODULE TRACKING_URI EXPERIMENT
 """
@@ -27,6 +28,7 @@ FILES = (
     "programs_settings",
 )
 PROGRAMS: dict[str, Program] = {}
+FAILED = "failed: "
 
 
 def program(function: Program) -> Program:
@@ -40,6 +42,13 @@ def load() -> dict[str, Program]:
     return PROGRAMS
 
 
+def outcome(function: Program, mlflow: Any) -> str:
+    try:
+        return repr(function(mlflow))
+    except Exception as error:  # noqa: BLE001 - the others go on
+        return f"{FAILED}{error!r}"
+
+
 def main(module: str, uri: str, experiment: str) -> None:
     mlflow = importlib.import_module(module)
     importlib.import_module(f"{module}.entities")
@@ -48,7 +57,7 @@ def main(module: str, uri: str, experiment: str) -> None:
     returned = {}
     for name, function in load().items():
         with mlflow.tracing.context(tags={"program": name}):
-            returned[name] = repr(function(mlflow))
+            returned[name] = outcome(function, mlflow)
     # Ours waits for half a minute each time, which a crowded machine may need more than once.
     for _ in range(5):
         mlflow.flush_trace_async_logging()

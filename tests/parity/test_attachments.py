@@ -1,6 +1,6 @@
 """Content in inputs and outputs becomes the same attachments with MLflow's SDK and with ours.
 
-Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow 3.17.2 server.
+Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow server.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 import test_parity
 from programs_attachments import PROGRAMS
+from servers import SERVER, judge
 
-pytestmark = pytest.mark.skipif(
-    not test_parity.SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set"
-)
+pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set")
 
 SETTINGS: dict[str, dict[str, str]] = {
     "default": {},
@@ -36,7 +35,7 @@ DIFFERENT = {("limit", "several_in_one_object"), ("limit", "objects")}
 def start(module: str, experiment: str, settings: dict[str, str]) -> subprocess.Popen[str]:
     program = str(test_parity.HERE / "programs_attachments.py")
     return subprocess.Popen(
-        [sys.executable, program, module, test_parity.SERVER, experiment],
+        [sys.executable, program, module, SERVER, experiment],
         env=os.environ
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""}
         | settings,
@@ -52,7 +51,7 @@ def resolved(trace: dict[str, Any]) -> dict[str, Any]:
     from mlflow.tracing.client import TracingClient
 
     info = Trace.from_dict(trace).info
-    repository = TracingClient(test_parity.SERVER)._get_artifact_repo_for_trace(info)
+    repository = TracingClient(SERVER)._get_artifact_repo_for_trace(info)
     text = json.dumps(trace)
     for name in set(re.findall(REFERENCE + "([0-9a-f-]{36})", text)):
         content = repository.download_trace_attachment(name)
@@ -67,7 +66,7 @@ def resolved(trace: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def traces() -> dict[str, list[dict[str, list[Any]]]]:
     """By settings, the traces of every program with MLflow's SDK and with ours."""
-    os.environ["MLFLOW_TRACKING_URI"] = test_parity.SERVER
+    os.environ["MLFLOW_TRACKING_URI"] = SERVER
     found: dict[str, list[dict[str, list[Any]]]] = {}
     for name, settings in SETTINGS.items():
         names = {module: f"{module}-{uuid.uuid4().hex}" for module in ("mlflow", "mlflow_trace")}
@@ -102,4 +101,4 @@ def test_program(
     theirs, ours = (programs[program] for programs in traces[settings])
     assert theirs
     assert settings != "default" or REFERENCE in json.dumps(theirs)
-    assert test_parity.differences(theirs, ours) == []
+    judge(f"attachments::{settings}::{program}", test_parity.differences(theirs, ours))

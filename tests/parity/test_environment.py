@@ -1,6 +1,6 @@
 """Settings of the environment have the same effect with MLflow's SDK and with ours.
 
-Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow 3.17.2 server.
+Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow server.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 import test_parity
 from programs_environment import PROGRAMS
+from servers import SERVER, judge
 
-pytestmark = pytest.mark.skipif(
-    not test_parity.SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set"
-)
+pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set")
 
 SETTINGS: dict[str, dict[str, str]] = {
     "none sampled": {"MLFLOW_TRACE_SAMPLING_RATIO": "0"},
@@ -36,7 +35,7 @@ DIFFERENT["ratio out of range", "overrides"] = NO_OVERRIDE
 def start(module: str, experiment: str, settings: dict[str, str]) -> subprocess.Popen[str]:
     program = str(test_parity.HERE / "programs_environment.py")
     return subprocess.Popen(
-        [sys.executable, program, module, test_parity.SERVER, experiment],
+        [sys.executable, program, module, SERVER, experiment],
         env=os.environ
         | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""}
         | settings,
@@ -83,8 +82,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("settings", "name"), cases())
 def test_program(settings: str, name: str, outcomes: dict[str, list[test_parity.Outcomes]]) -> None:
     theirs, ours = (both[name] for both in outcomes[settings])
-    assert ours.returned == theirs.returned
-    assert test_parity.differences(theirs.traces, ours.traces) == []
+    judge(f"environment::{settings}::{name}", test_parity.compared(theirs, ours))
 
 
 def test_settings_change_what_is_recorded(

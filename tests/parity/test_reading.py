@@ -1,6 +1,6 @@
 """What MLflow's client and ours read of one server is the same, and so is what they leave there.
 
-Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow 3.17.2 server.
+Runs where MLFLOW_TRACE_TEST_SERVER holds the address of an MLflow server.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from typing import Any
 
 import pytest
 import reading
+from servers import SERVER, judge
 from test_parity import differences
 
-SERVER = os.environ.get("MLFLOW_TRACE_TEST_SERVER", "")
 HERE = Path(__file__).parent
 MODULES = ("mlflow", "mlflow_trace")
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    # Servers answer some bad filters with status 500, which MLflow's client would retry for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
 
 pytestmark = pytest.mark.skipif(not SERVER, reason="MLFLOW_TRACE_TEST_SERVER is not set")
 reading.load()
@@ -30,7 +36,7 @@ Results = dict[str, Any]
 def start(module: str, what: str, experiment_id: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(HERE / "reading.py"), module, what, SERVER, experiment_id],
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_MODEL_CATALOG_URI": ""},
+        env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,13 +97,9 @@ mlflow.log_feedback(trace_id=span.trace_id, name="failed", error=ValueError("é"
 mlflow.log_expectation(trace_id=span.trace_id, name="e", value=["x"])
 mlflow.flush_trace_async_logging(terminate=True)
 """
-    environment = os.environ | {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_MODEL_CATALOG_URI": "",
-    }
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment,
+        env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -114,16 +116,22 @@ def read() -> list[Results]:
     return results([start(module, "read", shared) for module in MODULES])
 
 
+def compared(theirs: Any, ours: Any) -> list[str]:
+    """Where what a program returned differs. It may not fail with ours."""
+    found = differences(theirs, ours)
+    if isinstance(ours, str) and ours.startswith(reading.FAILED):
+        found.append(f"/failed: {ours}")
+    return found
+
+
 @pytest.mark.parametrize("name", list(reading.ANNOTATING))
 def test_annotating(name: str, annotated: list[Results]) -> None:
-    theirs, ours = (found[name] for found in annotated)
-    assert differences(theirs, ours) == []
+    judge(f"annotating::{name}", compared(*(found[name] for found in annotated)))
 
 
 @pytest.mark.parametrize("name", list(reading.READING))
 def test_reading(name: str, read: list[Results]) -> None:
-    theirs, ours = (found[name] for found in read)
-    assert differences(theirs, ours) == []
+    judge(f"reading::{name}", compared(*(found[name] for found in read)))
 
 
 def test_an_imported_trace_is_the_same_for_mlflow(read: list[Results]) -> None:

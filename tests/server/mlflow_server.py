@@ -2,10 +2,11 @@
 
 From a shell or a Makefile:
 
-    python tests/server/mlflow_server.py run [--keep] [--port N] -- COMMAND...
+    python tests/server/mlflow_server.py run [--keep] [--port N] [--python PATH] -- COMMAND...
 
 starts the server, waits until it answers, runs COMMAND with the server's address
 in ``MLFLOW_TRACE_TEST_SERVER``, stops the server and returns COMMAND's exit code.
+The server is the MLflow of the Python at PATH, or of the one that runs this.
 
 From Python: ``with MlflowServer() as server: server.url``.
 """
@@ -91,9 +92,10 @@ def signal_group(group: int, number: int) -> bool:
 class MlflowServer:
     """``mlflow server`` with one worker, SQLite and a local artifact directory."""
 
-    def __init__(self, port: int = 0, keep: bool = False) -> None:
+    def __init__(self, port: int = 0, keep: bool = False, python: str = sys.executable) -> None:
         self.port = port or free_port()
         self.keep = keep
+        self.python = python
         self.url = f"http://127.0.0.1:{self.port}"
         self.directory = Path(tempfile.mkdtemp(prefix="mlflow-server-"))
         self.log_path = self.directory / "server.log"
@@ -117,7 +119,7 @@ class MlflowServer:
         """
         if not is_free(self.port):
             raise ServerError(f"port {self.port} of 127.0.0.1 is in use")
-        command = [sys.executable, "-m", "mlflow", "server"]
+        command = [self.python, "-m", "mlflow", "server"]
         command += ["--backend-store-uri", f"sqlite:///{self.directory}/mlflow.db"]
         command += ["--artifacts-destination", str(self.directory / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
@@ -231,13 +233,14 @@ def main(arguments: list[str]) -> int:
     run = actions.add_parser("run", help="run a command against a fresh server")
     run.add_argument("--port", type=int, default=0, help="0, the default: any free port")
     run.add_argument("--keep", action="store_true", help="keep the server's data and log")
+    run.add_argument("--python", default=sys.executable, help="of another version of MLflow")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
     options = parser.parse_args(arguments)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         parser.error("no COMMAND given after --")
     try:
-        with signals_as_exit(), MlflowServer(options.port, options.keep) as server:
+        with signals_as_exit(), MlflowServer(options.port, options.keep, options.python) as server:
             return run_command(
                 command, os.environ | OFFLINE_ENVIRONMENT | {SERVER_VARIABLE: server.url}
             )

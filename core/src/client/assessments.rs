@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::server::{Server, bad_reply};
+use super::traces::about;
 use super::{Assessment, AssessmentValue, Client};
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::http::Failure;
@@ -54,7 +55,7 @@ impl Client {
             {
                 return Ok(stored);
             }
-            Err(failure.into())
+            Err(about(trace_id, failure))
         })
     }
 

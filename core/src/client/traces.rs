@@ -122,15 +122,10 @@ impl Client {
 
     fn change_tag(&self, method: Method, trace_id: &str, body: &Value) -> Result<()> {
         let path = format!("/api/2.0/mlflow/traces/{}/tags", encode(trace_id));
-        self.call(
-            async |server| match server.json(method.clone(), &path, body).await {
-                // Servers let their database say that there is no such trace.
-                Err(Failure::Refused { message, .. }) if message.contains("FOREIGN KEY") => {
-                    Err(missing(trace_id))
-                }
-                reply => Ok(reply.map(drop)?),
-            },
-        )
+        self.call(async |server| {
+            let reply = server.json(method.clone(), &path, body).await;
+            reply.map(drop).map_err(|failure| about(trace_id, failure))
+        })
     }
 
     /// Makes traces part of a run. Fails with `NotFound`.
@@ -354,6 +349,16 @@ fn is_about_trace(error: &Error) -> bool {
         error.kind(),
         ErrorKind::NotFound | ErrorKind::Damaged | ErrorKind::Rejected | ErrorKind::BadReply
     )
+}
+
+/// What a failed change to a trace means. Servers let their database say that there is no such trace: of a tag all, of
+/// an assessment some (3.10).
+#[cold]
+pub(super) fn about(trace_id: &str, failure: Failure) -> Error {
+    match failure.message().contains("FOREIGN KEY") {
+        true => missing(trace_id),
+        false => failure.into(),
+    }
 }
 
 #[cold]

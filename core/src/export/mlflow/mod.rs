@@ -13,6 +13,7 @@
 pub(crate) mod artifacts;
 mod attachments;
 mod infos;
+mod native;
 mod parts;
 mod server;
 mod spans;

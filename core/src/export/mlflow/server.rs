@@ -13,6 +13,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(3600);
 pub(super) struct Server {
     pub(super) sequence: Sequence,
     pub(super) gzip: bool,
+    /// Whether JSON text is read as the objects and arrays that it holds.
+    pub(super) reads_json: bool,
     /// Whether content is moved out of spans. It stays for older servers, whose readers expect it there.
     pub(super) attachments: bool,
 }
@@ -63,6 +65,7 @@ impl Server {
         Some(Server {
             sequence,
             gzip: version >= (3, 7),
+            reads_json: version >= (3, 11),
             attachments: version >= (3, 12),
         })
     }
@@ -195,6 +198,13 @@ mod tests {
                 "{version}"
             );
         }
+    }
+
+    #[test]
+    fn json_text_is_for_those_that_read_it() {
+        let reads = |version| server(version).map(|server| server.reads_json);
+        assert_eq!(reads("3.10.1"), Some(false));
+        assert_eq!(reads("3.11.0"), Some(true));
     }
 
     #[test]

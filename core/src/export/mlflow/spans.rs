@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 
+use super::native::native;
 use super::{MlflowExporter, Sequence, Server, Stop};
 use crate::export::gzip::compress;
 use crate::export::http::{Failure, Http, NO_ENDPOINT, Request};
@@ -161,7 +162,14 @@ impl MlflowExporter {
         experiment: &str,
         part: &[Finished],
     ) -> Result<(), Failure> {
-        let runs: Vec<&[u8]> = lacking(part).map(|trace| trace.spans.as_slice()).collect();
+        let natives: Vec<Vec<u8>> = match server.reads_json {
+            true => Vec::new(),
+            false => lacking(part).map(|trace| native(&trace.spans)).collect(),
+        };
+        let runs: Vec<&[u8]> = match server.reads_json {
+            true => lacking(part).map(|trace| trace.spans.as_slice()).collect(),
+            false => natives.iter().map(Vec::as_slice).collect(),
+        };
         // A batch is of one process.
         let origin = part.first().and_then(|trace| trace.origin.as_deref());
         let resource = self.shared.resource_of(origin);
