@@ -397,6 +397,22 @@ fn assessments_have_ids_before_they_are_sent() {
 }
 
 #[test]
+fn a_database_that_knows_no_such_trace_is_understood() {
+    let text = r#"{"error_code": "BAD_REQUEST", "message": "(sqlite3.IntegrityError) FOREIGN KEY constraint failed"}"#;
+    let server = always(400, text);
+    let client = client(&server);
+    let feedback = Assessment::feedback("quality", json!(0.5));
+    let errors = [
+        client.log_assessment(ID, &feedback).unwrap_err(),
+        client.set_trace_tag(ID, "key", "value").unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.message().contains(ID), "{error}");
+    }
+}
+
+#[test]
 fn updates_name_what_they_change() {
     let server = Server::start(|seen| {
         let sent: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
