@@ -62,6 +62,7 @@ export let settings: Settings = {
   hasProcessors: false,
   withholdsContent: false,
   maxEvents: 8192,
+  writesThrough: false,
 };
 
 let engineState: 'unused' | 'ready' | 'unusable' = 'unused';
@@ -142,6 +143,12 @@ function readSettings(): void {
 export function recorded(bytes: number): void {
   if (bytes >= DRAIN_BYTES) handOver();
   else visitEngineSoon();
+}
+
+/** As `recorded`, after the frame of a span that has ended: where a spool writes through, the engine has it at once. */
+export function recordedEnd(bytes: number): void {
+  if (settings.writesThrough) handOver();
+  else recorded(bytes);
 }
 
 /** Whether nothing is recorded. Then nothing is handed over either, so another thread's `init` has to be asked for. */

@@ -108,8 +108,7 @@ struct Syncs {
 impl Depot {
     /// `None` where the configuration asks for none, or sends traces where a spool is of no use.
     pub(crate) fn new(config: &Config, resource: &[u8]) -> Option<Arc<Self>> {
-        let is_of_use = config.spools() && matches!(config.exporter(), "mlflow" | "otlp");
-        is_of_use.then(|| {
+        config.has_depot().then(|| {
             Arc::new(Depot {
                 config: config.clone(),
                 resource: resource.to_vec(),
@@ -140,7 +139,7 @@ impl Depot {
     /// Whether a trace goes to the disk as soon as it has ended, whatever becomes of it. Otherwise it does where memory
     /// gets short, and when the tracer closes.
     fn writes_through(&self) -> bool {
-        !self.config.spills()
+        self.config.writes_through()
     }
 
     /// Appends a trace that has ended, if it is to be on disk before it is sent: while it `is_hard` to get rid of traces,
