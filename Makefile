@@ -280,7 +280,8 @@ lint-python: setup $(STAMPS)/python
 	cd examples/demo && MYPYPATH=../../tests/server $(MYPY) --strict run.py server_store.py
 	cd examples/demo/agent && $(MYPY) --strict agent.py
 	$(MYPY) --strict tests/e2e/bench
-	MYPYPATH=examples/demo:examples/demo/agent:tests/server $(MYPY) --strict tests/e2e/*.py
+	MYPYPATH=examples/demo:examples/demo/agent:tests/server:tests/faults $(MYPY) --strict tests/e2e/*.py
+	$(MYPY) --strict tests/e2e/ends
 	$(MYPY) --strict tests/parity/*.py
 	MYPYPATH=tests/server $(MYPY) --strict tests/otlp/*.py
 	$(MYPY) --strict tests/vectors/*.py tests/c/*.py
@@ -292,7 +293,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans

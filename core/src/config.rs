@@ -327,9 +327,15 @@ impl Config {
         !matches!(self.text("spool"), None | Some("off"))
     }
 
-    /// Whether they are only where memory gets short, and at the end.
-    pub(crate) fn spills(&self) -> bool {
-        self.text("spool") == Some("spill")
+    /// Whether what ends is sent to where a spool is of use, and kept on disk until it has arrived.
+    pub(crate) fn has_depot(&self) -> bool {
+        self.spools() && matches!(self.exporter(), "mlflow" | "otlp")
+    }
+
+    /// Whether it is on disk before its `end` returns. Otherwise it goes there where memory gets short, and when the
+    /// tracer closes.
+    pub(crate) fn writes_through(&self) -> bool {
+        self.has_depot() && self.text("spool") != Some("spill")
     }
 
     /// Whether traces that were open when their process died are closed by the next one.

@@ -334,6 +334,11 @@ impl State {
         let deadline = deadline(timeout);
         if !self.stopped.swap(true, Ordering::AcqRel) {
             self.close_open_traces();
+            if let Some(depot) = &self.shared.depot
+                && self.worker_started.load(Ordering::Acquire)
+            {
+                depot.wait_looked(deadline);
+            }
             self.close_queues(deadline);
             if !self.worker_started.load(Ordering::Acquire) {
                 // Nobody will send what is queued: nothing was, or no thread was to be had for it.

@@ -185,6 +185,7 @@ fn hosts_are_told_how_to_sample() {
             takes_all: true,
             keeps_errors: false,
             max_events: 8192,
+            writes_through: false,
         }
     );
     assert_eq!(usual.samples(id, "", None), Decision::Sample);
@@ -209,6 +210,31 @@ fn hosts_are_told_how_to_sample() {
     let rules = disabled.host_rules();
     assert!(rules.disabled && !rules.takes_all);
     assert_eq!(rules.max_events, 3);
+}
+
+#[test]
+fn hosts_are_told_when_a_span_has_to_be_on_disk() {
+    let mlflow = ("tracking_uri", "http://127.0.0.1:1");
+    let directory = std::env::temp_dir().join("mlflow-trace-ingest-spool");
+    let spool = |value| {
+        [
+            mlflow,
+            ("spool", value),
+            ("spool.dir", directory.to_str().unwrap()),
+            ("shutdown.timeout_ms", "0"),
+        ]
+    };
+    for (options, expected) in [
+        (&spool("write-through")[..], true),
+        (&spool("sync"), true),
+        (&spool("spill"), false),
+        (&spool("off"), false),
+        (&[("exporter", "memory"), ("spool", "sync")], false),
+    ] {
+        let rules = tracer(options).host_rules();
+        assert_eq!(rules.writes_through, expected, "{options:?}");
+    }
+    std::fs::remove_dir_all(&directory).unwrap_or_default();
 }
 
 #[test]

@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-for folder in ("examples/demo", "examples/demo/agent", "tests/server"):
+for folder in ("examples/demo", "examples/demo/agent", "tests/server", "tests/faults"):
     sys.path.insert(0, str(REPOSITORY / folder))
 
 from mlflow_server import SERVER_VARIABLE, MlflowServer

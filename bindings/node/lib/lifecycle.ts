@@ -62,6 +62,7 @@ export let settings: Settings = {
   hasProcessors: false,
   withholdsContent: false,
   maxEvents: 8192,
+  writesThrough: false,
 };
 
 let engineState: 'unused' | 'ready' | 'unusable' = 'unused';
@@ -69,8 +70,12 @@ let isDrainScheduled = false;
 let isFlushDue = false;
 let printedLines = 0;
 let messages: string[] = [];
-let exitTimeoutMs = EXIT_TIMEOUT_MS;
+let exitTimeoutMs = exitTimeoutOf({});
 let exitWaitedMs = 0;
+let isEndAwaited = false;
+
+// Workers may record where the main thread does not, but the end of the process is the main thread's.
+if (isMainThread) process.once('worker', awaitEnd);
 
 /** True when spans can be recorded. The first call loads the addon. Never throws. */
 export function canRecord(): boolean {
@@ -99,9 +104,20 @@ function useEngine(): void {
   if (engineState === 'ready') return;
   engineState = 'ready';
   onLostSpan(recorded);
-  process.on('exit', onExit);
+  awaitEnd();
   // A worker's end is not the end of the engine, which belongs to the process.
   if (isMainThread) process.on('beforeExit', onBeforeExit);
+}
+
+function awaitEnd(): void {
+  if (isEndAwaited) return;
+  isEndAwaited = true;
+  process.on('exit', onExit);
+}
+
+function exitTimeoutOf(options: Record<string, string>): number {
+  const timeout = options[EXIT_TIMEOUT_KEY] ?? process.env.MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS ?? '';
+  return timeout === '' ? EXIT_TIMEOUT_MS : toTimeout(Number(timeout), EXIT_TIMEOUT_MS);
 }
 
 /**
@@ -111,16 +127,14 @@ function useEngine(): void {
 export function configureEngine(options: Record<string, string>, hasProcessors: boolean): void {
   useEngine();
   handOver();
-  const { MLFLOW_TRACE_SOURCE_NAME, MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS } = process.env;
   // Left to itself, the engine would name the Node binary, which says nothing about the program.
-  const source = MLFLOW_TRACE_SOURCE_NAME ?? process.argv[1];
+  const source = process.env.MLFLOW_TRACE_SOURCE_NAME ?? process.argv[1];
   try {
     native().configure(source === undefined ? options : { 'source.name': source, ...options }, hasProcessors);
   } finally {
     readSettings();
   }
-  const timeout = options[EXIT_TIMEOUT_KEY] ?? MLFLOW_TRACE_SHUTDOWN_TIMEOUT_MS ?? '';
-  exitTimeoutMs = timeout === '' ? EXIT_TIMEOUT_MS : Number(timeout);
+  exitTimeoutMs = exitTimeoutOf(options);
 }
 
 /** Has all threads withhold content until `configureEngine` succeeds. Never throws. */
@@ -142,6 +156,12 @@ function readSettings(): void {
 export function recorded(bytes: number): void {
   if (bytes >= DRAIN_BYTES) handOver();
   else visitEngineSoon();
+}
+
+/** As `recorded`, after the frame of a span that has ended: where a spool writes through, the engine has it at once. */
+export function recordedEnd(bytes: number): void {
+  if (settings.writesThrough) handOver();
+  else recorded(bytes);
 }
 
 /** Whether nothing is recorded. Then nothing is handed over either, so another thread's `init` has to be asked for. */

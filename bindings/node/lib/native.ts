@@ -72,6 +72,8 @@ export interface Settings {
   readonly withholdsContent: boolean;
   /** Events of one span. */
   readonly maxEvents: number;
+  /** Each span is to be handed over before its `end` returns: a spool has it then. */
+  readonly writesThrough: boolean;
 }
 
 let loaded: Native | undefined;

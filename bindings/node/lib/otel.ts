@@ -17,7 +17,7 @@ import { type StartRecord, writeStart } from './encode.js';
 import { describeException } from './exception.js';
 import { encodeRequest, type OtelSpan, parseContext, toNanoseconds, writeForeign } from './foreign.js';
 import { parseSpanId } from './ids.js';
-import { canRecord, flushTraces, isDisabled, recorded, report, settings } from './lifecycle.js';
+import { canRecord, flushTraces, isDisabled, recorded, recordedEnd, report, settings } from './lifecycle.js';
 import { native, type NativeOtelExporter } from './native.js';
 import { UnsampledSpan } from './noop.js';
 import { noteRootEnd, RecordingSpan } from './span.js';
@@ -64,7 +64,7 @@ export class MlflowSpanProcessor {
     if (started.isWatched) noteEnd(started);
     if ((started.parentHigh | started.parentLow) === 0) noteRootEnd(started.trace);
     try {
-      recorded(writeForeign(span, mustWithhold()));
+      recordedEnd(writeForeign(span, mustWithhold()));
     } catch (error) {
       report(`a span of OpenTelemetry was lost: ${describeException(error).message}`);
     }

@@ -22,7 +22,7 @@ import {
 import { SpanEvent, SpanLink } from './entities/span.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
-import { recorded, report, settings } from './lifecycle.js';
+import { recorded, recordedEnd, report, settings } from './lifecycle.js';
 import { endHooks, type ProcessedSpan, runHooks, startHooks } from './processors.js';
 import {
   type AttributeValue,
@@ -395,7 +395,7 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     if (this.hasRemoteParent || (this.parentHigh | this.parentLow) === 0) lastActiveTrace = this.trace;
     if (this.isWatched) noteEnd(this);
     try {
-      recorded(writeSpan(this, this.isWithheld || mustWithhold()));
+      recordedEnd(writeSpan(this, this.isWithheld || mustWithhold()));
     } catch (error) {
       report(`a span was lost: ${describeException(error).message}`);
     }

@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         takes_all: false,
         keeps_errors: false,
         max_events: 0,
+        writes_through: false,
     });
     Settings {
         number,
@@ -55,6 +56,7 @@ pub(crate) fn settings() -> Settings {
         has_processors: HAS_PROCESSORS.load(Ordering::Acquire),
         withholds_content: WITHHOLDS_CONTENT.load(Ordering::Acquire),
         max_events: rules.max_events,
+        writes_through: rules.writes_through,
     }
 }
 

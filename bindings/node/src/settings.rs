@@ -20,6 +20,8 @@ pub struct Settings {
     pub withholds_content: bool,
     /// Events of one span.
     pub max_events: u32,
+    /// Each span is to be handed over before its `end` returns.
+    pub writes_through: bool,
 }
 
 /// A trace id from the four words that JavaScript keeps it in, the highest first.

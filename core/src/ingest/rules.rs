@@ -15,6 +15,8 @@ pub struct HostRules {
     pub keeps_errors: bool,
     /// Events that a span may have (`limits.events`); a host need not hold on to more.
     pub max_events: u32,
+    /// What has ended is to be on disk before the host goes on (`spool`): it hands each span over as it ends.
+    pub writes_through: bool,
 }
 
 impl HostRules {
@@ -24,6 +26,7 @@ impl HostRules {
             takes_all: sampler.takes_all(),
             keeps_errors: sampler.keeps_errors(),
             max_events: config.limits().events,
+            writes_through: config.writes_through(),
         }
     }
 }

@@ -92,6 +92,9 @@ pub(crate) struct Depot {
     pub(crate) held: AtomicU64,
     syncs: Mutex<Syncs>,
     synced: Condvar,
+    /// What dead processes left was looked for.
+    looked: Mutex<bool>,
+    seen: Condvar,
     /// The spool has ended.
     closed: Mutex<bool>,
     ended: Condvar,
@@ -108,8 +111,7 @@ struct Syncs {
 impl Depot {
     /// `None` where the configuration asks for none, or sends traces where a spool is of no use.
     pub(crate) fn new(config: &Config, resource: &[u8]) -> Option<Arc<Self>> {
-        let is_of_use = config.spools() && matches!(config.exporter(), "mlflow" | "otlp");
-        is_of_use.then(|| {
+        config.has_depot().then(|| {
             Arc::new(Depot {
                 config: config.clone(),
                 resource: resource.to_vec(),
@@ -131,6 +133,8 @@ impl Depot {
                 held: AtomicU64::new(0),
                 syncs: Mutex::default(),
                 synced: Condvar::default(),
+                looked: Mutex::default(),
+                seen: Condvar::default(),
                 closed: Mutex::default(),
                 ended: Condvar::default(),
             })
@@ -140,7 +144,7 @@ impl Depot {
     /// Whether a trace goes to the disk as soon as it has ended, whatever becomes of it. Otherwise it does where memory
     /// gets short, and when the tracer closes.
     fn writes_through(&self) -> bool {
-        !self.config.spills()
+        self.config.writes_through()
     }
 
     /// Appends a trace that has ended, if it is to be on disk before it is sent: while it `is_hard` to get rid of traces,
@@ -493,8 +497,22 @@ impl Depot {
             self.sync(own);
             store.spool.close();
         }
+        self.note_looked();
         *self.closed.lock() = true;
         self.ended.notify_all();
+    }
+
+    /// Notes that what dead processes left is queued, or that it will not be soon.
+    pub(super) fn note_looked(&self) {
+        *self.looked.lock() = true;
+        self.seen.notify_all();
+    }
+
+    /// Waits until then: a process that ends as soon as it began delivers it all the same, or, if all processes were
+    /// like this, nobody would.
+    pub(crate) fn wait_looked(&self, deadline: Instant) {
+        let looked = self.looked.lock();
+        drop(self.seen.wait_until(looked, deadline, |looked| *looked));
     }
 
     /// Waits until what is pending is free for the next process, at most until the deadline.

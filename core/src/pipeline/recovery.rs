@@ -36,6 +36,7 @@ pub(super) async fn attend(shared: &Shared) -> Infallible {
             }
         }
         Err(why) => {
+            depot.note_looked();
             shared.diagnostics.report("spool", || {
                 format!("without a spool, traces are in memory alone: {why}")
             });
@@ -98,6 +99,7 @@ async fn deliver(shared: &Shared, depot: &Arc<Depot>, spool: &Spool) -> Infallib
         for trace in traces {
             put(shared, depot, trace).await;
         }
+        depot.note_looked();
         while depot.recovering() > depot.held.load(std::sync::atomic::Ordering::Relaxed) {
             depot.acknowledged.notified().await;
         }
@@ -126,7 +128,10 @@ async fn put(shared: &Shared, depot: &Depot, trace: Finished) {
             })
         });
         match pushed {
-            Err(Drop::QueueFull) => sleep(PAUSE).await,
+            Err(Drop::QueueFull) => {
+                depot.note_looked();
+                sleep(PAUSE).await;
+            }
             // Where the tracer has closed, it stays on disk.
             _ => return,
         }
