@@ -202,6 +202,7 @@ impl Reply {
         let mut reply = Reply {
             status,
             after: None,
+            date: None,
             body: Vec::new(),
             is_page: false,
             state: State::Broken,
