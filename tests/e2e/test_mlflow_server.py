@@ -44,9 +44,8 @@ def test_a_missing_command_is_a_usage_error() -> None:
     assert run("--").returncode == 2
 
 
-def test_a_server_that_exits_is_reported_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    server = mlflow_server.MlflowServer()
+def test_a_server_that_exits_is_reported_with_its_log() -> None:
+    server = mlflow_server.MlflowServer(python="/bin/false")
     with pytest.raises(mlflow_server.ServerError, match="exited with code 1"), server:
         pass
     assert not server.directory.exists()

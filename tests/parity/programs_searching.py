@@ -240,7 +240,7 @@ def odd_pages(mlflow: Any, experiment: str) -> object:
         failed(client.search_traces, locations=here, max_results=-1),
         failed(client.search_traces, locations=here, page_token="nonsense"),
         failed(client.search_traces, locations=[]),
-        raised(lambda: ids(client.search_traces(locations=[*here, "0"], max_results=100))),
+        raised(lambda: ids(client.search_traces(locations=[*here, *here], max_results=100))),
         raised(lambda: ids(mlflow.search_traces(experiment_ids=here, return_type="list"))),
         failed(mlflow.search_traces, return_type="bogus"),
         failed(mlflow.search_traces, return_type="list", extract_fields=["a.inputs"]),
