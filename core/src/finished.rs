@@ -186,6 +186,35 @@ impl Progress {
 }
 
 impl Finished {
+    /// A trace of which nothing is there yet.
+    pub(crate) fn new(id: TraceId, destination: &'static Destination) -> Self {
+        Finished {
+            id,
+            destination,
+            has_info: false,
+            earlier: 0,
+            goes_on: false,
+            attachments: Vec::new(),
+            update: None,
+            spans: Vec::new(),
+            origin: None,
+            packed_bytes: 0,
+            span_count: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// So many spans of the same trace.
+    fn of_same(&self, spans: Vec<u8>, span_count: u32) -> Self {
+        let mut other = Finished::new(self.id, self.destination);
+        other.has_info = self.has_info;
+        other.earlier = self.earlier;
+        other.goes_on = self.goes_on;
+        other.spans = spans;
+        other.span_count = span_count;
+        other
+    }
+
     /// Takes its spans out of what is packed, and returns the rest.
     pub(crate) fn unpack<'a>(&mut self, packed: &'a [u8]) -> &'a [u8] {
         let length = std::mem::take(&mut self.packed_bytes) as usize;
@@ -214,40 +243,21 @@ impl Finished {
         if length == 0 || length == self.spans.len() {
             return None;
         }
-        let rest = Finished {
-            id: self.id,
-            destination: self.destination,
-            has_info: self.has_info,
-            earlier: self.earlier + first,
-            goes_on: self.goes_on,
-            origin: self.origin.clone(),
-            packed_bytes: 0,
-            attachments: Vec::new(),
-            update: None,
-            spans: self.spans.split_off(length),
-            span_count: self.span_count - first,
-            progress: self.progress.clone(),
-        };
+        let spans = self.spans.split_off(length);
+        let mut rest = self.of_same(spans, self.span_count - first);
+        rest.earlier += first;
+        rest.origin = self.origin.clone();
+        rest.progress = self.progress.clone();
         self.span_count = first;
         Some(rest)
     }
 
     /// Another one with the same content, which has gone nowhere yet.
     pub(crate) fn copy(&self) -> Finished {
-        Finished {
-            id: self.id,
-            destination: self.destination,
-            has_info: self.has_info,
-            earlier: self.earlier,
-            goes_on: self.goes_on,
-            origin: None,
-            packed_bytes: 0,
-            attachments: self.attachments.clone(),
-            update: self.update.clone(),
-            spans: self.spans.clone(),
-            span_count: self.span_count,
-            progress: Progress::default(),
-        }
+        let mut copy = self.of_same(self.spans.clone(), self.span_count);
+        copy.attachments = self.attachments.clone();
+        copy.update = self.update.clone();
+        copy
     }
 
     /// Bytes that it holds, for the queue's bound.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::destination::{self, Destination, Experiment};
-use crate::finished::{Finished, Progress};
+use crate::finished::Finished;
 use crate::id::TraceId;
 use crate::mlflow::attachment::Attachment;
 use crate::mlflow::info;
@@ -104,20 +104,7 @@ pub(crate) fn head(trace: &Finished, count: u32, length: usize) -> Vec<u8> {
 
 /// Reads a record back. `None` when it is not one.
 pub(crate) fn decode(id: TraceId, payload: &[u8]) -> Option<(Finished, Origin)> {
-    let mut trace = Finished {
-        id,
-        destination: destination::by_number(0),
-        has_info: false,
-        earlier: 0,
-        goes_on: false,
-        attachments: Vec::new(),
-        update: None,
-        spans: Vec::new(),
-        origin: None,
-        packed_bytes: 0,
-        span_count: 0,
-        progress: Progress::default(),
-    };
+    let mut trace = Finished::new(id, destination::by_number(0));
     let mut origin = Origin {
         resource: Vec::new(),
         metadata: Vec::new(),

@@ -448,20 +448,12 @@ impl Run {
     }
 
     fn take_ended(&mut self, id: TraceId) -> Finished {
-        Finished {
-            id,
-            destination: self.destination,
-            has_info: false,
-            earlier: self.earlier,
-            goes_on: !self.spans_only,
-            update: None,
-            attachments: Vec::new(),
-            spans: std::mem::take(&mut self.spans),
-            origin: None,
-            packed_bytes: 0,
-            span_count: self.count(),
-            progress: Progress::default(),
-        }
+        let mut part = Finished::new(id, self.destination);
+        part.earlier = self.earlier;
+        part.goes_on = !self.spans_only;
+        part.spans = std::mem::take(&mut self.spans);
+        part.span_count = self.count();
+        part
     }
 
     /// The number of ended spans, which go elsewhere now.

@@ -184,7 +184,6 @@ impl Drop for SdkExporter {
 mod tests {
     use super::*;
     use crate::destination;
-    use crate::finished::Progress;
     use crate::id::TraceId;
     use crate::otlp::{SCOPE_SPANS_SPANS, span as field, wire};
     use crate::pipeline::stats::Drop as Reason;
@@ -210,20 +209,12 @@ mod tests {
         wire::message_field(&mut spans, SCOPE_SPANS_SPANS, |out| {
             wire::bytes_field(out, field::NAME, name.as_bytes());
         });
-        Finished {
-            id: TraceId::generate(),
-            destination: destination::by_number(destination::intern(Config::new().destination())),
-            has_info: true,
-            earlier: 0,
-            goes_on: false,
-            update: None,
-            spans,
-            origin: None,
-            packed_bytes: 0,
-            span_count: 1,
-            attachments: Vec::new(),
-            progress: Progress::default(),
-        }
+        let destination = destination::intern(Config::new().destination());
+        let mut trace = Finished::new(TraceId::generate(), destination::by_number(destination));
+        trace.has_info = true;
+        trace.spans = spans;
+        trace.span_count = 1;
+        trace
     }
 
     /// The verdict about traces of these names whose batch has failed for so long already, how many of them are

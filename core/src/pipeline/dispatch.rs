@@ -529,20 +529,10 @@ mod tests {
     }
 
     fn trace() -> Finished {
-        Finished {
-            id: TraceId::generate(),
-            destination: destination::by_number(0),
-            has_info: true,
-            earlier: 0,
-            goes_on: false,
-            attachments: Vec::new(),
-            update: None,
-            spans: Vec::new(),
-            origin: None,
-            packed_bytes: 0,
-            span_count: 1,
-            progress: Default::default(),
-        }
+        let mut trace = Finished::new(TraceId::generate(), destination::by_number(0));
+        trace.has_info = true;
+        trace.span_count = 1;
+        trace
     }
 
     #[tokio::test]

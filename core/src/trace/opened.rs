@@ -1,6 +1,6 @@
 //! What the spool knows of a trace that is open, for whoever has to close it if this process dies.
 
-use super::{Finished, Progress, Trace};
+use super::{Finished, Trace};
 use crate::otlp::{SCOPE_SPANS_SPANS, wire};
 use crate::pipeline::depot::Receipt;
 
@@ -27,20 +27,12 @@ impl Trace {
         }
         let mut spans = Vec::with_capacity(wire::field_len(root.len()));
         wire::bytes_field(&mut spans, SCOPE_SPANS_SPANS, &root);
-        run.opened = depot.append_open(&Finished {
-            id: *id,
-            destination: run.destination,
-            has_info: true,
-            earlier: 0,
-            goes_on: false,
-            attachments: Vec::new(),
-            update,
-            spans,
-            origin: None,
-            packed_bytes: 0,
-            span_count: 1,
-            progress: Progress::default(),
-        });
+        let mut open = Finished::new(*id, run.destination);
+        open.has_info = true;
+        open.update = update;
+        open.spans = spans;
+        open.span_count = 1;
+        run.opened = depot.append_open(&open);
     }
 }
 

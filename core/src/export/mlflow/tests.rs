@@ -8,7 +8,6 @@ use super::*;
 use crate::Config;
 use crate::TracerBuilder;
 use crate::destination::{self, Destination};
-use crate::finished::Progress;
 use crate::id::TraceId;
 use crate::otlp::{SCOPE_SPANS_SPANS, span, wire};
 
@@ -33,23 +32,15 @@ fn finished() -> Finished {
         wire::bytes_field(out, span::SPAN_ID, &[1; 8]);
         wire::bytes_field(out, span::NAME, b"root");
     });
-    Finished {
-        id,
-        destination: destination::by_number(destination::intern(Destination {
-            experiment: Experiment::Id("0".into()),
-            workspace: None,
-        })),
-        has_info: true,
-        earlier: 0,
-        goes_on: false,
-        update: None,
-        spans,
-        origin: None,
-        packed_bytes: 0,
-        span_count: 1,
-        attachments: Vec::new(),
-        progress: Progress::default(),
-    }
+    let destination = destination::by_number(destination::intern(Destination {
+        experiment: Experiment::Id("0".into()),
+        workspace: None,
+    }));
+    let mut trace = Finished::new(id, destination);
+    trace.has_info = true;
+    trace.spans = spans;
+    trace.span_count = 1;
+    trace
 }
 
 /// One pass; what is left.

@@ -14,7 +14,6 @@ use loom::thread;
 
 use super::*;
 use crate::destination;
-use crate::finished::Progress;
 use crate::id::TraceId;
 use crate::pipeline::stats;
 
@@ -35,20 +34,10 @@ fn later() -> Instant {
 
 /// A trace of one span.
 fn trace() -> Finished {
-    Finished {
-        id: TraceId::from_bytes([1; 16]),
-        destination: destination::by_number(0),
-        has_info: true,
-        earlier: 0,
-        goes_on: false,
-        attachments: Vec::new(),
-        update: None,
-        spans: Vec::new(),
-        origin: None,
-        packed_bytes: 0,
-        span_count: 1,
-        progress: Progress::default(),
-    }
+    let mut trace = Finished::new(TraceId::from_bytes([1; 16]), destination::by_number(0));
+    trace.has_info = true;
+    trace.span_count = 1;
+    trace
 }
 
 const BOUNDS: Bounds = Bounds {

@@ -3,24 +3,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::destination;
-use crate::finished::Progress;
 use crate::id::TraceId;
 
 fn trace(bytes: usize) -> Finished {
-    Finished {
-        id: TraceId::generate(),
-        destination: destination::by_number(0),
-        has_info: true,
-        earlier: 0,
-        goes_on: false,
-        attachments: Vec::new(),
-        update: None,
-        spans: Vec::with_capacity(bytes),
-        origin: None,
-        packed_bytes: 0,
-        span_count: 1,
-        progress: Progress::default(),
-    }
+    let mut trace = Finished::new(TraceId::generate(), destination::by_number(0));
+    trace.has_info = true;
+    trace.spans = Vec::with_capacity(bytes);
+    trace.span_count = 1;
+    trace
 }
 
 #[test]

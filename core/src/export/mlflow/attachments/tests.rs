@@ -14,7 +14,7 @@ use crate::mlflow::attachment::Attachment;
 use crate::mlflow::keys;
 use crate::otlp::{SCOPE_SPANS_SPANS, span, wire};
 use crate::shared::Shared;
-use crate::trace::{Destination, Experiment, Finished, Progress};
+use crate::trace::{Destination, Experiment, Finished};
 use crate::value::{Value, encode_key_value};
 
 const VERSION: &str = "GET /version";
@@ -48,23 +48,16 @@ fn finished() -> Finished {
             Value::Json(&inputs),
         );
     });
-    Finished {
-        id,
-        destination: destination::by_number(destination::intern(Destination {
-            experiment: Experiment::Id("0".into()),
-            workspace: None,
-        })),
-        has_info: true,
-        earlier: 0,
-        goes_on: false,
-        update: None,
-        spans,
-        origin: None,
-        packed_bytes: 0,
-        span_count: 1,
-        attachments: vec![Attachment::new("text/plain", b"redacted"), attachment],
-        progress: Progress::default(),
-    }
+    let destination = destination::by_number(destination::intern(Destination {
+        experiment: Experiment::Id("0".into()),
+        workspace: None,
+    }));
+    let mut trace = Finished::new(id, destination);
+    trace.has_info = true;
+    trace.spans = spans;
+    trace.span_count = 1;
+    trace.attachments = vec![Attachment::new("text/plain", b"redacted"), attachment];
+    trace
 }
 
 fn run(exporter: &dyn Exporter, trace: Finished) {
