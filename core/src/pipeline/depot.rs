@@ -58,6 +58,9 @@ struct Store {
 
 pub(crate) struct Depot {
     config: Config,
+    /// Whether a trace goes to the disk as soon as it has ended, whatever becomes of it. Otherwise it does where memory
+    /// gets short, and when the tracer closes.
+    writes_through: bool,
     resource: Vec<u8>,
     store: OnceLock<Result<Store, String>>,
     /// Destinations of this tracer.
@@ -114,6 +117,7 @@ impl Depot {
         config.has_depot().then(|| {
             Arc::new(Depot {
                 config: config.clone(),
+                writes_through: config.writes_through(),
                 resource: resource.to_vec(),
                 store: OnceLock::new(),
                 known: Mutex::default(),
@@ -141,12 +145,6 @@ impl Depot {
         })
     }
 
-    /// Whether a trace goes to the disk as soon as it has ended, whatever becomes of it. Otherwise it does where memory
-    /// gets short, and when the tracer closes.
-    fn writes_through(&self) -> bool {
-        self.config.writes_through()
-    }
-
     /// Appends a trace that has ended, if it is to be on disk before it is sent: while it `is_hard` to get rid of traces,
     /// all of them are.
     pub(crate) fn keep_safe(
@@ -154,14 +152,14 @@ impl Depot {
         trace: &mut Finished,
         is_hard: impl FnOnce() -> bool,
     ) {
-        if self.writes_through() || is_hard() {
+        if self.writes_through || is_hard() {
             self.append(trace);
         }
     }
 
     /// Appends a trace that memory has no room or no time for, unless that was done; whether it is on disk.
     pub(crate) fn rescue(self: &Arc<Self>, trace: &mut Finished) -> bool {
-        if trace.progress.receipts.is_empty() && !self.writes_through() {
+        if trace.progress.receipts.is_empty() && !self.writes_through {
             self.append(trace);
         }
         trace.is_on_disk()
@@ -199,7 +197,7 @@ impl Depot {
 
     /// Whether the spool is to know of traces that are open.
     pub(super) fn notes_open(&self) -> bool {
-        self.writes_through() && self.config.closes_orphans()
+        self.writes_through && self.config.closes_orphans()
     }
 
     /// Appends that a trace is open; it has its root as it is.

@@ -31,20 +31,46 @@ struct Found {
     quiet: Vec<(u64, Home)>,
 }
 
+/// How long traces may go on, in nanoseconds. Looked up once, since every look at a trace holds up who records it.
+struct Limits {
+    timeout: Option<u64>,
+    ttl: u64,
+    children_wait: u64,
+    partial_after: u64,
+    /// When the spool is to know of an open trace; never if `None`.
+    noted_after: Option<u64>,
+}
+
+impl Limits {
+    fn of(shared: &Shared) -> Self {
+        let config = &shared.config;
+        let depot = shared.depot.as_ref();
+        Limits {
+            timeout: config.trace_timeout().map(nanos),
+            ttl: nanos(config.trace_ttl()),
+            children_wait: nanos(config.children_wait()),
+            partial_after: nanos(config.partial_after()),
+            noted_after: depot
+                .filter(|depot| depot.notes_open())
+                .map(|_| nanos(config.partial_after().min(RARELY))),
+        }
+    }
+}
+
 /// Sweeps as long as traces are open; sleeps while there are none.
 pub(super) async fn attend(shared: &Shared) -> Infallible {
-    let config = &shared.config;
-    let shortest = config.children_wait().min(config.partial_after());
-    let interval = (shortest / 4).clamp(OFTEN, RARELY);
+    let limits = Limits::of(shared);
+    let shortest = limits.children_wait.min(limits.partial_after);
+    let interval = Duration::from_nanos(shortest / 4).clamp(OFTEN, RARELY);
     loop {
         tokio::time::sleep(interval).await;
-        if sweep(shared) > 0 {
+        if sweep(shared, &limits) > 0 {
             continue;
         }
         shared.queue.leave();
         // A trace may have begun before its thread saw that.
         tokio::time::sleep(interval).await;
-        if sweep(shared) > 0 {
+        if sweep(shared, &limits) > 0 {
             shared.queue.attend();
         }
         shared.queue.trace_begun().await;
@@ -52,13 +78,13 @@ pub(super) async fn attend(shared: &Shared) -> Infallible {
 }
 
 /// Looks at every open trace once; returns how many are left.
-fn sweep(shared: &Shared) -> usize {
+fn sweep(shared: &Shared, limits: &Limits) -> usize {
     let now = clock::monotonic_nanos();
     let mut found = Found::default();
     local::with(|local| {
         slot::for_each_trace(|locked| {
             if locked.belongs_to(shared.id) {
-                look(shared, locked, now, local, &mut found);
+                look(limits, locked, now, local, &mut found);
             }
         });
     });
@@ -75,40 +101,35 @@ fn sweep(shared: &Shared) -> usize {
     found.open - found.overdue.len()
 }
 
-fn look(shared: &Shared, mut locked: Locked, now: u64, local: &mut Local, found: &mut Found) {
-    let config = &shared.config;
+fn look(limits: &Limits, mut locked: Locked, now: u64, local: &mut Local, found: &mut Found) {
     let site = locked.site();
-    note_open(shared, &mut locked, now);
+    if let Some(after) = limits.noted_after {
+        note_open(after, &mut locked, now);
+    }
     let Some(trace) = locked.open_trace() else {
         return;
     };
     found.open += 1;
-    let timeout = config.trace_timeout();
-    let timed_out = timeout.is_some_and(|timeout| trace.age(now) >= nanos(timeout));
+    let timed_out = limits
+        .timeout
+        .is_some_and(|timeout| trace.age(now) >= timeout);
     let home = (site, trace.id);
-    if timed_out || trace.quiet(now) >= nanos(config.trace_ttl()) {
+    if timed_out || trace.quiet(now) >= limits.ttl {
         found.overdue.insert(home, timed_out);
         return;
     }
     found.quiet.push((trace.quiet(now), home));
     let lingers = trace.lingered(now);
     let waited = trace.waited(now);
-    if lingers.is_some_and(|waited| waited >= nanos(config.children_wait())) {
+    if lingers.is_some_and(|waited| waited >= limits.children_wait) {
         trace.close(local);
-    } else if waited.is_some_and(|waited| waited >= nanos(config.partial_after()))
-        && trace.may_be_parted()
-    {
+    } else if waited.is_some_and(|waited| waited >= limits.partial_after) && trace.may_be_parted() {
         trace.part(local);
     }
 }
 
 /// Has the spool know of traces that have been open for some time.
-fn note_open(shared: &Shared, locked: &mut Locked, now: u64) {
-    let depot = shared.depot.as_ref();
-    if depot.is_none_or(|depot| !depot.notes_open()) {
-        return;
-    }
-    let after = nanos(shared.config.partial_after().min(RARELY));
+fn note_open(after: u64, locked: &mut Locked, now: u64) {
     let id = locked
         .open_trace()
         .filter(|trace| trace.age(now) >= after && trace.is_unknown())
