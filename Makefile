@@ -308,7 +308,7 @@ bench-export: setup ## Measure what exporting costs beside OpenTelemetry's expor
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)
 
-FAULTS := cargo build --locked -p mlflow-trace-faults --bins && $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug
+FAULTS := cargo build --locked --release -p mlflow-trace-faults --bins && $(RELEASE)
 
 faults: setup ## Inject faults and print what they did; FAULTS_ARGS="--only F3,F8", "--full" for the specified lengths
 	$(FAULTS)/faults $(FAULTS_ARGS)

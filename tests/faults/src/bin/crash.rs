@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use mlflow_trace_faults::crash;
-use mlflow_trace_faults::runner::{Settings, has_option};
+use mlflow_trace_faults::runner::Settings;
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Option<(u64, u64)> {
     let (mut runs, mut seed) = (1000, 1);
@@ -27,14 +27,6 @@ fn main() -> ExitCode {
         eprintln!("usage: crash [--runs N] [--seed N]");
         return ExitCode::from(2);
     };
-    for option in ["spool", "spool.dir"] {
-        if !has_option(option) {
-            eprintln!(
-                "the engine has no option '{option}': without a spool, a kill loses what is in memory"
-            );
-            return ExitCode::from(3);
-        }
-    }
     let scratch = std::env::temp_dir().join(format!("mlflow-trace-crash-{}", std::process::id()));
     let ready = std::fs::create_dir_all(&scratch).and_then(|()| std::env::current_exe());
     let producer = match ready {

@@ -15,10 +15,6 @@ use crate::sink::{Options, Sink};
 
 const WRITE_THROUGH: &str = "spool=write-through";
 
-fn has_spool(row: &mut Row) -> bool {
-    row.needs("spool") && row.needs("spool.dir")
-}
-
 /// Spans of a list that the sink has not got, and spans that it has and nobody listed.
 fn compare(sink: &Sink, listed: &Ended) -> (usize, usize) {
     let stored = sink.ledger().spans();
@@ -105,18 +101,12 @@ fn without_disk(
 
 /// F15.
 pub(super) fn full(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     let small = Small::mount(settings)?;
     without_disk(settings, row, &small.0, false, || Ok(()))
 }
 
 /// F16. Errors of `write` and `fsync` are injected by the engine's own tests.
 pub(super) fn unusable(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     row.fact("EIO of write and fsync: in core's own tests");
     let file = settings.fresh_path("file");
     std::fs::write(&file, "").map_err(text)?;
@@ -142,9 +132,6 @@ pub(super) fn unusable(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F17.
 pub(super) fn killed(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     let runs = settings.times(1000);
     let found = crash::run(settings, runs, 17, |_, _| ())?;
     row.fact(found.to_string());
@@ -154,9 +141,6 @@ pub(super) fn killed(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F18.
 pub(super) fn power_cut(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     let programs = settings.times(10_000);
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let model = Command::new(cargo)
@@ -179,9 +163,6 @@ pub(super) fn power_cut(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F20 with a spool.
 pub(super) fn deaths(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     let run = |how: &str| -> Outcome<(String, Row)> {
         let mut row = Row::default();
         let spool = directory(settings)?;
@@ -221,9 +202,6 @@ pub(super) fn deaths(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F26.
 pub(super) fn shared(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     let rounds = settings.times(200);
     let spool = directory(settings)?;
     let sink = Sink::start(&Options::default()).map_err(text)?;
@@ -266,9 +244,6 @@ pub(super) fn shared(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F27. One byte changed, or the end cut off, in copies of what a killed process left.
 pub(super) fn changed(settings: &Settings, row: &mut Row) -> Outcome {
-    if !has_spool(row) {
-        return Ok(());
-    }
     row.fact("every truncation and flip of a small segment: in core's own tests");
     let spool = directory(settings)?;
     let away = Sink::start(&Options::default()).map_err(text)?;

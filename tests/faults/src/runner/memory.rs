@@ -18,10 +18,7 @@ pub(super) fn overflow(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// F22: the other way round.
 pub(super) fn policy(settings: &Settings, row: &mut Row) -> Outcome {
-    match row.needs("queue.drop") {
-        true => flood(settings, row, Some("queue.drop=oldest")),
-        false => Ok(()),
-    }
+    flood(settings, row, Some("queue.drop=oldest"))
 }
 
 /// Ten times more than fits, while nobody takes it; the newest are dropped unless told otherwise.

@@ -10,10 +10,9 @@ pub(crate) mod scene;
 mod secure;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use mlflow_trace_core::config::OPTIONS;
 
 use row::Row;
 pub use scene::Outcome;
@@ -27,7 +26,8 @@ pub struct Settings {
     pub producer: PathBuf,
     /// Where lists, spools and the like go.
     pub scratch: PathBuf,
-    usual_p999: AtomicU64,
+    /// The 99.9th percentile that callers felt without a fault, in nanoseconds.
+    usual_p999: OnceLock<u64>,
     files: AtomicU64,
 }
 
@@ -38,7 +38,7 @@ impl Settings {
             scale,
             producer,
             scratch,
-            usual_p999: AtomicU64::new(0),
+            usual_p999: OnceLock::new(),
             files: AtomicU64::new(0),
         }
     }
@@ -55,21 +55,16 @@ impl Settings {
 
     /// What the 99.9th percentile of callers may feel: 50 µs, or twice what they feel without a fault where this
     /// machine, with the exporter and the sink beside them, has them wait longer. That others get the processor
-    /// meanwhile is not counted.
-    fn patience(&self) -> Duration {
-        let usual = Duration::from_nanos(self.usual_p999.load(Ordering::Relaxed));
-        (2 * usual).max(Duration::from_micros(50))
+    /// meanwhile is not counted. Nobody knows before `F0` ran.
+    fn patience(&self) -> Option<Duration> {
+        let usual = Duration::from_nanos(*self.usual_p999.get()?);
+        Some((2 * usual).max(Duration::from_micros(50)))
     }
 
     fn fresh_path(&self, name: &str) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         self.scratch.join(format!("{number}-{name}"))
     }
-}
-
-/// Whether the engine has an option.
-pub fn has_option(key: &str) -> bool {
-    OPTIONS.iter().any(|option| option.key == key)
 }
 
 type Run = fn(&Settings, &mut Row) -> Outcome;
@@ -116,7 +111,7 @@ pub fn faults() -> Vec<&'static str> {
 }
 
 /// Runs the rows of these faults, all of them without any, and `show`s each when it is done. What callers feel
-/// is judged by the row without a fault, `F0`, if that is among them.
+/// is judged by the row without a fault, `F0`; without that, it is not judged.
 pub fn run(settings: &Settings, only: &[String], mut show: impl FnMut(&Row)) -> Vec<Row> {
     let wanted = |fault: &str| only.is_empty() || only.iter().any(|only| only == fault);
     let mut rows = Vec::new();

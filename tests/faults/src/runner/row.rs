@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::Settings;
 use super::scene::{Outcome, Producer, Reading, Scene};
-use super::{Settings, has_option};
 use crate::report::Ended;
 
 /// What became of a row.
@@ -14,8 +14,6 @@ pub enum Verdict {
     Pass,
     /// Measured, and not as expected.
     Fail,
-    /// The engine has not got what it takes.
-    NotYet,
 }
 
 impl Verdict {
@@ -24,7 +22,6 @@ impl Verdict {
         match self {
             Verdict::Pass => "PASS",
             Verdict::Fail => "FAIL",
-            Verdict::NotYet => "NOT YET",
         }
     }
 }
@@ -40,7 +37,6 @@ pub struct Row {
     pub expected: &'static str,
     facts: Vec<String>,
     problems: Vec<String>,
-    missing: Vec<String>,
     reading: Option<Reading>,
 }
 
@@ -82,26 +78,11 @@ impl Row {
         }
     }
 
-    /// Notes what the engine lacks.
-    pub(crate) fn not_yet(&mut self, missing: impl Into<String>) {
-        self.missing.push(missing.into());
-    }
-
-    /// Whether the engine has an option; notes it where it has not.
-    pub(crate) fn needs(&mut self, option: &str) -> bool {
-        let there = has_option(option);
-        if !there {
-            self.not_yet(format!("no option {option}"));
-        }
-        there
-    }
-
     /// Takes over what a part of the row found.
     pub(crate) fn absorb(&mut self, part: Row, name: &str) {
         let named = |text: String| format!("{name}: {text}");
         self.facts.extend(part.facts.into_iter().map(named));
         self.problems.extend(part.problems.into_iter().map(named));
-        self.missing.extend(part.missing.into_iter().map(named));
         if let Some(reading) = part.reading {
             self.count(&reading);
         }
@@ -218,12 +199,14 @@ impl Row {
         self.patience(settings, reading);
     }
 
-    /// Checks what the callers felt. The share of a thousandth says nothing of a few calls, of which one starts the
-    /// engine's thread.
+    /// Checks what the callers felt, where it is known what they feel without a fault. The share of a thousandth says
+    /// nothing of a few calls, of which one starts the engine's thread.
     pub(crate) fn patience(&mut self, settings: &Settings, reading: &Reading) {
-        let limit = settings.patience().as_nanos() as u64;
+        let Some(limit) = settings.patience() else {
+            return;
+        };
         self.require(
-            reading.calls < 3_000 || reading.p999 <= limit,
+            reading.calls < 3_000 || u128::from(reading.p999) <= limit.as_nanos(),
             format!("p99.9 of a span's calls {} µs", reading.p999 / 1000),
         );
     }
@@ -246,18 +229,16 @@ impl Row {
 
     /// What became of it.
     pub fn verdict(&self) -> Verdict {
-        match (self.problems.is_empty(), self.missing.is_empty()) {
-            (false, _) => Verdict::Fail,
-            (true, false) => Verdict::NotYet,
-            (true, true) => Verdict::Pass,
+        match self.problems.is_empty() {
+            true => Verdict::Pass,
+            false => Verdict::Fail,
         }
     }
 
-    /// Everything that was measured, what is wrong and what is missing.
+    /// Everything that was measured and what is wrong.
     pub fn measured(&self) -> String {
         let mut parts = self.facts.clone();
         parts.extend(self.problems.iter().map(|text| format!("**{text}**")));
-        parts.extend(self.missing.iter().map(|text| format!("not yet: {text}")));
         parts.join("; ")
     }
 

@@ -56,9 +56,6 @@ pub(super) fn unauthorized(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// The credentials are renewed where the engine reads them again.
 fn renewed(settings: &Settings, row: &mut Row) -> Outcome {
-    if !row.needs("tracking_token_file") {
-        return Ok(());
-    }
     let file = directory(settings)?.join("token");
     std::fs::write(&file, "old").map_err(text)?;
     let options = [
@@ -139,9 +136,6 @@ pub(super) fn tls(settings: &Settings, row: &mut Row) -> Outcome {
 
 /// With a certificate of the client.
 fn mutual(settings: &Settings, row: &mut Row) -> Outcome {
-    if !row.needs("tls.client_certificate") {
-        return Ok(());
-    }
     let options = Options {
         tls: Some(crate::script::Tls::ClientCert),
         ..Options::default()
