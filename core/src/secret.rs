@@ -60,6 +60,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// Secrets of the past are forgotten from here on: tokens are renewed for as long as a process runs.
 const REMEMBERED: usize = 64;
 
+/// Parts of headers and queries that are shorter than this are no secrets.
+const SHORTEST: usize = 6;
+
 /// The secrets of a connection, in every form in which a server may repeat them.
 #[derive(Default)]
 pub(crate) struct Secrets(Mutex<VecDeque<Secret>>);
@@ -81,6 +84,13 @@ impl Secrets {
         }
         while known.len() > REMEMBERED {
             known.pop_front();
+        }
+    }
+
+    /// Adds what may be a secret, or an ordinary word that texts must keep.
+    pub(crate) fn add_if_long(&self, text: &str) {
+        if text.len() >= SHORTEST {
+            self.add(text);
         }
     }
 

@@ -5,6 +5,7 @@ mod doctor;
 mod ledger;
 mod list;
 mod output;
+mod reading;
 mod send;
 mod show;
 mod spool;

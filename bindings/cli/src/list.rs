@@ -5,13 +5,14 @@ use mlflow_trace_core::client::{Trace, TraceInfo};
 use crate::Outcome;
 use crate::arguments::{List, Search};
 use crate::output::{Output, Tone, brief, duration, tone};
+use crate::reading::{self, LATEST};
 use crate::store::Store;
 
 const NAME: usize = 24;
 const PREVIEW: usize = 48;
 
 pub(crate) fn run(list: &List, store: &Store, output: &mut Output) -> Outcome {
-    let latest = ["timestamp_ms DESC".to_owned()];
+    let latest = [LATEST.to_owned()];
     print(store.search("", &latest, list.limit, false)?, output)
 }
 
@@ -41,11 +42,8 @@ pub(crate) fn line(info: &TraceInfo, output: &mut Output) -> Outcome {
         return Ok(output.json(&info.to_json())?);
     }
     let json = info.to_json();
-    let spent = info.execution_duration.map_or_else(
-        || "–".to_owned(),
-        |millis| duration(millis.saturating_mul(1_000_000)),
-    );
-    let name = brief(info.tag("mlflow.traceName").unwrap_or("–"), NAME);
+    let spent = reading::duration(info).map_or_else(|| "–".to_owned(), duration);
+    let name = brief(reading::name(info).unwrap_or("–"), NAME);
     let preview = brief(info.request_preview.as_deref().unwrap_or(""), PREVIEW);
     let state = info.state.name();
     let cells = [

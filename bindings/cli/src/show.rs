@@ -8,16 +8,9 @@ use crate::Outcome;
 use crate::arguments::Show;
 use crate::output::{Output, Tone, brief, duration, tone};
 use crate::store::Store;
-use crate::tree;
+use crate::{reading, tree};
 
 const MESSAGE: usize = 80;
-/// Attributes that are shown by other means.
-const KNOWN: [&str; 4] = [
-    "mlflow.traceRequestId",
-    "mlflow.spanType",
-    "mlflow.spanInputs",
-    "mlflow.spanOutputs",
-];
 
 pub(crate) fn run(show: &Show, store: &Store, output: &mut Output) -> Outcome {
     let trace = store.trace(&show.trace)?;
@@ -59,18 +52,14 @@ fn header(trace: &Trace, output: &mut Output) -> Outcome {
     let info = &trace.info;
     let json = info.to_json();
     let state = info.state.name();
-    let name = info.tag("mlflow.traceName").unwrap_or(&info.trace_id);
+    let name = reading::name(info).unwrap_or(&info.trace_id);
     let title = output.paint(Tone::Strong, name);
     let state = output.paint(tone(state), state);
     output.line(&format!("{title}  {state}"))?;
-    let spent = info.execution_duration;
     let facts = [
         ("trace", Some(info.trace_id.clone())),
         ("time", json["request_time"].as_str().map(str::to_owned)),
-        (
-            "duration",
-            spent.map(|millis| duration(millis.saturating_mul(1_000_000))),
-        ),
+        ("duration", reading::duration(info).map(duration)),
         ("spans", Some(trace.data.spans.len().to_string())),
         (
             "tokens",
@@ -152,11 +141,6 @@ fn line(span: &Span, output: &Output) -> String {
 fn content(span: &Span, rails: &str, output: &mut Output) -> Outcome {
     let inputs = span.inputs().map(|value| ("inputs".to_owned(), value));
     let outputs = span.outputs().map(|value| ("outputs".to_owned(), value));
-    let keys = span
-        .attributes
-        .keys()
-        .filter(|key| !KNOWN.contains(&key.as_str()));
-    let attributes = keys.filter_map(|key| Some((key.clone(), span.attribute(key)?)));
     let events = span.events.iter().map(|event| {
         let title = format!("event {}", event.name);
         (title, Value::Object(event.attributes.clone()))
@@ -164,7 +148,7 @@ fn content(span: &Span, rails: &str, output: &mut Output) -> Outcome {
     let parts = inputs
         .into_iter()
         .chain(outputs)
-        .chain(attributes)
+        .chain(reading::attributes(span))
         .chain(events);
     for (key, value) in parts.collect::<Vec<_>>() {
         let text = match value {

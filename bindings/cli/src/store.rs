@@ -30,8 +30,7 @@ impl Store {
             config.set("tracking_uri", uri)?;
         }
         if let Some(directory) = &common.directory {
-            config.set("tracking_uri", "")?;
-            config.set("file.directory", directory)?;
+            read_files(&mut config, directory)?;
         }
         Ok(Store {
             client: Client::new(&config),
@@ -43,8 +42,7 @@ impl Store {
     /// The same, reading the files of a directory.
     pub(crate) fn of_files(&self, directory: &str) -> Result<Self, Failure> {
         let mut config = self.config.clone();
-        config.set("tracking_uri", "")?;
-        config.set("file.directory", directory)?;
+        read_files(&mut config, directory)?;
         Ok(Store {
             client: Client::new(&config),
             config,
@@ -165,4 +163,10 @@ impl Store {
 
 fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Has a client read files, whatever server is configured.
+fn read_files(config: &mut Config, directory: &str) -> Result<(), Failure> {
+    config.set("tracking_uri", "")?;
+    Ok(config.set("file.directory", directory)?)
 }

@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::View;
 use crate::output::{Output, Tone};
+use crate::reading::LATEST;
 use crate::store::Store;
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, reading};
 
 const PAGE: &str = include_str!("page.html");
 const PARTS: [(&str, &str); 5] = [
@@ -43,7 +44,7 @@ pub(crate) fn run(view: &View, store: &Store, output: &mut Output) -> Outcome {
 }
 
 fn read(view: &View, store: &Store) -> Result<Vec<Trace>, Failure> {
-    let latest = ["timestamp_ms DESC".to_owned()];
+    let latest = [LATEST.to_owned()];
     let all = |store: &Store| {
         let found = store.search("", &latest, view.limit, true)?;
         Ok(found.collect::<Result<_, _>>()?)
@@ -106,8 +107,7 @@ fn escape(text: &str) -> String {
 }
 
 fn name(trace: &Trace) -> &str {
-    let tag = trace.info.tag("mlflow.traceName");
-    tag.unwrap_or(&trace.info.trace_id)
+    reading::name(&trace.info).unwrap_or(&trace.info.trace_id)
 }
 
 fn of_trace(trace: &Trace) -> Value {
@@ -125,7 +125,7 @@ fn of_trace(trace: &Trace) -> Value {
         "name": name(trace),
         "state": info.state.name(),
         "time": json["request_time"],
-        "duration": info.execution_duration.map(|millis| millis.saturating_mul(1_000_000)),
+        "duration": reading::duration(info),
         "tags": pairs(&info.tags),
         "metadata": pairs(&info.trace_metadata),
         "assessments": info.assessments.iter().map(|one| one.to_json()).collect::<Value>(),
@@ -134,19 +134,6 @@ fn of_trace(trace: &Trace) -> Value {
 }
 
 fn of_span(span: &Span, start: u64) -> Value {
-    let shown = [
-        "mlflow.spanInputs",
-        "mlflow.spanOutputs",
-        "mlflow.spanType",
-        "mlflow.traceRequestId",
-    ];
-    let keys = span
-        .attributes
-        .keys()
-        .filter(|key| !shown.contains(&key.as_str()));
-    let attributes: Map<String, Value> = keys
-        .filter_map(|key| Some((key.clone(), span.attribute(key)?)))
-        .collect();
     let status = match span.status.code {
         StatusCode::Ok => "OK",
         StatusCode::Error => "ERROR",
@@ -171,7 +158,7 @@ fn of_span(span: &Span, start: u64) -> Value {
         "duration": span.end_time_ns.map(|end| end.saturating_sub(span.start_time_ns)),
         "inputs": span.inputs(),
         "outputs": span.outputs(),
-        "attributes": attributes,
+        "attributes": reading::attributes(span).collect::<Map<_, _>>(),
         "events": span.events.iter().map(event).collect::<Value>(),
         "links": links.map(|link| json!({"trace": link.trace_id, "span": link.span_id})).collect::<Value>(),
     })

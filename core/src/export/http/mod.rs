@@ -40,9 +40,6 @@ use reply::State;
 pub(crate) use reply::{BAD_REPLY, DELETED, Failure, NO_ENDPOINT, Reply};
 pub(crate) use tls::TlsOptions;
 
-/// Values of headers and queries that are shorter than this are no secrets.
-pub(crate) const SECRET_LENGTH: usize = 6;
-
 /// A server, and how to talk to it.
 pub(crate) struct Endpoint {
     /// Without userinfo; a trailing slash is dropped.
@@ -176,8 +173,7 @@ impl Http {
             // After the name of a scheme, the credential alone.
             let credential = value.split_once(' ').map(|(_, credential)| credential);
             let parts = [value].into_iter().chain(credential);
-            let long = parts.filter(|part| part.len() >= SECRET_LENGTH);
-            long.for_each(|part| secrets.add(part));
+            parts.for_each(|part| secrets.add_if_long(part));
         }
         let mut http = Http {
             base: url.as_str().trim_end_matches('/').to_owned(),

@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::export::http::{Auth, Endpoint, Http, Proxies, SECRET_LENGTH, TlsOptions, headers};
+use crate::export::http::{Auth, Endpoint, Http, Proxies, TlsOptions, headers};
 use crate::uri::basic_of;
 
 /// Where collectors listen unless something else is said.
@@ -58,9 +58,9 @@ impl Collector {
             let raw = query.split('&').filter_map(|pair| pair.split_once('='));
             let values = raw.map(|(_, value)| value.to_owned());
             let plain = url.query_pairs().map(|(_, value)| value.into_owned());
-            let values = values.chain(plain);
-            let long = values.filter(|value| value.len() >= SECRET_LENGTH);
-            long.for_each(|value| http.secrets().add(&value));
+            for value in values.chain(plain) {
+                http.secrets().add_if_long(&value);
+            }
             http.secrets().add(query);
         }
         Ok(Collector {

@@ -50,6 +50,8 @@ pub(super) struct OtlpExporter {
     collector: OnceCell<Collector>,
     /// The fields of our `InstrumentationScope`.
     scope: Vec<u8>,
+    /// Whether the collector gets attributes of the GenAI semantic conventions instead of MLflow's.
+    genai: bool,
     /// Bytes of spans that a request should have: fewer after the collector found one too long.
     limit: Cell<usize>,
 }
@@ -94,6 +96,7 @@ impl OtlpExporter {
             limit: Cell::new(shared.config.batch_bytes()),
             collector: OnceCell::new(),
             scope,
+            genai: shared.config.flag("otlp.genai_semconv"),
             shared,
         }
     }
@@ -132,7 +135,7 @@ impl OtlpExporter {
         keep_inline(trace);
         // What lies behind the collector may be an MLflow server.
         guard::protect(&mut trace.spans);
-        trace.spans = outgoing::spans(trace, config.flag("otlp.genai_semconv"));
+        trace.spans = outgoing::spans(trace, self.genai);
         // The end of a trace all of whose spans went before it.
         trace.progress.settled = trace.spans.is_empty();
     }
