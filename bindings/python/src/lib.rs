@@ -27,6 +27,7 @@ mod merge;
 mod messages;
 mod option;
 mod otel;
+mod parameters;
 mod settings;
 mod span;
 mod start;
@@ -68,6 +69,8 @@ mod _native {
     use crate::merge::{merge_span, supplement_trace};
     #[pymodule_export]
     use crate::otel::{OtelExporter, otel_end, otel_start};
+    #[pymodule_export]
+    use crate::parameters::Parameters;
     #[pymodule_export]
     use crate::span::LiveSpan;
     #[pymodule_export]

@@ -319,9 +319,12 @@ impl LiveSpan {
         finished.and(messages::pull(py, &span.tracer))
     }
 
-    /// Whether outputs other than None were set.
-    fn _has_outputs(&self) -> bool {
-        self.handle.has_outputs()
+    /// Takes what a function returned as outputs, unless it set some other than None itself.
+    fn _returned(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self.handle.has_outputs() {
+            true => Ok(()),
+            false => self.set_outputs(result),
+        }
     }
 
     /// Records one item of a stream as MLflow's chunk event.

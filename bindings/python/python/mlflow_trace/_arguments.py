@@ -5,75 +5,57 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from mlflow_trace._native import Parameters
 
-_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Arguments:
-    """Reads the arguments of calls of one function."""
+    """Reads the arguments of calls of one function.
 
-    __slots__ = ("_defaults", "_names", "_positional", "_receiver", "_signature")
+    `read(args, kwargs)` returns what is recorded as inputs; None where the call does not fit the
+    function.
+    """
+
+    __slots__ = ("_receiver", "_signature", "read")
+
+    read: Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any] | None]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         try:
-            self._signature: inspect.Signature | None = inspect.signature(function)
+            signature = inspect.signature(function)
         except (TypeError, ValueError):
-            self._signature = None
-        parameters = list(self._signature.parameters.values()) if self._signature else []
-        first = parameters[0].name if parameters else None
-        self._receiver = first if first in ("self", "cls") else None
-        # None where only a real binding knows: positional-only parameters, *args, **kwargs.
-        self._names: tuple[str, ...] | None = None
-        if self._signature and all(parameter.kind in _KEYWORD for parameter in parameters):
-            self._names = tuple(parameter.name for parameter in parameters)
-        self._positional = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in parameters)
-        self._defaults = {
-            p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty
-        }
+            self.read = _unknown
+            return
+        parameters = signature.parameters.values()
+        if all(parameter.kind in _NAMED for parameter in parameters):
+            defaults = {
+                p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty
+            }
+            positional = sum(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in parameters)
+            names = tuple(signature.parameters)
+            self.read = Parameters(names, defaults, positional).bind
+        else:
+            self._signature = signature
+            first = next(iter(signature.parameters))
+            self._receiver = first if first in ("self", "cls") else None
+            self.read = self._bind
 
-    def read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what is recorded as inputs; None where the call does not fit the function."""
-        bound = self._bind(args, kwargs)
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            call = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            return None
+        call.apply_defaults()
+        bound = call.arguments
         receiver = self._receiver
-        if (
-            bound
-            and receiver in bound
-            and (receiver == "self" or isinstance(bound[receiver], type))
-        ):
+        if receiver in bound and (receiver == "self" or isinstance(bound[receiver], type)):
             del bound[receiver]
         return bound
 
-    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-        names = self._names
-        if names is None:
-            return self._bind_by_signature(args, kwargs)
-        given = len(args)
-        if given > self._positional:
-            return None
-        bound = dict(zip(names, args, strict=False))
-        if given == len(names) and not kwargs:
-            return bound
-        used = 0
-        for name in names[given:]:
-            if name in kwargs:
-                bound[name] = kwargs[name]
-                used += 1
-            elif name in self._defaults:
-                bound[name] = self._defaults[name]
-            else:
-                return None
-        return bound if used == len(kwargs) else None
 
-    def _bind_by_signature(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
-        if self._signature is None:
-            return None
-        try:
-            bound = self._signature.bind(*args, **kwargs)
-        except TypeError:
-            return None
-        bound.apply_defaults()
-        return bound.arguments
+def _unknown(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+    """Builtins may not tell their parameters."""

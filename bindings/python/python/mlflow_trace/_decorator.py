@@ -151,9 +151,7 @@ def _wrap_function(
             span.set_attribute(_FUNCTION_NAME, function_name)
             span.set_inputs(arguments.read(args, kwargs))
             result = function(*args, **kwargs)
-            # What the body set wins over what it returned.
-            if not span._has_outputs():
-                span.set_outputs(result)
+            span._returned(result)
             return result
 
     return wrapper
@@ -170,8 +168,7 @@ def _wrap_coroutine(
             span.set_attribute(_FUNCTION_NAME, function_name)
             span.set_inputs(arguments.read(args, kwargs))
             result = await function(*args, **kwargs)
-            if not span._has_outputs():
-                span.set_outputs(result)
+            span._returned(result)
             return result
 
     return wrapper

@@ -22,6 +22,7 @@ __all__ = [
     "ContextScope",
     "LiveSpan",
     "OtelExporter",
+    "Parameters",
     "SpanScope",
     "client",
     "configure",
@@ -124,7 +125,7 @@ class LiveSpan:
         status: _Status | None = None,
         end_time_ns: int | None = None,
     ) -> None: ...
-    def _has_outputs(self) -> bool: ...
+    def _returned(self, result: Any) -> None: ...
     def _record_chunk(self, index: int, chunk: Any) -> None: ...
 
 @final
@@ -161,6 +162,13 @@ class ContextScope:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+
+@final
+class Parameters:
+    """The parameters of a traced function, all of which have names."""
+
+    def __new__(cls, names: tuple[str, ...], defaults: dict[str, Any], positional: int) -> Self: ...
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None: ...
 
 @final
 class SpanScope:

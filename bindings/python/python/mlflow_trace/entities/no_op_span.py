@@ -105,8 +105,8 @@ class NoOpSpan:
     ) -> None:
         """Do nothing."""
 
-    def _has_outputs(self) -> bool:
-        return True
+    def _returned(self, result: Any) -> None:
+        pass
 
     def _record_chunk(self, index: int, chunk: Any) -> None:
         pass
