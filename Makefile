@@ -306,7 +306,7 @@ bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span cos
 bench-record: setup $(STAMPS)/bench/record ## Measure it in Rust and C beside other libraries, for docs/bench; BENCH=--quick to try it
 	cargo run --locked --release -p mlflow-trace-bench -- --c $(STAMPS)/bench/record $(BENCH)
 
-.PHONY: bench-export bench-node stress-node valgrind-node faults crash
+.PHONY: bench-export bench-node stress-node valgrind-node faults load soak crash
 bench-export: setup ## Measure what exporting costs beside OpenTelemetry's exporter, for docs/bench; BENCH=--quick to try it
 	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
 	cargo run --locked --release -p mlflow-trace-bench -- export --sink $(RELEASE)/oracle-sink $(BENCH)
@@ -315,6 +315,12 @@ FAULTS := cargo build --locked --release -p mlflow-trace-faults --bins && $(RELE
 
 faults: setup ## Inject faults and print what they did; FAULTS_ARGS="--only F3,F8", "--full" for the specified lengths
 	$(FAULTS)/faults $(FAULTS_ARGS)
+
+load: setup ## Put load on the engine and print what it took and what it cost; FAULTS_ARGS=--full for the specified lengths
+	$(FAULTS)/faults --only L1,L2,L5,L7,L8,L9 $(FAULTS_ARGS)
+
+soak: setup ## Record through one fault after the other, SCALE=1 for 8 hours; 10 minutes without
+	$(FAULTS)/faults --only L6 --scale $(or $(SCALE),0.021)
 
 crash: setup ## Kill processes with a spool at any moment, and see what the next one delivers; RUNS=1000
 	$(FAULTS)/crash --runs $(or $(RUNS),1000)

@@ -33,13 +33,17 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--scale" => parsed.scale = arguments.next()?.parse().ok()?,
             "--producer" => parsed.producer = Some(arguments.next()?.into()),
             "--only" => {
-                let faults = format!("F0,{}", arguments.next()?);
-                parsed.only = faults.split(',').map(str::to_owned).collect();
+                let only = arguments.next()?;
+                parsed.only = only.split(',').map(str::to_owned).collect();
+                // What callers feel is measured against it.
+                if parsed.only.iter().any(|only| only.starts_with('F')) {
+                    parsed.only.push("F0".to_owned());
+                }
             }
             _ => return None,
         }
     }
-    let known = runner::faults();
+    let known = runner::names();
     let fits = parsed.scale > 0.0 && parsed.scale <= 1.0;
     let exist = parsed
         .only
@@ -50,7 +54,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Arguments> {
 
 fn main() -> ExitCode {
     let Some(arguments) = parse(std::env::args().skip(1)) else {
-        eprintln!("{USAGE}\nfaults: {}", runner::faults().join(" "));
+        eprintln!("{USAGE}\nfaults and loads: {}", runner::names().join(" "));
         return ExitCode::from(2);
     };
     let scratch = std::env::temp_dir().join(format!("mlflow-trace-faults-{}", std::process::id()));

@@ -1,6 +1,7 @@
 //! The faults of the specification of reliability, one after the other, and a table of what they did.
 
 mod disk;
+mod load;
 mod memory;
 mod network;
 mod process;
@@ -103,19 +104,36 @@ const ROWS: &[(&str, &str, &str, Run)] = &[
     ("F28", "server upgraded 3.6 to 3.17; 501, 404", "falls back to artifacts and remembers", replies::upgrade),
 ];
 
-/// The faults that there are rows for.
-pub fn faults() -> Vec<&'static str> {
-    let mut faults: Vec<_> = ROWS.iter().map(|(fault, ..)| *fault).collect();
-    faults.dedup();
-    faults
+/// The rows of load, which are run when they are asked for.
+#[rustfmt::skip]
+const LOADS: &[(&str, &str, &str, Run)] = &[
+    ("L1", "50,000 spans/s of 2 kB to a collector, 60 s", "0 dropped; the sink has all", load::memory),
+    ("L2", "20,000 spans/s to a server, with spool=write-through", "0 dropped; the sink has all", load::disk),
+    ("L5", "5,000 spans/s for 10 min, server refused", "memory + ≤ 96 MiB", load::outage),
+    ("L6", "2,000 spans/s for 8 h, a fault in each of 24 parts", "0 lost; memory and files stay", load::soak),
+    ("L7", "5,000 spans/s", "≤ 25 % of a core, ≤ 3 threads", load::background),
+    ("L8", "nothing", "0 wake-ups and 0 sockets after 5 s", load::idle),
+    ("L9", "200,000 spans at once", "whole traces; counted exactly", load::burst),
+];
+
+/// The faults and loads that there are rows for.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = ROWS.iter().chain(LOADS).map(|(name, ..)| *name).collect();
+    names.dedup();
+    names
 }
 
-/// Runs the rows of these faults, all of them without any, and `show`s each when it is done. What callers feel
+/// Runs the rows of these faults and loads, those of all faults without any, and `show`s each when it is done. What callers feel
 /// is judged by the row without a fault, `F0`; without that, it is not judged.
 pub fn run(settings: &Settings, only: &[String], mut show: impl FnMut(&Row)) -> Vec<Row> {
-    let wanted = |fault: &str| only.is_empty() || only.iter().any(|only| only == fault);
+    let wanted = |fault: &str| only.iter().any(|only| only == fault);
+    let chosen = ROWS.iter().chain(LOADS).filter(|(fault, ..)| wanted(fault));
+    let chosen: Vec<_> = match only.is_empty() {
+        true => ROWS.iter().collect(),
+        false => chosen.collect(),
+    };
     let mut rows = Vec::new();
-    for (fault, title, expected, run) in ROWS.iter().filter(|(fault, ..)| wanted(fault)) {
+    for (fault, title, expected, run) in chosen {
         let mut row = Row::new(fault, title, expected);
         if let Err(problem) = run(settings, &mut row) {
             row.problem(problem);

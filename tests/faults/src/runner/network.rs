@@ -51,14 +51,6 @@ fn recover(settings: &Settings, row: &mut Row, scene: &mut Scene) -> Outcome {
     row.judge(settings, scene, Counting::Exact)
 }
 
-/// The queue's 64 MiB and 32 MiB beyond what it had in good health.
-fn stays_small(row: &mut Row, scene: &Scene, before: u64) -> Outcome {
-    let grown = scene.producer.memory("VmHWM")?.saturating_sub(before);
-    row.fact(format!("memory + {} MiB", grown >> 10));
-    row.require(grown <= 96 << 10, format!("memory + {} MiB", grown >> 10));
-    Ok(())
-}
-
 /// F1. While nobody listens, attempts cannot be counted: for the second half, connections are accepted and reset.
 pub(super) fn refused(settings: &Settings, row: &mut Row) -> Outcome {
     let length = settings.seconds(60.0).max(Duration::from_secs(4));
@@ -77,7 +69,7 @@ pub(super) fn refused(settings: &Settings, row: &mut Row) -> Outcome {
         (length / 2).as_secs_f64()
     ));
     row.require(connects <= 12, format!("{connects} connects"));
-    stays_small(row, &scene, before)?;
+    row.stays_small(&scene.producer, before)?;
     recover(settings, row, &mut scene)
 }
 
@@ -115,7 +107,7 @@ pub(super) fn black_hole(settings: &Settings, row: &mut Row) -> Outcome {
         longest > 0.0 && longest <= limit.as_secs_f64() * 1000.0 + 500.0,
         "a request did not end at its limit",
     );
-    stays_small(row, &scene, before)?;
+    row.stays_small(&scene.producer, before)?;
     recover(settings, row, &mut scene)
 }
 

@@ -218,6 +218,15 @@ impl Row {
         Ok(last)
     }
 
+    /// Checks the most memory that a process had: the queue's 64 MiB and 32 MiB beyond what it had in good health, in
+    /// KiB.
+    pub(crate) fn stays_small(&mut self, producer: &Producer, before: u64) -> Outcome {
+        let grown = producer.memory("VmHWM")?.saturating_sub(before) >> 10;
+        self.fact(format!("memory + {grown} MiB"));
+        self.require(grown <= 96, format!("memory + {grown} MiB"));
+        Ok(())
+    }
+
     pub(crate) fn exit_took(&mut self, took: Duration) {
         self.fact(format!("exit {:.2} s", took.as_secs_f64()));
         // Starting and ending the process is not the engine's.

@@ -163,10 +163,14 @@ impl Producer {
         }
     }
 
+    /// A file of what the kernel tells of it.
+    pub(crate) fn proc(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.child.id()).into()
+    }
+
     /// Resident memory in KiB: now (`VmRSS`) or at most (`VmHWM`).
     pub(crate) fn memory(&self, key: &str) -> Outcome<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).map_err(text)?;
+        let status = std::fs::read_to_string(self.proc("status")).map_err(text)?;
         let line = status.lines().find(|line| line.starts_with(key));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
         number
@@ -176,8 +180,7 @@ impl Producer {
 
     /// Forgets the most memory that it had.
     pub(crate) fn forget_peak(&self) -> Outcome {
-        let path = format!("/proc/{}/clear_refs", self.child.id());
-        std::fs::write(path, "5").map_err(text)
+        std::fs::write(self.proc("clear_refs"), "5").map_err(text)
     }
 
     /// Sends a signal by name.
