@@ -25,6 +25,7 @@ mod json;
 mod lock;
 mod merge;
 mod messages;
+mod model_call;
 mod option;
 mod otel;
 mod settings;
@@ -66,6 +67,8 @@ mod _native {
     use crate::json::to_json;
     #[pymodule_export]
     use crate::merge::{merge_span, supplement_trace};
+    #[pymodule_export]
+    use crate::model_call::{is_covered, record_reply, record_request, record_stream, span_scope};
     #[pymodule_export]
     use crate::otel::{OtelExporter, otel_end, otel_start};
     #[pymodule_export]

@@ -34,12 +34,16 @@ __all__ = [
     "get_option",
     "headers",
     "health",
+    "is_covered",
     "is_enabled",
     "join_otel",
     "memory_traces",
     "merge_span",
     "otel_end",
     "otel_start",
+    "record_reply",
+    "record_request",
+    "record_stream",
     "refuse_end_hook",
     "remote_scope",
     "run_command",
@@ -48,6 +52,7 @@ __all__ = [
     "set_end_hook",
     "set_experiment",
     "shutdown",
+    "span_scope",
     "start_sampled_span",
     "start_span",
     "start_span_no_context",
@@ -253,6 +258,15 @@ def merge_span(
     events: list[tuple[str, int, Mapping[str, Any]]],
     failure: str | None,
 ) -> None: ...
+def record_request(
+    span: LiveSpan, dialect: str | None, inputs: Any, described: Any = None
+) -> None: ...
+def record_reply(span: LiveSpan, dialect: str | None, reply: bytes, usage: bool) -> str | None: ...
+def record_stream(
+    span: LiveSpan, dialect: str, chunks: list[bytes], usage: bool
+) -> str | None: ...
+def is_covered() -> bool: ...
+def span_scope(span: LiveSpan) -> ContextScope: ...
 def supplement_trace(target: LiveSpan, tags: dict[str, str], metadata: dict[str, str]) -> None: ...
 def configure(options: Mapping[str, Any]) -> None: ...
 def get_option(key: str) -> str: ...
