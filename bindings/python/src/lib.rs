@@ -16,6 +16,7 @@ mod attribute;
 mod command;
 mod context;
 mod destination;
+mod dialect;
 mod engine;
 mod error;
 mod hook;
@@ -52,6 +53,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::destination::set_destination;
+    #[pymodule_export]
+    use crate::dialect::{dialect_fold, dialect_reply, dialect_request};
     #[pymodule_export]
     use crate::engine::{
         client, configure, diagnostics, flush, get_option, health, is_enabled, memory_traces,
