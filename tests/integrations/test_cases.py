@@ -27,7 +27,8 @@ def test_case(
     if verdict.difference and pytestconfig.getoption("--write-better"):
         write(library, name, cases[name])
     verdicts[library, name] = verdict.verdict
-    assert not verdict.difference, f"\n{verdict.difference}"
+    if verdict.difference:
+        pytest.fail(verdict.difference, pytrace=False)
 
 
 @pytest.mark.parametrize("library", libraries())
