@@ -48,6 +48,21 @@ def without_headers(tree: Tree) -> None:
             span["outputs"].pop("sdk_http_response", None)
 
 
+def without_arguments_not_given(tree: Tree) -> None:
+    for span in spans_of(tree):
+        for part in (span.get("inputs"), span["attributes"]):
+            for key, value in list(part.items()) if isinstance(part, dict) else []:
+                if value == "NOT_GIVEN" or str(value).startswith("<openai.Omit object"):
+                    del part[key]
+
+
+def with_whole_schemas(tree: Tree) -> None:
+    for span in spans_of(tree):
+        for tool in span["attributes"].get("mlflow.chat.tools", []):
+            if "parameters" in tool["function"]:
+                tool["function"]["parameters"].setdefault("type", "object")
+
+
 def with_usage_on_leaves(tree: Tree) -> None:
     for span in spans_of(tree):
         if any(USAGE in below["attributes"] for below in spans_of(span)):
@@ -59,6 +74,8 @@ RULES: list[tuple[str, Callable[[Tree], None]]] = [
     ("no chunk events unless asked for", without_chunk_events),
     ("status has its message", with_status_message),
     ("no HTTP headers recorded", without_headers),
+    ("no arguments that were not given", without_arguments_not_given),
+    ("tools with their whole schema", with_whole_schemas),
     ("usage counted once, on leaves", with_usage_on_leaves),
 ]
 

@@ -11,6 +11,7 @@ LEFT_OUT = {"mlflow.traceRequestId", "mlflow.spanInputs", "mlflow.spanOutputs", 
 METADATA = ("mlflow.trace.session", "mlflow.trace.user", "mlflow.trace.tokenUsage")
 VARYING = (
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
+    (re.compile(r"<class '(?:[\w.<>]+\.)?(\w+)'>"), r"<class '\1'>"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
 )
 
