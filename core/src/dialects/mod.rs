@@ -202,14 +202,13 @@ impl Dialect {
 
     /// The text of an error. All providers have it in `error`, but for Bedrock, where an error is nothing but a message.
     fn error(self, reply: &Object) -> Option<String> {
-        match reply.get("error") {
-            None | Some(Value::Null | Value::Bool(false)) => {}
-            Some(Value::String(text)) => return Some(text.clone()),
-            Some(error) => {
-                let text = ["message", "type", "code"].map(|key| error[key].as_str());
-                let text = text.into_iter().flatten().find(|text| !text.is_empty());
-                return Some(text.map_or_else(|| to_text(error), str::to_owned));
-            }
+        let nothing = ["null", "false", "\"\"", "{}"];
+        let told = reply.get("error");
+        if let Some(error) = told.filter(|error| !nothing.contains(&to_text(error).as_str())) {
+            let text = ["message", "type", "code"].map(|key| error[key].as_str());
+            let mut text = text.into_iter().chain([error.as_str()]).flatten();
+            let text = text.find(|text| !text.is_empty());
+            return Some(text.map_or_else(|| to_text(error), str::to_owned));
         }
         let message = match self {
             Dialect::OpenAiResponses => reply.get("status").filter(|status| *status == "failed"),
