@@ -190,6 +190,17 @@ impl Dialect {
         }
     }
 
+    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
+    /// whole.
+    pub fn fold_body(self, body: &str) -> String {
+        if !read::objects(body).is_empty() {
+            return self.fold(&[body]);
+        }
+        let lines = body.lines();
+        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
+        self.fold(&events.collect::<Vec<_>>())
+    }
+
     fn replies_with_model(self) -> bool {
         matches!(
             self,
