@@ -76,7 +76,9 @@ def recorded(mlflow_url: str, environment: dict[str, str]) -> Callable[[str], di
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:
     from mlflow import MlflowClient
 
-    command = [sys.executable, str(HERE / "case.py"), library, mlflow_url]
+    # Other versions of the libraries are tried with another interpreter.
+    python = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
+    command = [python, str(HERE / "case.py"), library, mlflow_url]
     command.append(f"{library}-{uuid.uuid4().hex[:8]}")
     finished = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240, check=False
