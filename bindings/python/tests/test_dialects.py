@@ -37,7 +37,9 @@ def test_what_a_provider_sends_is_understood(dialect, vector):
 
 
 def test_a_body_is_folded_as_it_came():
-    body = 'event: x\ndata: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\ndata: {"ch'
+    body = (
+        'event: x\ndata: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\ndata: {"ch'
+    )
     for whole in (body, body.encode()):
         reply = json.loads(_native.dialect_fold("openai.chat", whole))
         assert reply["choices"][0]["message"]["content"] == "Hi"

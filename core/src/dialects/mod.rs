@@ -54,8 +54,11 @@ pub enum Dialect {
     Ollama,
 }
 
-/// Of all dialects, the members of a reply that [`Dialect::reply`] looks at.
-const TELLING: [&str; 11] = [
+/// The members of a request that say something, in any dialect.
+const OF_REQUEST: [&str; 5] = ["model", "modelId", "tools", "toolConfig", "config"];
+
+/// The members of a reply that do, but for those of Bedrock.
+const OF_REPLY: [&str; 9] = [
     "model",
     "usage",
     "x_groq",
@@ -65,9 +68,8 @@ const TELLING: [&str; 11] = [
     "eval_count",
     "error",
     "status",
-    "message",
-    "output",
 ];
+const OF_BEDROCK: [&str; 4] = ["usage", "error", "message", "output"];
 
 impl Dialect {
     /// Every dialect.
@@ -100,13 +102,11 @@ impl Dialect {
     ///
     /// `tools` is what `mlflow.chat.tools` holds. Tools that the provider brings along have only a name.
     pub fn request(self, request: &str) -> String {
-        let (model, wanted) = match self {
-            Dialect::BedrockConverse => ("modelId", ["modelId", "toolConfig"]),
-            Dialect::Gemini => ("model", ["config", "tools"]),
-            _ => ("model", ["model", "tools"]),
+        let mut request = read::members(request, &OF_REQUEST);
+        let model = match self {
+            Dialect::BedrockConverse => "modelId",
+            _ => "model",
         };
-        let wanted = [wanted[0], wanted[1], model];
-        let mut request = read::members(request, &wanted);
         let mut told = Object::new();
         if let Some(model @ Value::String(_)) = request.get_mut(model) {
             told.insert("model".to_owned(), model.take());
@@ -128,7 +128,10 @@ impl Dialect {
     /// `usage` is what `mlflow.chat.tokenUsage` holds. `model` is there where MLflow prefers it to that of the request, which
     /// is with OpenAI's dialects alone. `error` is the text of what went wrong, also in the middle of a stream.
     pub fn reply(self, reply: &str) -> String {
-        let mut reply = read::members(reply, &TELLING);
+        let mut reply = match self {
+            Dialect::BedrockConverse => read::members(reply, &OF_BEDROCK),
+            _ => read::members(reply, &OF_REPLY),
+        };
         let usage = match self {
             Dialect::Anthropic => anthropic::usage(&reply),
             Dialect::Gemini => gemini::usage(&reply),
@@ -162,9 +165,24 @@ impl Dialect {
         {
             return to_text(&Value::Object(response));
         }
+        self.join(&mut chunks.iter().flat_map(|text| read::objects(text)))
+    }
+
+    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
+    /// whole.
+    pub fn fold_body(self, body: &str) -> String {
+        let whole = read::objects(body);
+        if !whole.is_empty() {
+            return self.join(&mut whole.into_iter());
+        }
+        let lines = body.lines();
+        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
+        self.fold(&events.collect::<Vec<_>>())
+    }
+
+    fn join(self, events: &mut dyn Iterator<Item = Object>) -> String {
         let mut error = None;
-        let mut events = chunks.iter().flat_map(|text| read::objects(text));
-        let mut events = events.by_ref().filter_map(|mut event| {
+        let mut events = events.filter_map(|mut event| {
             if let Some(found) = event.get_mut("error").filter(|found| !found.is_null()) {
                 error = Some(found.take());
                 event.shift_remove("error");
@@ -180,7 +198,6 @@ impl Dialect {
             Dialect::BedrockConverse => bedrock::fold(&mut events),
             Dialect::Ollama => ollama::fold(&mut events),
         };
-        drop(events);
         if let Some(error) = error {
             whole.insert("error".to_owned(), error);
         }
@@ -188,17 +205,6 @@ impl Dialect {
             true => "null".to_owned(),
             false => to_text(&Value::Object(whole)),
         }
-    }
-
-    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
-    /// whole.
-    pub fn fold_body(self, body: &str) -> String {
-        if !read::objects(body).is_empty() {
-            return self.fold(&[body]);
-        }
-        let lines = body.lines();
-        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
-        self.fold(&events.collect::<Vec<_>>())
     }
 
     fn replies_with_model(self) -> bool {

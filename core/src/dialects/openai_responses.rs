@@ -6,24 +6,14 @@ use super::Object;
 use super::merge::{Numbered, append};
 use super::read;
 
-/// The response in the last event, which is all of it; `None` where the stream has no such end.
+/// The response in the last event, if its output is there: nothing else has to be read then.
 pub(super) fn closing(chunks: &[&str]) -> Option<Object> {
-    // After it come at most a blank event and a mark of the end.
-    let last = chunks.iter().rev().take(3);
-    let mut events = last.flat_map(|text| read::objects(text));
-    let mut response = events.find_map(|mut event| {
-        let kind = event.get("type")?.as_str()?;
-        match kind {
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                read::take(&mut event, &["response"]).and_then(read::object)
-            }
-            _ => None,
-        }
-    })?;
-    let output = response.get_mut("output").and_then(Value::as_array_mut);
-    output
-        .is_some_and(|output| !output.is_empty())
-        .then_some(response)
+    // Behind it may be a mark of the end, which is no JSON.
+    let mut events = chunks.iter().rev().flat_map(|text| read::objects(text));
+    let response = read::take(&mut events.next()?, &["response"]);
+    let response = response.and_then(read::object)?;
+    let output = response.get("output").and_then(Value::as_array)?;
+    (!output.is_empty()).then_some(response)
 }
 
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
