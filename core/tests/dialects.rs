@@ -62,12 +62,13 @@ fn bodies_fold_as_their_events_do() {
                     .map(|event| format!("{before}{}{after}", text(event)));
                 lines.collect()
             };
-            let objects = chunks.iter().filter(|event| event.is_object()).cloned();
+            let listed = |event: &Value| event.as_array().cloned().unwrap_or(vec![event.clone()]);
+            let events = chunks.iter().flat_map(listed).filter(Value::is_object);
             for body in [
                 lines("", "\n"),
                 lines("event: x\r\nid: 7\r\ndata: ", "\r\n\r\n"),
                 lines("data:", "\n\n") + "data: {\"cut",
-                format!("{:#}", Value::Array(objects.collect())),
+                format!("{:#}", Value::Array(events.collect())),
             ] {
                 let context = format!("{}: {}: {body}", dialect.name(), vector["name"]);
                 assert_eq!(
