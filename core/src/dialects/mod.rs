@@ -31,6 +31,8 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind};
 use crate::json::to_text;
 
+use read::{slot, take};
+
 type Object = Map<String, Value>;
 
 /// A wire format of a provider. Others speak it as well: Groq, Mistral, vLLM and many more speak [`Dialect::OpenAiChat`].
@@ -108,16 +110,17 @@ impl Dialect {
             _ => "model",
         };
         let mut told = Object::new();
-        if let Some(model @ Value::String(_)) = request.get_mut(model) {
-            told.insert("model".to_owned(), model.take());
+        let model = take(&mut request, &[model]);
+        if model.is_string() {
+            *slot(&mut told, "model") = model;
         }
         let tools = match self {
             Dialect::Gemini => gemini::tools(&mut request),
             Dialect::BedrockConverse => bedrock::tools(&mut request),
-            _ => tools::declared(request.get_mut("tools")),
+            _ => tools::declared(take(&mut request, &["tools"])),
         };
         if !tools.is_empty() {
-            told.insert("tools".to_owned(), Value::Array(tools));
+            *slot(&mut told, "tools") = Value::Array(tools);
         }
         to_text(&Value::Object(told))
     }
@@ -141,15 +144,14 @@ impl Dialect {
         };
         let mut told = Object::new();
         if let Some(usage) = usage.and_then(usage::Usage::into_value) {
-            told.insert("usage".to_owned(), usage);
+            *slot(&mut told, "usage") = usage;
         }
-        if self.replies_with_model()
-            && let Some(model @ Value::String(_)) = reply.get_mut("model")
-        {
-            told.insert("model".to_owned(), model.take());
+        let model = take(&mut reply, &["model"]);
+        if model.is_string() && self.replies_with_model() {
+            *slot(&mut told, "model") = model;
         }
         if let Some(error) = self.error(&reply) {
-            told.insert("error".to_owned(), Value::String(error));
+            *slot(&mut told, "error") = error.into();
         }
         to_text(&Value::Object(told))
     }
@@ -181,11 +183,10 @@ impl Dialect {
     }
 
     fn join(self, events: &mut dyn Iterator<Item = Object>) -> String {
-        let mut error = None;
+        let mut error = Value::Null;
         let mut events = events.filter_map(|mut event| {
-            if let Some(found) = event.get_mut("error").filter(|found| !found.is_null()) {
-                error = Some(found.take());
-                event.shift_remove("error");
+            if event.get("error").is_some_and(|found| !found.is_null()) {
+                error = take(&mut event, &["error"]);
             }
             (!event.is_empty()).then_some(event)
         });
@@ -198,8 +199,8 @@ impl Dialect {
             Dialect::BedrockConverse => bedrock::fold(&mut events),
             Dialect::Ollama => ollama::fold(&mut events),
         };
-        if let Some(error) = error {
-            whole.insert("error".to_owned(), error);
+        if !error.is_null() {
+            *slot(&mut whole, "error") = error;
         }
         match whole.is_empty() {
             true => "null".to_owned(),
