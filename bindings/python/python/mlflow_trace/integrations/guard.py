@@ -19,10 +19,8 @@ def report(what: str, error: BaseException) -> None:
         error: Why.
 
     """
-    if what in _reported or what.partition(":")[0] in _silenced:
-        return
     with _lock:
-        if what in _reported:
+        if what in _reported or what.partition(":")[0] in _silenced:
             return
         _reported.add(what)
     kind = type(error).__name__
