@@ -8,7 +8,8 @@ from mlflow_trace._logging import logger
 
 _reported: set[str] = set()
 _silenced: set[str] = set()
-_lock = threading.Lock()
+# What fails may fail while rubbish is collected, in the midst of another report.
+_lock = threading.RLock()
 
 
 def report(what: str, error: BaseException) -> None:
