@@ -143,12 +143,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node view e2e parity otlp; do \
+	for suite in lint rust c abi python node view e2e parity otlp integrations; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp
+suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp test-integrations
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -164,9 +164,9 @@ spool-model: setup ## Run ten thousand programs against a model of the spool, da
 # Needs a nightly compiler and cargo-fuzz; what was found before is in fuzz/corpus.
 FUZZ_SECONDS ?= 600
 fuzz: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/fuzz
-fuzz: ## Fuzz what reads the spool, replies, headers and traces, FUZZ_SECONDS each
+fuzz: ## Fuzz what reads the spool, replies, headers, traces and dialects, FUZZ_SECONDS each
 	@cargo fuzz --version > /dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
-	@for target in $(or $(FUZZ_TARGETS),spool_segment spool_adopt retry_after reply propagation traces); do \
+	@for target in $(or $(FUZZ_TARGETS),spool_segment spool_adopt retry_after reply propagation traces dialects); do \
 	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 || exit 1; \
 	done
 
@@ -250,6 +250,26 @@ $(COLLECTORS)/.complete: tests/otlp/requirements.txt | $(STAMPS)/system
 collectors: setup $(STAMPS)/python $(COLLECTORS)/.complete ## Send traces to a real collector and a real backend; installs 900 MB of Python packages
 	COLLECTORS_PYTHON=$(COLLECTORS)/bin/python $(PYTHON) -m pytest --timeout 300 tests/otlp/test_backends.py
 
+# The libraries in an environment of their own, which uses the package where `make build` left it.
+INTEGRATIONS := $(STAMPS)/integrations
+$(INTEGRATIONS)/.complete: tests/integrations/requirements.txt | $(STAMPS)/system
+	$(PYTHON3) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@echo $(CURDIR)/bindings/python/python > $(INTEGRATIONS)/lib/$$(ls $(INTEGRATIONS)/lib)/site-packages/mlflow_trace.pth
+	@touch $@
+
+.PHONY: integrations test-integrations bench-integrations
+integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 1 GB of Python packages
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
+
+# The frameworks are left to `make integrations`.
+test-integrations: LIBRARIES := openai,anthropic,gemini
+test-integrations: integrations
+
+bench-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Measure what tracing adds to calls of client libraries beside MLflow's integrations, for docs/bench; BENCH=--quick to try it
+	$(INTEGRATIONS)/bin/python tests/bench/integrations/run.py $(BENCH)
+
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
 	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
@@ -292,6 +312,8 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	$(MYPY) --strict tests/bench/python/*.py
+	MYPYPATH=tests/integrations:tests/server $(MYPY) --strict --follow-imports=silent $(filter-out %/fake_providers.py,$(wildcard tests/integrations/*.py))
+	MYPYPATH=tests/bench/integrations $(MYPY) --strict tests/bench/integrations/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete
