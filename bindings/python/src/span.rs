@@ -33,6 +33,8 @@ pub(crate) struct LiveSpan {
     pub(crate) last: Option<TraceId>,
     /// It was left while another span was current, so it is no span's parent any more.
     pub(crate) abandoned: AtomicBool,
+    /// Tells which of two spans started first, see [`finder`].
+    pub(crate) order: u64,
     /// Why its content was withheld at its start, see [`hook`].
     pub(crate) withheld: u8,
     /// Somebody ends it, by way of the hook.
@@ -322,6 +324,15 @@ impl LiveSpan {
     /// Whether outputs other than None were set.
     fn _has_outputs(&self) -> bool {
         self.handle.has_outputs()
+    }
+
+    /// Which of several spans, each inside the other, is the innermost: the one with the highest number. One that
+    /// started before somebody asked for it has 0, and so has one that has ended.
+    fn _order(&self) -> u64 {
+        match self.handle.is_recording() {
+            true => self.order,
+            false => 0,
+        }
     }
 
     /// Records one item of a stream as MLflow's chunk event.
