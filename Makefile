@@ -250,6 +250,19 @@ $(COLLECTORS)/.complete: tests/otlp/requirements.txt | $(STAMPS)/system
 collectors: setup $(STAMPS)/python $(COLLECTORS)/.complete ## Send traces to a real collector and a real backend; installs 900 MB of Python packages
 	COLLECTORS_PYTHON=$(COLLECTORS)/bin/python $(PYTHON) -m pytest --timeout 300 tests/otlp/test_backends.py
 
+# The libraries in an environment of their own, which uses the package where `make build` left it.
+INTEGRATIONS := $(STAMPS)/integrations
+$(INTEGRATIONS)/.complete: tests/integrations/requirements.txt | $(STAMPS)/system
+	$(PYTHON3) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@echo $(CURDIR)/bindings/python/python > $(INTEGRATIONS)/lib/$$(ls $(INTEGRATIONS)/lib)/site-packages/mlflow_trace.pth
+	@touch $@
+
+.PHONY: integrations
+integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 1 GB of Python packages
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 tests/integrations 2>&1 | tee $(LOGS)/integrations.log
+
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
 	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
