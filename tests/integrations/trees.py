@@ -10,9 +10,19 @@ from typing import Any
 LEFT_OUT = {"mlflow.traceRequestId", "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType"}
 METADATA = ("mlflow.trace.session", "mlflow.trace.user", "mlflow.trace.tokenUsage")
 VARYING = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
-)
+)# Numbers that differ in every run, and versions.
+VARYING_KEYS = {
+    "chat_id",
+    "client_id",
+    "created_at",
+    "duration",
+    "lc_versions",
+    "mlflow.spanStartTimeNs",
+    "wrapper_id",
+}
 
 Tree = dict[str, Any]
 
@@ -20,7 +30,11 @@ Tree = dict[str, Any]
 def plain(value: Any) -> Any:
     """The value without nulls in objects, and with what differs in every run masked."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if item is not None}
+        return {
+            key: "VARIES" if key in VARYING_KEYS else plain(item)
+            for key, item in value.items()
+            if item is not None
+        }
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, str):

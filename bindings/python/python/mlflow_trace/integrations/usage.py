@@ -1,0 +1,39 @@
+"""Token usage as MLflow counts it."""
+
+from __future__ import annotations
+
+USAGE = "mlflow.chat.tokenUsage"
+
+
+def token_usage(
+    input_tokens: int | None,
+    output_tokens: int | None,
+    total_tokens: int | None = None,
+    *,
+    cache_read: int | None = None,
+    cache_creation: int | None = None,
+    cache_creation_above_1hr: int | None = None,
+) -> dict[str, int] | None:
+    """Return the value of `mlflow.chat.tokenUsage`; None if nothing was counted.
+
+    Args:
+        input_tokens: Tokens of the prompt, cached ones included.
+        output_tokens: Tokens of the answer.
+        total_tokens: Both; their sum by default.
+        cache_read: Tokens of the prompt that were read from a cache.
+        cache_creation: Tokens of the prompt that were written to a cache.
+        cache_creation_above_1hr: Those of them that stay there for an hour.
+
+    """
+    if not isinstance(input_tokens, int) and not isinstance(output_tokens, int):
+        return None
+    read, written = input_tokens or 0, output_tokens or 0
+    usage: dict[str, int | None] = {
+        "input_tokens": read,
+        "output_tokens": written,
+        "total_tokens": read + written if total_tokens is None else total_tokens,
+        "cache_read_input_tokens": cache_read,
+        "cache_creation_input_tokens": cache_creation,
+        "cache_creation_input_tokens_above_1hr": cache_creation_above_1hr,
+    }
+    return {key: value for key, value in usage.items() if value is not None}
