@@ -16,6 +16,7 @@ mod attribute;
 mod command;
 mod context;
 mod destination;
+mod dialect;
 mod engine;
 mod error;
 mod finder;
@@ -26,6 +27,7 @@ mod json;
 mod lock;
 mod merge;
 mod messages;
+mod model_call;
 mod option;
 mod otel;
 mod settings;
@@ -53,6 +55,8 @@ mod _native {
     #[pymodule_export]
     use crate::destination::set_destination;
     #[pymodule_export]
+    use crate::dialect::{dialect_fold, dialect_reply, dialect_request};
+    #[pymodule_export]
     use crate::engine::{
         client, configure, diagnostics, flush, get_option, health, is_enabled, memory_traces,
         set_enabled, set_experiment, shutdown, stats, tracking_server,
@@ -69,6 +73,8 @@ mod _native {
     use crate::json::to_json;
     #[pymodule_export]
     use crate::merge::{merge_span, supplement_trace};
+    #[pymodule_export]
+    use crate::model_call::{is_covered, record_reply, record_request, record_stream, span_scope};
     #[pymodule_export]
     use crate::otel::{OtelExporter, otel_end, otel_start};
     #[pymodule_export]

@@ -39,6 +39,8 @@ pub(crate) struct LiveSpan {
     pub(crate) withheld: u8,
     /// Somebody ends it, by way of the hook.
     pub(crate) ending: AtomicBool,
+    /// It stands for a call of a model, and so for the requests that are sent inside it.
+    pub(crate) covers: AtomicBool,
     /// What was recorded, once the span has ended.
     pub(crate) record: OnceLock<SpanRecord>,
 }
@@ -73,7 +75,7 @@ impl LiveSpan {
     }
 
     /// Takes attachments out of inputs and outputs.
-    fn keeper(&self) -> Keeper {
+    pub(crate) fn keeper(&self) -> Keeper {
         Keeper {
             span: self.handle,
             trace_id: self.context.trace_id,

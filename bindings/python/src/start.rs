@@ -96,6 +96,7 @@ fn start(
         abandoned: AtomicBool::new(false),
         withheld,
         ending: AtomicBool::new(false),
+        covers: AtomicBool::new(false),
         record: OnceLock::new(),
     })
 }

@@ -1,6 +1,6 @@
 """The engine behind the package; import `mlflow_trace` instead."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
@@ -26,6 +26,9 @@ __all__ = [
     "client",
     "configure",
     "diagnostics",
+    "dialect_fold",
+    "dialect_reply",
+    "dialect_request",
     "error_kinds",
     "flush",
     "get_active_trace_id",
@@ -34,12 +37,16 @@ __all__ = [
     "get_option",
     "headers",
     "health",
+    "is_covered",
     "is_enabled",
     "join_otel",
     "memory_traces",
     "merge_span",
     "otel_end",
     "otel_start",
+    "record_reply",
+    "record_request",
+    "record_stream",
     "refuse_end_hook",
     "remote_scope",
     "run_command",
@@ -49,6 +56,7 @@ __all__ = [
     "set_experiment",
     "set_span_finder",
     "shutdown",
+    "span_scope",
     "start_sampled_span",
     "start_span",
     "start_span_no_context",
@@ -255,6 +263,15 @@ def merge_span(
     events: list[tuple[str, int, Mapping[str, Any]]],
     failure: str | None,
 ) -> None: ...
+def record_request(
+    span: LiveSpan, dialect: str | None, inputs: Any, described: Any = None
+) -> None: ...
+def record_reply(span: LiveSpan, dialect: str | None, reply: bytes, usage: bool) -> str | None: ...
+def record_stream(
+    span: LiveSpan, dialect: str, chunks: list[bytes], usage: bool
+) -> str | None: ...
+def is_covered() -> bool: ...
+def span_scope(span: LiveSpan) -> ContextScope: ...
 def supplement_trace(target: LiveSpan, tags: dict[str, str], metadata: dict[str, str]) -> None: ...
 def configure(options: Mapping[str, Any]) -> None: ...
 def get_option(key: str) -> str: ...
@@ -273,6 +290,9 @@ def stats() -> dict[str, Any]: ...
 def tracking_server() -> str: ...
 def health() -> str: ...
 def diagnostics() -> list[str]: ...
+def dialect_request(dialect: str, request: str | bytes) -> str: ...
+def dialect_reply(dialect: str, reply: str | bytes) -> str: ...
+def dialect_fold(dialect: str, chunks: Sequence[str | bytes]) -> str: ...
 def memory_traces() -> list[str]: ...
 def to_json(value: Any, *, ensure_ascii: bool = False) -> str: ...
 def error_kinds() -> list[tuple[int, str]]: ...

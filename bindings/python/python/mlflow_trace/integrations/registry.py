@@ -23,13 +23,15 @@ NAMES = ("anthropic", "gemini", "openai")
 class Integration:
     """One library: which of its functions are replaced when it is switched on.
 
-    `on` may be read by wrappers: what somebody else has put around one cannot be taken away.
+    Wrappers read `on`: one that somebody else has wrapped cannot be taken away. `chunk_events` has
+    every item of a stream recorded as an event of the span, besides the whole that they make.
     """
 
     def __init__(self, name: str) -> None:
         """Take the name of the library's module in this package."""
         self.name = name
         self.on = False
+        self.chunk_events = False
         self._hooks: list[tuple[str, Callable[[ModuleType], Undo | None]]] = []
         self._undo: list[Undo] = []
         self._lock = threading.RLock()
@@ -81,9 +83,12 @@ class Integration:
                 except Exception as error:  # noqa: BLE001 - the rest is to be undone as well
                     self.report("switching off", error)
 
-    def autolog(self, *, disable: bool, log_traces: bool, silent: bool) -> None:
+    def autolog(
+        self, *, disable: bool, log_traces: bool, silent: bool, chunk_events: bool = False
+    ) -> None:
         """Switch on, or off where it is disabled or no traces are wanted."""
         silence(self.name, silent=silent)
+        self.chunk_events = chunk_events
         if disable or not log_traces:
             self.disable()
         else:

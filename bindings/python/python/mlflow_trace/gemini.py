@@ -1,0 +1,142 @@
+"""Traces Google's client library for Gemini, `google-genai`: generating, chats, embeddings.
+
+`mlflow_trace.gemini.autolog()` does it, for the synchronous and the asynchronous client alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mlflow_trace import _native
+from mlflow_trace.integrations.calls import traced
+from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, ModelCall, trace_headers
+from mlflow_trace.integrations.registry import Integration
+
+if TYPE_CHECKING:
+    from mlflow_trace._native import LiveSpan
+    from mlflow_trace.integrations.calls import Call
+
+__all__ = ["autolog"]
+
+_FORMAT = {FORMAT: "gemini", PROVIDER: "gemini"}
+
+
+class _GeminiCall(ModelCall):
+    """Calls that carry their options and headers in `config`."""
+
+    def begin(self, call: Call, span: LiveSpan) -> None:
+        arguments = call.arguments()
+        config = arguments.get("config")
+        if config is not None:
+            arguments["config"] = _without_headers(config)
+        _native.record_request(span, self.dialect, arguments, _declared(arguments, config))
+        span.set_attributes(self.attributes(call, arguments))
+        self.send_context(call)
+
+    def attributes(self, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+        attributes = super().attributes(call, arguments)
+        # A chat knows its model; the others are given one.
+        model = getattr(call.instance, "_model", None)
+        return {**attributes, MODEL: model} if isinstance(model, str) else attributes
+
+    def send_context(self, call: Call) -> None:
+        if self.counts(call) and "config" in call.kwargs:
+            config = _with_headers(call.kwargs["config"], trace_headers(call))
+            call.kwargs = {**call.kwargs, "config": config}
+
+    def dump(self, content: Any, **options: Any) -> bytes:
+        return super().dump(content, exclude={"sdk_http_response"}, **options)
+
+
+class _Rounds(_GeminiCall):
+    """What calls the model in rounds, each a span below it that counts its own tokens."""
+
+    def __init__(self, each: str) -> None:
+        super().__init__("LLM", "gemini", attributes=_FORMAT)
+        self._each = each
+
+    def counts(self, call: Call) -> bool:
+        return not hasattr(call.instance, self._each)
+
+
+def _without_headers(config: Any) -> Any:
+    if isinstance(config, dict):
+        options = config.get("http_options")
+        if isinstance(options, dict) and options.get("headers"):
+            return {**config, "http_options": {k: v for k, v in options.items() if k != "headers"}}
+    elif getattr(getattr(config, "http_options", None), "headers", None):
+        return config.model_dump(exclude={"http_options": {"headers"}})
+    return config
+
+
+def _with_headers(config: Any, headers: dict[str, str]) -> Any:
+    """Return a copy with these headers: the caller, and the next call, have the original."""
+    if config is None or isinstance(config, dict):
+        options = (config or {}).get("http_options") or {}
+        if not isinstance(options, dict):
+            return {**config, "http_options": _options_with_headers(options, headers)}
+        merged = {**headers, **(options.get("headers") or {})}
+        return {**(config or {}), "http_options": {**options, "headers": merged}}
+    options = config.http_options or sys.modules["google.genai.types"].HttpOptions()
+    return config.model_copy(update={"http_options": _options_with_headers(options, headers)})
+
+
+def _options_with_headers(options: Any, headers: dict[str, str]) -> Any:
+    return options.model_copy(update={"headers": {**headers, **(options.headers or {})}})
+
+
+def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
+    """Return the request with Python functions as the library itself declares them to the model."""
+    tools = config.get("tools") if isinstance(config, dict) else getattr(config, "tools", None)
+    if not any(callable(tool) for tool in tools or ()):
+        return None
+    declare = sys.modules["google.genai.types"].FunctionDeclaration.from_callable_with_api_option
+    declared = [
+        {"function_declarations": [declare(callable=tool)]} if callable(tool) else tool
+        for tool in tools
+    ]
+    return {"model": arguments.get("model"), "config": {"tools": declared}}
+
+
+_CHAT = _GeminiCall("CHAT_MODEL", "gemini", attributes=_FORMAT, usage=False)
+_CALLS: dict[str, _GeminiCall] = {
+    "models:{}Models.generate_content": _Rounds("_generate_content"),
+    "models:{}Models.generate_content_stream": _Rounds("_generate_content_stream"),
+    "models:{}Models._generate_content": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
+    "models:{}Models._generate_content_stream": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
+    "models:{}Models.count_tokens": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
+    "models:{}Models.embed_content": _GeminiCall("EMBEDDING", "gemini", attributes=_FORMAT),
+    "chats:{}Chat.send_message": _CHAT,
+    "chats:{}Chat.send_message_stream": _CHAT,
+}
+
+integration = Integration("gemini")
+for _target, _spec in _CALLS.items():
+    integration.replace(
+        (f"google.genai.{_target.format(prefix)}" for prefix in ("", "Async")),
+        traced(integration, _spec),
+    )
+
+
+def autolog(
+    log_traces: bool = True,
+    disable: bool = False,
+    silent: bool = False,
+    *,
+    chunk_events: bool = False,
+) -> None:
+    """Trace calls of `google-genai`, or stop doing so.
+
+    Works before and after the import of `google.genai`, and does not import it.
+
+    Args:
+        log_traces: False has the same effect as `disable`.
+        disable: Stop tracing and put back the library's own functions.
+        silent: Log nothing about parts of a call that could not be recorded.
+        chunk_events: Record every chunk of a stream as an event of the span as well.
+
+    """
+    integration.autolog(
+        disable=disable, log_traces=log_traces, silent=silent, chunk_events=chunk_events
+    )

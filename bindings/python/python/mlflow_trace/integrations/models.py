@@ -1,0 +1,126 @@
+"""Calls of a provider's client library as spans, described by the wire format that it speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlflow_trace import _native
+from mlflow_trace.integrations.calls import Spec
+
+if TYPE_CHECKING:
+    from mlflow_trace._native import LiveSpan
+    from mlflow_trace.integrations.calls import Call
+
+FORMAT = "mlflow.message.format"
+MODEL = "mlflow.llm.model"
+PROVIDER = "mlflow.llm.provider"
+TOOLS = "mlflow.chat.tools"
+
+
+def dump(value: Any, **options: Any) -> bytes:
+    """Return the JSON text of a reply or of a part of one.
+
+    Args:
+        value: A pydantic model, which writes itself in one go, or anything else.
+        options: For the model's serializer, for instance `exclude`.
+
+    """
+    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    if serializer is not None:
+        try:
+            # Without warnings: what a library parses for the user is not of the declared type.
+            return serializer.to_json(value, warnings=False, **options)  # type: ignore[no-any-return]
+        except Exception:  # noqa: BLE001, S110 - for instance bytes that are no text
+            pass
+    return _native.to_json(value).encode()
+
+
+class ModelCall(Spec):
+    """A call of a model, or of another endpoint of its provider.
+
+    Args:
+        span_type: Type of the span.
+        dialect: The wire format, as `mlflow_trace._native.dialect_reply` knows it; None where
+            there is nothing but inputs and outputs to be read.
+        attributes: What every span has, for instance the message format.
+        usage: Whether the tokens are counted here, and not in a span below.
+
+    """
+
+    def __init__(
+        self,
+        span_type: str,
+        dialect: str | None = None,
+        *,
+        attributes: dict[str, Any] | None = None,
+        usage: bool = True,
+    ) -> None:
+        """Take what the calls of one endpoint have in common."""
+        self.span_type, self.dialect = span_type, dialect
+        self._attributes = attributes or {}
+        self._usage = usage
+
+    def name(self, call: Call) -> str | None:
+        """Return class and method."""
+        return f"{type(call.instance).__name__}.{call.function.__name__}"
+
+    def begin(self, call: Call, span: LiveSpan) -> None:
+        """Record the request."""
+        arguments = call.arguments()
+        arguments.pop("extra_headers", None)
+        _native.record_request(span, self.dialect, arguments)
+        span.set_attributes(self.attributes(call, arguments))
+        self.send_context(call)
+
+    def attributes(self, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the attributes that the request gives, besides model and tools."""
+        return self._attributes
+
+    def send_context(self, call: Call) -> None:
+        """Have the request carry the trace context, as headers that its caller does not see."""
+        call.kwargs = {
+            **call.kwargs,
+            "extra_headers": {**trace_headers(call), **(call.kwargs.get("extra_headers") or {})},
+        }
+
+    def counts(self, call: Call) -> bool:  # noqa: ARG002 - for those who override it
+        """Return whether the tokens are counted in this span."""
+        return self._usage
+
+    def content(self, result: Any) -> Any:
+        """Return the parsed reply of a raw response; one whose body is still to be read has none."""
+        kind = type(result).__name__
+        if kind == "LegacyAPIResponse":
+            return result.parse()
+        return None if kind in ("APIResponse", "AsyncAPIResponse") else result
+
+    def source(self, content: Any) -> str | None:
+        """Return where a stream of OpenAI's or Anthropic's keeps its iterator."""
+        is_stream = type(content).__name__.endswith("Stream") and hasattr(content, "_iterator")
+        return "_iterator" if is_stream else None
+
+    def dump(self, content: Any, **options: Any) -> bytes:
+        """Return the JSON text of a reply."""
+        return dump(content, **options)
+
+    def result(self, call: Call, span: LiveSpan, content: Any) -> str | None:
+        """Record the reply."""
+        if content is None:
+            return None
+        return _native.record_reply(span, self.dialect, self.dump(content), self.counts(call))
+
+    def item(self, item: Any) -> Any:
+        """Return the text of an event: libraries change the objects while they read on."""
+        return self.dump(item, exclude_none=True)
+
+    def items(self, call: Call, span: LiveSpan, items: list[Any]) -> str | None:
+        """Record what the events make."""
+        if self.dialect is None:
+            return None
+        return _native.record_stream(span, self.dialect, items, self.counts(call))
+
+
+def trace_headers(call: Call) -> dict[str, str]:
+    """Return the headers that make a server's spans part of the call's trace."""
+    with call.active:
+        return dict(_native.headers())

@@ -1,0 +1,32 @@
+//! `ollama`: a message, or a text in `response`, of which each line of a stream continues the last.
+
+use serde_json::Value;
+
+use super::Object;
+use super::merge::{merge, supplement};
+use super::usage::{Usage, count};
+
+pub(super) fn usage(reply: &Object) -> Option<Usage> {
+    Some(Usage {
+        input: count(reply, &["prompt_eval_count"]),
+        output: count(reply, &["eval_count"]),
+        ..Usage::default()
+    })
+}
+
+pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
+    const CONTINUED: [&str; 3] = ["message", "response", "thinking"];
+    let mut whole = Object::new();
+    for mut event in events {
+        if !event.contains_key("done") && !event.contains_key("embeddings") {
+            continue;
+        }
+        for key in CONTINUED {
+            if let Some(piece) = event.shift_remove(key) {
+                merge(whole.entry(key).or_insert(Value::Null), piece);
+            }
+        }
+        supplement(&mut whole, event);
+    }
+    whole
+}

@@ -1,0 +1,60 @@
+//! `mlflow.chat.tokenUsage`: the tokens of one call, in which the input includes what a cache had.
+
+use serde_json::Value;
+
+use super::Object;
+
+/// Counts of tokens. `None` is not known, which MLflow tells from 0.
+#[derive(Default)]
+pub(super) struct Usage {
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) total: Option<u64>,
+    pub(super) cache_read: Option<u64>,
+    pub(super) cache_creation: Option<u64>,
+    pub(super) cache_creation_above_1hr: Option<u64>,
+}
+
+impl Usage {
+    /// The counts of a provider that leaves cached tokens out of the input, and so out of its total.
+    pub(super) fn beside_cache(self) -> Self {
+        let parts = [self.input, self.cache_read, self.cache_creation];
+        Usage {
+            input: parts.into_iter().flatten().reduce(u64::saturating_add),
+            total: None,
+            ..self
+        }
+    }
+
+    /// All three sums, and the tiers of the cache that are known; `None` if nothing is.
+    pub(super) fn into_value(self) -> Option<Value> {
+        self.input.or(self.output).or(self.total)?;
+        let input = self.input.unwrap_or_default();
+        let output = self.output.unwrap_or_default();
+        let total = self.total.unwrap_or(input.saturating_add(output));
+        let counts = [
+            ("input_tokens", Some(input)),
+            ("output_tokens", Some(output)),
+            ("total_tokens", Some(total)),
+            ("cache_read_input_tokens", self.cache_read),
+            ("cache_creation_input_tokens", self.cache_creation),
+            (
+                "cache_creation_input_tokens_above_1hr",
+                self.cache_creation_above_1hr,
+            ),
+        ];
+        let counts = counts.into_iter();
+        let known = counts.filter_map(|(key, count)| Some((key.to_owned(), count?.into())));
+        Some(Value::Object(known.collect()))
+    }
+}
+
+/// The first of these members that is a count.
+pub(super) fn count(object: &Object, names: &[&str]) -> Option<u64> {
+    names.iter().find_map(|name| object.get(*name)?.as_u64())
+}
+
+/// The first of these members that is an object.
+pub(super) fn part<'a>(object: &'a Object, names: &[&str]) -> Option<&'a Object> {
+    names.iter().find_map(|name| object.get(*name)?.as_object())
+}
