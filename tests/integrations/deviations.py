@@ -28,6 +28,13 @@ def without_chunk_events(tree: Tree) -> None:
             span["events"] = events
 
 
+def without_chunks_of_tokens(tree: Tree) -> None:
+    for span in spans_of(tree):
+        for event in span.get("events", []):
+            if event["name"] == "new_token":
+                event["attributes"].pop("chunk", None)
+
+
 def with_status_message(tree: Tree) -> None:
     for span in spans_of(tree):
         failures = [e for e in span.get("events", []) if e["name"] == "exception"]
@@ -41,22 +48,30 @@ def without_headers(tree: Tree) -> None:
         for part in (span.get("inputs"), span["attributes"]):
             if isinstance(part, dict):
                 part.pop("extra_headers", None)
-        config = (span.get("inputs") or {}).get("config")
+        inputs = span.get("inputs")
+        config = inputs.get("config") if isinstance(inputs, dict) else None
         if isinstance(config, dict):
             config.pop("http_options", None)
         if isinstance(span.get("outputs"), dict):
             span["outputs"].pop("sdk_http_response", None)
 
 
+def format_of(span: Tree) -> str | None:
+    return span["attributes"].get("mlflow.message.format")
+
+
 def with_usage_on_leaves(tree: Tree) -> None:
     for span in spans_of(tree):
-        if any(USAGE in below["attributes"] for below in spans_of(span)):
+        # Integrations of two libraries that are on both count; the sum of the trace knows.
+        counting = (below for below in spans_of(span) if USAGE in below["attributes"])
+        if any(format_of(below) == format_of(span) for below in counting):
             span["attributes"].pop(USAGE, None)
             span["attributes"].pop(COST, None)
 
 
 RULES: list[tuple[str, Callable[[Tree], None]]] = [
     ("no chunk events unless asked for", without_chunk_events),
+    ("tokens of a stream once", without_chunks_of_tokens),
     ("status has its message", with_status_message),
     ("no HTTP headers recorded", without_headers),
     ("usage counted once, on leaves", with_usage_on_leaves),

@@ -11,6 +11,9 @@ LEFT_OUT = {"mlflow.traceRequestId", "mlflow.spanInputs", "mlflow.spanOutputs", 
 METADATA = ("mlflow.trace.session", "mlflow.trace.user", "mlflow.trace.tokenUsage")
 VARYING = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "HASH"),
+    # As much of an error's text as all versions of OpenAI's client give.
+    (re.compile(r"(Error code: \d+ - ).*(fake error \d+).*"), r"\1\2"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
 )# Numbers that differ in every run, and versions.
@@ -41,6 +44,22 @@ def plain(value: Any) -> Any:
         for pattern, mask in VARYING:
             value = pattern.sub(mask, value)
     return value
+
+
+def again(tree: Tree) -> Tree:
+    """A tree that was written down, as `plain` and the order of siblings are by now."""
+    found = plain(tree)
+    assert isinstance(found, dict)
+    sort(found)
+    return found
+
+
+def sort(tree: Tree) -> None:
+    for below in ("spans", "children"):
+        for span in tree.get(below, []):
+            sort(span)
+        if below in tree:
+            tree[below].sort(key=canonical)
 
 
 def node(span: dict[str, Any]) -> Tree:
@@ -77,18 +96,12 @@ def trace_tree(info: dict[str, Any], spans: list[dict[str, Any]]) -> Tree:
     for span in spans:
         above = nodes.get(span["parent"])
         (roots if above is None else above.setdefault("children", [])).append(nodes[span["i"]])
-    for below in nodes.values():
-        if "children" in below:
-            below["children"].sort(key=canonical)
     metadata = {key: info["trace_metadata"].get(key) for key in METADATA}
     parsed = {
         key: json.loads(value) if value and value.startswith("{") else value
         for key, value in metadata.items()
     }
-    tree = {"state": info["state"], "metadata": parsed, "spans": sorted(roots, key=canonical)}
-    result = plain(tree)
-    assert isinstance(result, dict)
-    return result
+    return again({"state": info["state"], "metadata": parsed, "spans": roots})
 
 
 def from_server(trace: Any) -> Tree:

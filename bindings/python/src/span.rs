@@ -329,12 +329,9 @@ impl LiveSpan {
     }
 
     /// Which of several spans, each inside the other, is the innermost: the one with the highest number. One that
-    /// started before somebody asked for it has 0, and so has one that has ended.
-    fn _order(&self) -> u64 {
-        match self.handle.is_recording() {
-            true => self.order,
-            false => 0,
-        }
+    /// started before somebody asked for it has 0, one that has ended None.
+    fn _order(&self) -> Option<u64> {
+        self.handle.is_recording().then_some(self.order)
     }
 
     /// Records one item of a stream as MLflow's chunk event.

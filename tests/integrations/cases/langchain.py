@@ -1,5 +1,6 @@
 """LangChain: models, chains, tools, retrievers and agents, plain and streamed."""
 
+import openai
 from case import URL, case
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
@@ -13,10 +14,24 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 import mlflow_trace
+import mlflow_trace.openai
 
-llm = ChatOpenAI(model="gpt-4o-mini", max_retries=0)
+def model(**options):
+    return ChatOpenAI(model="gpt-4o-mini", max_retries=0, **options)
+
+
+llm = model()
 prompt = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{q}")])
 chain = prompt | llm | StrOutputParser()
+
+
+def async_model():
+    """A model with connections of its own: LangChain keeps those of an event loop that is over."""
+    return model(http_async_client=openai.DefaultAsyncHttpxClient())
+
+
+def async_chain():
+    return prompt | async_model() | StrOutputParser()
 
 
 def claude():
@@ -46,7 +61,7 @@ def _():
 
 @case("chain-ainvoke")
 async def _():
-    return await chain.ainvoke({"q": "Hi there"})
+    return await async_chain().ainvoke({"q": "Hi there"})
 
 
 @case("chain-stream")
@@ -56,7 +71,7 @@ def _():
 
 @case("chain-astream")
 async def _():
-    return "".join([chunk async for chunk in chain.astream({"q": "Hi there"})])
+    return "".join([chunk async for chunk in async_chain().astream({"q": "Hi there"})])
 
 
 @case("chain-batch")
@@ -71,7 +86,7 @@ def _():
 
 @case("chat-ainvoke")
 async def _():
-    return (await llm.ainvoke("Hi there")).content
+    return (await async_model().ainvoke("Hi there")).content
 
 
 @case("chat-tools")
@@ -90,7 +105,7 @@ def _():
 
 @case("create-agent-async-stream")
 async def _():
-    return [list(step) async for step in create_agent(llm, [get_weather]).astream(WEATHER)]
+    return [list(step) async for step in create_agent(async_model(), [get_weather]).astream(WEATHER)]
 
 
 @case("error")
@@ -120,8 +135,7 @@ def _():
 
 @case("responses-api")
 def _():
-    model = ChatOpenAI(model="gpt-4o-mini", use_responses_api=True, max_retries=0)
-    return model.invoke("Hi there").content
+    return model(use_responses_api=True).invoke("Hi there").content
 
 
 class R(BaseRetriever):
@@ -175,6 +189,6 @@ def _():
 def _():
     mlflow_trace.openai.autolog()
     try:
-        return ChatOpenAI(model="gpt-4o-mini", max_retries=0).invoke("Hi there").content
+        return model().invoke("Hi there").content
     finally:
         mlflow_trace.openai.autolog(disable=True)

@@ -3,6 +3,7 @@
 import operator
 from typing import Annotated, TypedDict
 
+import openai
 from case import case
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -13,6 +14,12 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, Send, interrupt
 
 import mlflow_trace
+
+def async_model():
+    """A model with connections of its own: LangChain keeps those of an event loop that is over."""
+    client = openai.DefaultAsyncHttpxClient()
+    return ChatOpenAI(model="gpt-4o-mini", max_retries=0, http_async_client=client)
+
 
 llm = ChatOpenAI(model="gpt-4o-mini", max_retries=0)
 WEATHER = {"messages": [{"role": "user", "content": "Weather in Paris?"}]}
@@ -44,7 +51,7 @@ def agent(node=None, tools=None, **options):
 
 
 def async_agent():
-    model = llm.bind_tools([get_weather])
+    model = async_model().bind_tools([get_weather])
 
     async def call(state):
         return {"messages": [await model.ainvoke(state["messages"])]}
@@ -107,9 +114,11 @@ def _():
 
 @case("manual-span-in-async-node")
 async def _():
+    model = async_model()
+
     @mlflow_trace.trace
     async def step(x):
-        return (await llm.ainvoke(x)).content
+        return (await model.ainvoke(x)).content
 
     async def n(state):
         return {"x": await step(state["x"])}

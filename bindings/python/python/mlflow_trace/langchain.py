@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_trace.integrations import langchain_shapes as shapes
 from mlflow_trace.integrations.registry import Integration
 from mlflow_trace.integrations.runs import Runs
-from mlflow_trace.integrations.usage import USAGE
+from mlflow_trace.integrations.model_facts import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,22 +26,33 @@ if TYPE_CHECKING:
 
 __all__ = ["autolog"]
 
-INTEGRATION = Integration("langchain")
+integration = Integration("langchain")
 _HOME = "langchain_core.tracers.context"
 # How a run stops that has not failed: closed streams, and LangGraph's ways to leave a node.
 _STOPPED = {"GeneratorExit", "GraphBubbleUp"}
 
 
-def autolog(disable: bool = False, log_traces: bool = True, silent: bool = False) -> None:
+def autolog(
+    disable: bool = False,
+    exclusive: bool = False,
+    disable_for_unsupported_versions: bool = False,
+    silent: bool = False,
+    log_traces: bool = True,
+    run_tracer_inline: bool = True,
+) -> None:
     """Trace what runs with LangChain and LangGraph, now or as soon as they are imported.
 
     Args:
         disable: Stop tracing them.
-        log_traces: False has the same effect.
+        exclusive: Accepted as MLflow does; without effect.
+        disable_for_unsupported_versions: Accepted as MLflow does; without effect.
         silent: Log nothing about parts of a run that could not be recorded.
+        log_traces: False has the same effect as `disable`.
+        run_tracer_inline: Accepted as MLflow does; it always does, which keeps parents right.
 
     """
-    INTEGRATION.autolog(disable=disable, log_traces=log_traces, silent=silent)
+    del exclusive, disable_for_unsupported_versions, run_tracer_inline
+    integration.autolog(disable=disable, log_traces=log_traces, silent=silent)
 
 
 def _guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -50,7 +61,7 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the program is not to notice
-            INTEGRATION.report(method.__name__, error)
+            integration.report(method.__name__, error)
 
     return guarded
 
@@ -60,7 +71,7 @@ def _or_raw(shape: Callable[..., Any], raw: Any, *more: Any) -> Any:
     try:
         return shape(raw, *more)
     except Exception as error:  # noqa: BLE001 - an unknown shape
-        INTEGRATION.report(shape.__name__, error)
+        integration.report(shape.__name__, error)
         return raw
 
 
@@ -76,7 +87,7 @@ class _Events:
         self._config: ContextVar[Any] | None = None
 
     def _is_ignored(self) -> bool:
-        return not INTEGRATION.on and not self.runs
+        return not integration.on and not self.runs
 
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = property(
         _is_ignored
@@ -104,7 +115,7 @@ class _Events:
         run_type: str | None = None,  # noqa: ARG002 - not an attribute
         **attributes: Any,
     ) -> None:
-        if not INTEGRATION.on:
+        if not integration.on:
             return
         known = serialized or {}
         name = name or known.get("name") or (known.get("id") or [span_type.lower()])[-1]
@@ -126,7 +137,7 @@ class _Events:
         try:
             attributes |= shapes.model_attributes(*about)
         except Exception as error:  # noqa: BLE001 - an unknown shape
-            INTEGRATION.report("model_attributes", error)
+            integration.report("model_attributes", error)
         self._start(span_type, inputs, serialized, **attributes)
         # LangChain's context has no models and retrievers. Of several prompts at once, nobody can tell
         # which one is being worked at.
@@ -261,4 +272,4 @@ def _install(module: ModuleType) -> Callable[[], None]:
 
 
 _hooked: list[ModuleType] = []
-INTEGRATION.install(_HOME, _install)
+integration.install(_HOME, _install)

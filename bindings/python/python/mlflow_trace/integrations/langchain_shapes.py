@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlflow_trace.integrations.usage import token_usage
+from mlflow_trace.integrations.model_facts import chat_tools, token_usage
+from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,27 +156,12 @@ def model_attributes(
     kind = str(parameters.get("_type") or "").removesuffix("-chat").removeprefix("chat-")
     model = metadata.get("ls_model_name") or parameters.get("model") or parameters.get("model_name")
     found = {
-        "mlflow.message.format": "langchain",
-        "mlflow.llm.model": model,
-        "mlflow.llm.provider": metadata.get("ls_provider") or kind,
-        "mlflow.chat.tools": [_tool(tool) for tool in parameters.get("tools") or ()],
+        FORMAT: "langchain",
+        MODEL: model,
+        PROVIDER: metadata.get("ls_provider") or kind,
+        TOOLS: chat_tools(parameters.get("tools")),
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _tool(tool: Any) -> Any:
-    """Write a tool of any provider as one of OpenAI's; of what only a provider knows, its name."""
-    if not isinstance(tool, dict) or isinstance(tool.get("function"), dict):
-        return tool
-    parameters = tool.get("input_schema", tool.get("parameters"))
-    function = {
-        "name": tool.get("name") or tool.get("type"),
-        "description": tool.get("description"),
-        "parameters": parameters,
-        "strict": tool.get("strict"),
-    }
-    given = {key: value for key, value in function.items() if value is not None}
-    return {"type": "function", "function": given}
 
 
 def parameters(given: dict[str, Any]) -> dict[str, Any]:

@@ -185,8 +185,8 @@ def _text(error: BaseException) -> str:
 
 
 def _order(span: Span) -> float:
-    # What is not recorded is not ordered either. Nothing inside it is recorded, so it is innermost.
-    return float("inf") if isinstance(span, NoOpSpan) else span._order()
+    # Nothing is recorded inside what is not, so that is innermost. What has ended is nobody's parent.
+    return float("inf") if isinstance(span, NoOpSpan) else span._order() or 0
 
 
 _followed: list[Runs] = []

@@ -1,6 +1,14 @@
-"""Token usage as MLflow counts it."""
+"""What frameworks tell about calls of models, as MLflow has it."""
 
 from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlflow_trace import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 USAGE = "mlflow.chat.tokenUsage"
 
@@ -37,3 +45,12 @@ def token_usage(
         "cache_creation_input_tokens_above_1hr": cache_creation_above_1hr,
     }
     return {key: value for key, value in usage.items() if value is not None}
+
+
+def chat_tools(tools: Iterable[Any] | None) -> list[Any]:
+    """Return the value of `mlflow.chat.tools`, of the declarations of any provider."""
+    if not tools:
+        return []
+    told = _native.dialect_request("openai.chat", _native.to_json({"tools": list(tools)}))
+    found: list[Any] = json.loads(told).get("tools", [])
+    return found
