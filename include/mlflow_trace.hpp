@@ -67,7 +67,7 @@ struct Error {
     }
 };
 
-// What a call of the client came to: JSON, or why there is none. Converts to true when there is.
+// What a call came to: JSON, or why there is none. Converts to true when there is.
 struct Reply {
     std::string json;
     Error error;
@@ -1076,6 +1076,21 @@ decltype(auto) traced(const Span &parent, std::string_view name, Body &&body)
 template <typename Body> decltype(auto) traced(std::string_view name, Body &&body)
 {
     return detail::run(detail::Here::start(name), std::forward<Body>(body));
+}
+
+// Answers a question about a request to a model provider or its reply, as JSON: "request", "reply"
+// or "fold". mlflow_trace.h lists the dialects and says what is in an answer.
+inline Reply ask(std::string_view dialect, std::string_view question, std::string_view text)
+{
+    mlflow_text_t *json = nullptr;
+    mlflow_error_t *error = nullptr;
+    Reply reply;
+    if (mlflow_dialect_ask(detail::view(dialect), detail::view(question), detail::view(text), &json,
+                           &error) == MLFLOW_OK) {
+        reply.json = detail::take(json);
+    }
+    reply.error = detail::take(error);
+    return reply;
 }
 
 } // namespace mlflow

@@ -64,4 +64,6 @@ pub mod otlp;
 
 pub mod client;
 
+pub mod dialect;
+
 pub mod panic;

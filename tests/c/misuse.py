@@ -161,6 +161,8 @@ PARTICULAR: dict[tuple[str, str], str] = {
     ("mlflow_tracer_get_stat", "name"): 'MLFLOW_STR("created")',
     ("mlflow_client_call", "method"): 'MLFLOW_STR("search_traces")',
     ("mlflow_client_call", "arguments"): 'MLFLOW_STR("{}")',
+    ("mlflow_dialect_ask", "dialect"): 'MLFLOW_STR("anthropic")',
+    ("mlflow_dialect_ask", "question"): 'MLFLOW_STR("request")',
 }
 
 

@@ -54,6 +54,8 @@ CASE(a_call_gives_json_or_an_error)
     CHECK_IN(refused.error.message, "no_such");
     const mlflow::Tracer none(mlflow::Config().set("no.such", "option"));
     CHECK(none.call("search_traces").error.code == MLFLOW_ERROR_INVALID_ARGUMENT);
+    CHECK(mlflow::ask("ollama", "reply", "{\"error\": \"away\"}").json == "{\"error\": \"away\"}");
+    CHECK(mlflow::ask("none", "reply", "{}").error.code == MLFLOW_ERROR_INVALID_ARGUMENT);
 }
 
 CASE(moving_a_span_moves_its_end)

@@ -50,27 +50,23 @@ def read(kind: str, library: str, case: str) -> dict[str, Any] | None:
 
 def compare(library: str, case: str, recorded: dict[str, Any]) -> Verdict:
     """Compare `traces` of a case, and what its caller saw: `raised` and `result`."""
-    golden = read("golden", library, case) or {"traces": []}
     better = read("better", library, case)
+    golden = read("golden", library, case) or {**(better or {}), "traces": []}
     as_mlflow, reasons = expected(golden["traces"])
-    if golden["traces"]:
-        verdict = f"better: {'; '.join(reasons)}" if reasons else EQUAL
-    else:
-        verdict = NOT_COVERED
+    verdict = f"better: {'; '.join(reasons)}" if reasons else EQUAL
     wanted = {**golden, "traces": as_mlflow}
     if better is not None:
         assert better["reason"], f"better/{library}/{case}.json gives no reason"
-        if ordered(better["traces"]) == ordered(as_mlflow):
+        if "result" not in better and ordered(better["traces"]) == ordered(as_mlflow):
             return Verdict("FAILED", "what should be better is the same as MLflow's")
         wanted["traces"] = better["traces"]
         if golden["traces"]:
             verdict = "better: " + "; ".join([better["reason"], *reasons])
         else:
             verdict = f"{NOT_COVERED}: {better['reason']}"
-    parts = ["raised", "result"] if "result" in golden else []
     lines = [
         line
-        for part in [*parts, "traces"]
+        for part in ("raised", "result", "traces")
         for line in difference(part, ordered(wanted.get(part)), ordered(plain(recorded.get(part))))
     ]
     return Verdict("FAILED", "\n".join(lines)) if lines else Verdict(verdict)
@@ -93,4 +89,6 @@ def write(library: str, case: str, recorded: dict[str, Any]) -> None:
     path = HERE / "better" / library / f"{case}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"reason": old.get("reason", ""), "traces": ordered(recorded["traces"])}
+    if read("golden", library, case) is None:
+        content |= {"raised": recorded["raised"], "result": recorded["result"]}
     path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

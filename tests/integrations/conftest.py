@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "server")]
 
 import fake_providers
 from mlflow_server import OFFLINE_ENVIRONMENT, SERVER_VARIABLE, MlflowServer
-from trees import from_server
+from trees import from_server, plain
 
 Table = dict[tuple[str, str], str]
 table: Table = {}
@@ -86,7 +86,7 @@ def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dic
     found = {}
     for line in lines:
         traces = client.search_traces(locations=[line["experiment"]], max_results=20)
-        found[line["case"]] = {**line, "traces": [from_server(trace) for trace in traces]}
+        found[line["case"]] = {**plain(line), "traces": [from_server(trace) for trace in traces]}
     # A case that ends the process shows here; a warning of the package, in the library's test.
     found[""] = {"code": finished.returncode, "stderr": finished.stderr}
     return found

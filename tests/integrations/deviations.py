@@ -56,6 +56,21 @@ def without_headers(tree: Tree) -> None:
             span["outputs"].pop("sdk_http_response", None)
 
 
+def without_arguments_not_given(tree: Tree) -> None:
+    for span in spans_of(tree):
+        for part in (span.get("inputs"), span["attributes"]):
+            for key, value in list(part.items()) if isinstance(part, dict) else []:
+                if value == "NOT_GIVEN" or str(value).startswith("<openai.Omit object"):
+                    del part[key]
+
+
+def with_whole_schemas(tree: Tree) -> None:
+    for span in spans_of(tree):
+        for tool in span["attributes"].get("mlflow.chat.tools", []):
+            if "parameters" in tool["function"]:
+                tool["function"]["parameters"].setdefault("type", "object")
+
+
 def format_of(span: Tree) -> str | None:
     return span["attributes"].get("mlflow.message.format")
 
@@ -128,6 +143,8 @@ RULES: list[tuple[str, Callable[[Tree], None]]] = [
     ("tokens of a stream once", without_chunks_of_tokens),
     ("status has its message", with_status_message),
     ("no HTTP headers recorded", without_headers),
+    ("no arguments that were not given", without_arguments_not_given),
+    ("tools with their whole schema", with_whole_schemas),
     ("usage counted once, on leaves", with_usage_on_leaves),
     ("tools and format of messages in MLflow's terms, not OpenInference's", in_terms_of_mlflow),
     ("AG2's tools and cached tokens", with_cached_tokens),

@@ -15,8 +15,10 @@ VARYING = (
     # As much of an error's text as all versions of OpenAI's client give.
     (re.compile(r"(Error code: \d+ - ).*(fake error \d+).*"), r"\1\2"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
+    (re.compile(r"<class '(?:[\w.<>]+\.)?(\w+)'>"), r"<class '\1'>"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
-)# Numbers that differ in every run, and versions.
+)
+# Numbers that differ in every run, and versions.
 VARYING_KEYS = {
     "chat_id",
     "client_id",

@@ -25,6 +25,12 @@ export interface Native {
   trackingServer(): string;
   /** Calls a method of the client on a thread of its own; `args` are JSON, `options` the engine's. Is always resolved. */
   call(method: string, args: string, options: Record<string, string>): Promise<Outcome>;
+  /** JSON of `{model?, tools?}`: what a request to a model provider says. Throws for a dialect that does not exist. */
+  dialectRequest(dialect: string, request: string): string;
+  /** JSON of `{usage?, model?, error?}`: what its reply says. */
+  dialectReply(dialect: string, reply: string): string;
+  /** The reply that the events of a stream make, one by one or the whole body; `null` of events without any meaning. */
+  dialectFold(dialect: string, chunks: string[] | string): string;
   version(): string;
   /** Runs the command `mlflow-trace`; its exit code. */
   runCommand(arguments_: string[]): number;

@@ -4,6 +4,7 @@
 //! Every function may be called from any thread of Node. Panics become JavaScript errors.
 
 mod client;
+mod dialect;
 mod engine;
 mod error;
 mod otel;

@@ -29,14 +29,18 @@ pub(crate) fn dialect_reply(
     Ok(named(py, dialect)?.reply(&text(reply)))
 }
 
-/// The reply that the events of a stream make; `null` of events without any meaning.
+/// The reply that the events of a stream make, one by one or the whole body; `null` of events without any meaning.
 #[pyfunction]
 pub(crate) fn dialect_fold(
     py: Python<'_>,
     dialect: &str,
-    chunks: Vec<Bound<'_, PyAny>>,
+    chunks: &Bound<'_, PyAny>,
 ) -> PyResult<String> {
     let dialect = named(py, dialect)?;
+    if chunks.is_instance_of::<PyString>() || chunks.is_instance_of::<PyBytes>() {
+        return Ok(dialect.fold_body(&text(chunks)));
+    }
+    let chunks: Vec<Bound<'_, PyAny>> = chunks.extract()?;
     let chunks: Vec<_> = chunks.iter().map(text).collect();
     let chunks: Vec<&str> = chunks.iter().map(AsRef::as_ref).collect();
     Ok(dialect.fold(&chunks))

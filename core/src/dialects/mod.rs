@@ -190,6 +190,17 @@ impl Dialect {
         }
     }
 
+    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
+    /// whole.
+    pub fn fold_body(self, body: &str) -> String {
+        if !read::objects(body).is_empty() {
+            return self.fold(&[body]);
+        }
+        let lines = body.lines();
+        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
+        self.fold(&events.collect::<Vec<_>>())
+    }
+
     fn replies_with_model(self) -> bool {
         matches!(
             self,
@@ -202,14 +213,13 @@ impl Dialect {
 
     /// The text of an error. All providers have it in `error`, but for Bedrock, where an error is nothing but a message.
     fn error(self, reply: &Object) -> Option<String> {
-        match reply.get("error") {
-            None | Some(Value::Null | Value::Bool(false)) => {}
-            Some(Value::String(text)) => return Some(text.clone()),
-            Some(error) => {
-                let text = ["message", "type", "code"].map(|key| error[key].as_str());
-                let text = text.into_iter().flatten().find(|text| !text.is_empty());
-                return Some(text.map_or_else(|| to_text(error), str::to_owned));
-            }
+        let nothing = ["null", "false", "\"\"", "{}"];
+        let told = reply.get("error");
+        if let Some(error) = told.filter(|error| !nothing.contains(&to_text(error).as_str())) {
+            let text = ["message", "type", "code"].map(|key| error[key].as_str());
+            let mut text = text.into_iter().chain([error.as_str()]).flatten();
+            let text = text.find(|text| !text.is_empty());
+            return Some(text.map_or_else(|| to_text(error), str::to_owned));
         }
         let message = match self {
             Dialect::OpenAiResponses => reply.get("status").filter(|status| *status == "failed"),

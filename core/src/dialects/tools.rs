@@ -18,8 +18,9 @@ fn tool(mut tool: Object) -> Option<Value> {
     let description = take(declaration, &["description"]);
     let parameters = take(declaration, &["parameters", "input_schema"]);
     let strict = take(declaration, &["strict"]);
-    // A tool of the provider's own, which need not have a name.
-    let name = name.or_else(|| take(&mut tool, &["name", "type"]));
+    // A tool of the provider's own need not have a name.
+    let name =
+        name.or_else(|| take(&mut tool, &["name", "type"]).filter(|kind| kind != "function"));
     function(name, description, parameters, strict)
 }
 

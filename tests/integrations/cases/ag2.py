@@ -19,7 +19,7 @@ def agent(name, **options):
 
 def pair():
     assistant = agent("assistant", system_message="Be brief.", llm_config=CONFIG)
-    return assistant, agent("user", llm_config=False)
+    return assistant, agent("user", llm_config=False, default_auto_reply="ok")
 
 
 def chat(text, turns=1, function=None):

@@ -32,7 +32,11 @@ DECLARED = types.Tool(
 
 
 def get_weather(city: str) -> str:
-    """Weather of a city."""
+    """Weather of a city.
+
+    Args:
+        city: A city
+    """
     return f"sunny in {city}"
 
 

@@ -1,5 +1,7 @@
 """OpenAI: chat, responses, completions, embeddings, images."""
 
+import gc
+
 import openai
 from case import case, u
 from pydantic import BaseModel
@@ -95,7 +97,9 @@ def _():
 
 @case("chat-stream-never-read")
 def _():
-    del chat(stream=True)._iterator
+    stream = chat(stream=True)
+    del stream
+    gc.collect()
 
 
 @case("chat-stream-async")

@@ -40,9 +40,11 @@ _REQUEST = (
     "parallel_tool_calls",
     "presence_penalty",
     "reasoning_effort",
+    "response_format",
     "seed",
     "stop",
     "stream",
+    "stream_options",
     "temperature",
     "tool_choice",
     "tools",
@@ -102,7 +104,8 @@ class _Reply(Spec):
         if not messages:
             messages = call.instance.chat_messages.get(sender)
         message = messages[-1] if messages else None
-        span.set_inputs({"message": _plain(message), "sender": _name(sender), "valid": True})
+        named = _name(sender)
+        span.set_inputs({"message": _plain(message, named), "sender": named, "valid": True})
 
     def result(self, call: Call, span: LiveSpan, result: Any) -> None:
         span.set_outputs({"message": result, "sender": _name(call.instance), "valid": True})
@@ -130,8 +133,10 @@ class _Tool(Spec):
         span.set_outputs(content)
         if succeeded:
             return None
-        span.record_exception(str(content))
-        return str(content)
+        # AG2 passes on the text of the exception alone.
+        failure = str(content).removeprefix("Error: ")
+        span.record_exception(failure)
+        return failure
 
 
 class _Model(Spec):
@@ -170,10 +175,13 @@ def _name(agent: Any) -> Any:
     return getattr(agent, "name", None)
 
 
-def _plain(message: Any) -> Any:
-    """Return the text of a message that has nothing else."""
-    is_text = isinstance(message, dict) and message.get("content") and not message.get("tool_calls")
-    return message["content"] if is_text and message.get("role") != "tool" else message
+def _plain(message: Any, sender: Any) -> Any:
+    """Return the text of a message that says nothing else: no calls, nobody but its sender."""
+    if not isinstance(message, dict) or not message.get("content"):
+        return message
+    is_more = message.get("tool_calls") or message.get("role") == "tool"
+    is_passed_on = sender is not None and message.get("name", sender) != sender
+    return message if is_more or is_passed_on else message["content"]
 
 
 for _spec, _method in (

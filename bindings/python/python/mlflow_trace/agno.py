@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow_trace import _native
 from mlflow_trace.integrations.calls import Spec, traced
-from mlflow_trace.integrations.model_facts import USAGE, chat_tools, token_usage
-from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, TOOLS
+from mlflow_trace.integrations.model_facts import TOOLS, USAGE, chat_tools, token_usage
+from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
 from mlflow_trace.integrations.registry import Integration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlflow_trace._native import LiveSpan
     from mlflow_trace.integrations.calls import Call
 
@@ -103,8 +105,7 @@ class _Run(Spec):
         self._belongs(call, span, last.session_id, last.user_id)
         end = next((item for item in reversed(items) if item.kind in _WHOLE | _FAILED), None)
         if end is None:
-            parts = (item.content for item in items if item.kind in _PARTS)
-            span.set_outputs("".join(part for part in parts if isinstance(part, str)))
+            span.set_outputs(_text(item for item in items if item.kind in _PARTS) or None)
             return None
         span.set_outputs(end.content)
         return str(end.content or "the run failed") if end.kind in _FAILED else None
@@ -175,9 +176,27 @@ class _Tool(Spec):
         span.set_outputs(result.result if failure is None else failure)
         return failure if failure is None else str(failure)
 
+    def source(self, result: Any) -> str | None:
+        answer = getattr(result, "result", None)
+        is_stream = hasattr(answer, "__next__") or hasattr(answer, "__anext__")
+        return "result" if is_stream else None
+
+    def replaced(self, call: Call, source: Any) -> None:
+        call.instance.result = source
+
+    def items(self, call: Call, span: LiveSpan, items: list[Any]) -> None:  # noqa: ARG002
+        # Events of the runs that the tool makes, or pieces of its answer.
+        span.set_outputs(_text(items))
+
     def is_failure(self, error: BaseException) -> bool:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         return not kinds & _STEERING and super().is_failure(error)
+
+
+def _text(items: Iterable[Any]) -> str:
+    """Join what is text, and what events have of it."""
+    texts = (item if isinstance(item, str) else getattr(item, "content", None) for item in items)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _name(runner: Any) -> str:

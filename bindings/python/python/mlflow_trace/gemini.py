@@ -61,13 +61,18 @@ class _Rounds(_GeminiCall):
 
 
 def _without_headers(config: Any) -> Any:
-    if isinstance(config, dict):
-        options = config.get("http_options")
-        if isinstance(options, dict) and options.get("headers"):
-            return {**config, "http_options": {k: v for k, v in options.items() if k != "headers"}}
-    elif getattr(getattr(config, "http_options", None), "headers", None):
-        return config.model_dump(exclude={"http_options": {"headers"}})
-    return config
+    options = _member(config, "http_options")
+    if not _member(options, "headers"):
+        return config
+    if not isinstance(options, dict):
+        options = options.model_dump(exclude_none=True)
+    options = {name: value for name, value in options.items() if name != "headers"}
+    given = config if isinstance(config, dict) else config.model_dump(exclude={"http_options"})
+    return {**given, "http_options": options or None}
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _with_headers(config: Any, headers: dict[str, str]) -> Any:
@@ -88,8 +93,8 @@ def _options_with_headers(options: Any, headers: dict[str, str]) -> Any:
 
 def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
     """Return the request with Python functions as the library itself declares them to the model."""
-    tools = config.get("tools") if isinstance(config, dict) else getattr(config, "tools", None)
-    if not any(callable(tool) for tool in tools or ()):
+    tools = _member(config, "tools") or ()
+    if not any(callable(tool) for tool in tools):
         return None
     declare = sys.modules["google.genai.types"].FunctionDeclaration.from_callable_with_api_option
     declared = [

@@ -14,6 +14,8 @@ import functools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mlflow_trace import _native
+from mlflow_trace._native import LiveSpan
 from mlflow_trace.integrations import langchain_shapes as shapes
 from mlflow_trace.integrations.registry import Integration
 from mlflow_trace.integrations.runs import Runs
@@ -138,7 +140,9 @@ class _Events:
             attributes |= shapes.model_attributes(*about)
         except Exception as error:  # noqa: BLE001 - an unknown shape
             integration.report("model_attributes", error)
-        self._start(span_type, inputs, serialized, **attributes)
+        self._start(span_type, None, serialized, **attributes)
+        if isinstance(span := self.runs.get(given["run_id"]), LiveSpan):
+            _native.record_request(span, None, inputs)
         # LangChain's context has no models and retrievers. Of several prompts at once, nobody can tell
         # which one is being worked at.
         if given.get("batch_size", 1) == 1:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
 from mlflow_trace._native import LiveSpan
-from mlflow_trace.entities import SpanStatus, SpanStatusCode
+from mlflow_trace.entities import SpanLogLevel, SpanStatus, SpanStatusCode
 from mlflow_trace.integrations.streams import aiterate, iterate
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class Call:
             self.integration.report("reply", error)
         if failure:
             span.set_status(SpanStatus(SpanStatusCode.ERROR, failure))
+            span.set_log_level(SpanLogLevel.ERROR)
         span.end()
 
     def fail(self, error: BaseException) -> None:

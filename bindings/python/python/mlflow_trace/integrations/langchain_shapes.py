@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlflow_trace.integrations.model_facts import chat_tools, token_usage
-from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, TOOLS
+from mlflow_trace.integrations.model_facts import TOOLS, chat_tools, token_usage
+from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ from mlflow_trace import _native
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+TOOLS = "mlflow.chat.tools"
 USAGE = "mlflow.chat.tokenUsage"
 
 

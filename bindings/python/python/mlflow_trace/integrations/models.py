@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
@@ -14,17 +15,20 @@ if TYPE_CHECKING:
 FORMAT = "mlflow.message.format"
 MODEL = "mlflow.llm.model"
 PROVIDER = "mlflow.llm.provider"
-TOOLS = "mlflow.chat.tools"
+# What OpenAI's and Anthropic's `with_raw_response` and `with_streaming_response` give.
+_RAW = frozenset({"LegacyAPIResponse", "APIResponse", "AsyncAPIResponse"})
 
 
 def dump(value: Any, **options: Any) -> bytes:
     """Return the JSON text of a reply or of a part of one.
 
     Args:
-        value: A pydantic model, which writes itself in one go, or anything else.
+        value: A pydantic model, which writes itself in one go; a body as it came; or anything else.
         options: For the model's serializer, for instance `exclude`.
 
     """
+    if isinstance(value, bytes):
+        return value
     serializer = getattr(type(value), "__pydantic_serializer__", None)
     if serializer is not None:
         try:
@@ -88,11 +92,18 @@ class ModelCall(Spec):
         return self._usage
 
     def content(self, result: Any) -> Any:
-        """Return the parsed reply of a raw response; one whose body is still to be read has none."""
-        kind = type(result).__name__
-        if kind == "LegacyAPIResponse":
-            return result.parse()
-        return None if kind in ("APIResponse", "AsyncAPIResponse") else result
+        """Return what a raw response holds; None while its body is still to be read.
+
+        The reply, or the stream: the response keeps what it was parsed to for its own caller.
+        """
+        if type(result).__name__ not in _RAW:
+            return result
+        response = result.http_response
+        is_read = response.is_stream_consumed
+        is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        if inspect.iscoroutinefunction(result.parse):
+            return response.content if is_read else None
+        return result.parse() if is_read or is_stream else None
 
     def source(self, content: Any) -> str | None:
         """Return where a stream of OpenAI's or Anthropic's keeps its iterator."""
