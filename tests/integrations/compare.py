@@ -90,5 +90,5 @@ def write(library: str, case: str, recorded: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"reason": old.get("reason", ""), "traces": ordered(recorded["traces"])}
     if read("golden", library, case) is None:
-        content |= {"raised": recorded["raised"], "result": recorded["result"]}
+        content |= {part: recorded.get(part) for part in ("raised", "result")}
     path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

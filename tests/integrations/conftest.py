@@ -20,6 +20,7 @@ import fake_providers
 from mlflow_server import OFFLINE_ENVIRONMENT, SERVER_VARIABLE, MlflowServer
 from trees import from_server, plain
 
+OWN_ENVIRONMENT = ("ag21",)
 Table = dict[tuple[str, str], str]
 table: Table = {}
 
@@ -73,10 +74,16 @@ def recorded(mlflow_url: str, environment: dict[str, str]) -> Callable[[str], di
     return of
 
 
+def interpreter(library: str) -> str:
+    """The Python of a library: its own where it cannot be installed beside the others."""
+    own = HERE.parents[1] / ".build" / f"integrations-{library}" / "bin" / "python"
+    return str(own) if library in OWN_ENVIRONMENT else sys.executable
+
+
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:
     from mlflow import MlflowClient
 
-    command = [sys.executable, str(HERE / "case.py"), library, mlflow_url]
+    command = [interpreter(library), str(HERE / "case.py"), library, mlflow_url]
     command.append(f"{library}-{uuid.uuid4().hex[:8]}")
     finished = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240, check=False

@@ -14,6 +14,7 @@ VARYING = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "HASH"),
     # As much of an error's text as all versions of OpenAI's client give.
     (re.compile(r"(Error code: \d+ - ).*(fake error \d+).*"), r"\1\2"),
+    (re.compile(r"(Traceback \(most recent call last\):\n)(?:[ ^].*\n)*"), r"\1"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
     (re.compile(r"<class '(?:[\w.<>]+\.)?(\w+)'>"), r"<class '\1'>"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
