@@ -75,9 +75,13 @@ def recorded(mlflow_url: str, environment: dict[str, str]) -> Callable[[str], di
 
 
 def interpreter(library: str) -> str:
-    """The Python of a library: its own where it cannot be installed beside the others."""
+    """The Python of a library: its own where it cannot be installed beside the others.
+
+    INTEGRATIONS_PYTHON is another one, to try other versions.
+    """
     own = HERE.parents[1] / ".build" / f"integrations-{library}" / "bin" / "python"
-    return str(own) if library in OWN_ENVIRONMENT else sys.executable
+    usual = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
+    return str(own) if library in OWN_ENVIRONMENT else usual
 
 
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:

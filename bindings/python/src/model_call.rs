@@ -18,7 +18,7 @@ const TOOLS: &str = "mlflow.chat.tools";
 const USAGE: &str = "mlflow.chat.tokenUsage";
 
 /// Takes down the request: `inputs` as they are, model and tools as the dialect finds them in `described`, which is
-/// `inputs` unless it is given. From now on, requests inside the span belong to it.
+/// `inputs` unless it is given; bytes are JSON text. From now on, requests inside the span belong to it.
 #[pyfunction]
 #[pyo3(signature = (span, dialect, inputs, described = None))]
 pub(crate) fn record_request(
@@ -30,13 +30,21 @@ pub(crate) fn record_request(
     let dialect = named(span.py(), dialect)?;
     let live = span.get();
     live.covers.store(true, Ordering::Relaxed);
-    let told = json::with_content(inputs, Some(&live.keeper()), |value| {
+    let record = |value: Value<'_>| {
         let _ = live.handle.set_inputs(value);
         match (dialect, value) {
-            (Some(dialect), Value::Json(text)) if described.is_none() => Some(dialect.request(text)),
+            (Some(dialect), Value::Json(text)) if described.is_none() => {
+                Some(dialect.request(text))
+            }
             _ => None,
         }
-    })?;
+    };
+    let told = match inputs.cast::<PyBytes>() {
+        Ok(bytes) => record(Value::Json(
+            str::from_utf8(bytes.as_bytes()).unwrap_or_default(),
+        )),
+        Err(_) => json::with_content(inputs, Some(&live.keeper()), record)?,
+    };
     let told = match (dialect, described) {
         (Some(dialect), Some(described)) => Some(dialect.request(&json::text(described, false)?)),
         _ => told,
@@ -84,7 +92,8 @@ pub(crate) fn record_stream(
 /// Whether requests that are sent now belong to the current span, as it stands for a call of a model.
 #[pyfunction]
 pub(crate) fn is_covered(py: Python<'_>) -> bool {
-    context::get_current_active_span(py).is_some_and(|span| span.get().covers.load(Ordering::Relaxed))
+    context::get_current_active_span(py)
+        .is_some_and(|span| span.get().covers.load(Ordering::Relaxed))
 }
 
 /// The scope in which a span is the current one.
@@ -98,7 +107,12 @@ fn named(py: Python<'_>, dialect: Option<&str>) -> PyResult<Option<Dialect>> {
     known.map_err(|error| raise(py, &error))
 }
 
-fn record_text(span: &LiveSpan, dialect: Option<Dialect>, text: &str, usage: bool) -> Option<String> {
+fn record_text(
+    span: &LiveSpan,
+    dialect: Option<Dialect>,
+    text: &str,
+    usage: bool,
+) -> Option<String> {
     let _ = span.handle.set_outputs(Value::Json(text));
     let told = Told::of(dialect.map(|dialect| dialect.reply(text)));
     if usage {
@@ -119,8 +133,12 @@ impl Told {
 
     fn record(&self, span: &LiveSpan, key: &str, member: &str) {
         let _ = match self.0.get(member) {
-            Some(serde_json::Value::String(text)) => span.handle.set_attribute(key, Value::Str(text)),
-            Some(value) => span.handle.set_attribute(key, Value::Json(&value.to_string())),
+            Some(serde_json::Value::String(text)) => {
+                span.handle.set_attribute(key, Value::Str(text))
+            }
+            Some(value) => span
+                .handle
+                .set_attribute(key, Value::Json(&value.to_string())),
             None => return,
         };
     }

@@ -8,7 +8,9 @@ from case import URL, case
 import mlflow_trace
 
 CONFIG = {
-    "config_list": [{"model": "gpt-4o-mini", "api_key": "fake", "base_url": f"{URL}/v1", "max_retries": 0}],
+    "config_list": [
+        {"model": "gpt-4o-mini", "api_key": "fake", "base_url": f"{URL}/v1", "max_retries": 0}
+    ],
     "cache_seed": None,
 }
 
@@ -25,7 +27,9 @@ def pair():
 def chat(text, turns=1, function=None):
     assistant, user = pair()
     if function is not None:
-        register_function(function, caller=assistant, executor=user, description="Weather of a city")
+        register_function(
+            function, caller=assistant, executor=user, description="Weather of a city"
+        )
     return user.initiate_chat(assistant, message=text, max_turns=turns, silent=True).summary
 
 

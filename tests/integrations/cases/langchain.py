@@ -16,6 +16,7 @@ from pydantic import BaseModel
 import mlflow_trace
 import mlflow_trace.openai
 
+
 def model(**options):
     return ChatOpenAI(model="gpt-4o-mini", max_retries=0, **options)
 
@@ -105,7 +106,9 @@ def _():
 
 @case("create-agent-async-stream")
 async def _():
-    return [list(step) async for step in create_agent(async_model(), [get_weather]).astream(WEATHER)]
+    return [
+        list(step) async for step in create_agent(async_model(), [get_weather]).astream(WEATHER)
+    ]
 
 
 @case("error")

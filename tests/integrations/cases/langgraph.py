@@ -15,6 +15,7 @@ from langgraph.types import Command, Send, interrupt
 
 import mlflow_trace
 
+
 def async_model():
     """A model with connections of its own: LangChain keeps those of an event loop that is over."""
     client = openai.DefaultAsyncHttpxClient()
@@ -174,7 +175,11 @@ def _():
         raise ValueError("no weather")
 
     model = llm.bind_tools([get_weather])
-    return agent(
-        lambda state: {"messages": [model.invoke(state["messages"])]},
-        ToolNode([get_weather], handle_tool_errors=True),
-    ).invoke(WEATHER)["messages"][-1].content
+    return (
+        agent(
+            lambda state: {"messages": [model.invoke(state["messages"])]},
+            ToolNode([get_weather], handle_tool_errors=True),
+        )
+        .invoke(WEATHER)["messages"][-1]
+        .content
+    )

@@ -3,6 +3,9 @@
 `import mlflow_trace as mlflow` runs a program that was written for MLflow's tracing API.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from mlflow_trace import entities, exceptions, tracing
 from mlflow_trace._assessments import (
     delete_assessment,
@@ -53,6 +56,11 @@ from mlflow_trace._reading import (
     set_trace_tag,
 )
 from mlflow_trace.exceptions import MlflowException, MlflowTraceError
+from mlflow_trace.integrations.registry import NAMES as _NAMES
+from mlflow_trace.integrations.registry import autolog
+
+if TYPE_CHECKING:
+    from mlflow_trace import anthropic, gemini, http, openai
 
 __all__ = [
     "MlflowClient",
@@ -60,6 +68,8 @@ __all__ = [
     "MlflowTraceError",
     "__version__",
     "add_trace",
+    "anthropic",
+    "autolog",
     "configure",
     "create_experiment",
     "delete_assessment",
@@ -70,6 +80,7 @@ __all__ = [
     "exceptions",
     "flush",
     "flush_trace_async_logging",
+    "gemini",
     "get_active_trace_id",
     "get_assessment",
     "get_current_active_span",
@@ -79,10 +90,12 @@ __all__ = [
     "get_trace",
     "get_tracking_uri",
     "health",
+    "http",
     "log_assessment",
     "log_expectation",
     "log_feedback",
     "log_trace",
+    "openai",
     "override_feedback",
     "search_experiments",
     "search_sessions",
@@ -101,3 +114,13 @@ __all__ = [
 ]
 
 _install()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Integrations, which a program that uses none of them does not load.
+        if name in _NAMES or name == "http":
+            return importlib.import_module(f"mlflow_trace.{name}")
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)

@@ -92,8 +92,8 @@ class _Reply(Spec):
 
     def name(self, call: Call) -> str | None:
         # A manager lets others speak.
-        is_manager = any(kind.__name__ == "GroupChatManager" for kind in type(call.instance).__mro__)
-        return None if is_manager else _name(call.instance)
+        kinds = {kind.__name__ for kind in type(call.instance).__mro__}
+        return None if "GroupChatManager" in kinds else _name(call.instance)
 
     def begin(self, call: Call, span: LiveSpan) -> None:
         _replies[call.instance] = span
@@ -154,8 +154,8 @@ class _Model(Spec):
         return None if reply is None or reply._order() is None else reply
 
     def begin(self, call: Call, span: LiveSpan) -> None:
-        configured = next(iter(getattr(call.instance, "_config_list", None) or ()), {})
-        request = {**configured, **(call.kwargs.get("config") or {}), **call.kwargs}
+        configured: list[dict[str, Any]] = getattr(call.instance, "_config_list", None) or [{}]
+        request = {**configured[0], **(call.kwargs.get("config") or {}), **call.kwargs}
         inputs = {key: request[key] for key in _REQUEST if request.get(key) is not None}
         _native.record_request(span, "openai.chat", inputs)
         span.set_attributes({**_AG2, "source": _name(call.kwargs.get("agent"))})

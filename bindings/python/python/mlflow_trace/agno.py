@@ -1,7 +1,7 @@
 """Agno: runs of agents, teams and workflows, calls of models and tools as spans.
 
-    Agent.run, Team.run [AGENT] > a call of the model [LLM], a tool [TOOL]
-    Workflow.run [CHAIN] > a step [CHAIN] > the runs that it makes
+Agent.run, Team.run [AGENT] > a call of the model [LLM], a tool [TOOL]
+Workflow.run [CHAIN] > a step [CHAIN] > the runs that it makes
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class _Model(Spec):
         _count(span, result.response_usage)
 
     def item(self, item: Any) -> tuple[str, Any]:
-        delta = {"content": item.content if isinstance(item.content, str) else None}
+        delta: dict[str, Any] = {"content": item.content if isinstance(item.content, str) else None}
         if item.tool_calls:
             delta["tool_calls"] = list(item.tool_calls)
         chunk = _native.to_json({"choices": [{"index": 0, "delta": delta}]})
@@ -213,7 +213,7 @@ def _message(content: Any, tool_calls: Any) -> dict[str, Any]:
 
 
 def _numbered(chunk: str, number: int) -> str:
-    """Number tool calls that came whole, as those are that came in parts."""
+    """Give numbers to tool calls that came whole; those that came in parts have them."""
     if '"tool_calls"' not in chunk:
         return chunk
     value = json.loads(chunk)

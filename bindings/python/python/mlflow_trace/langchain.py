@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mlflow_trace import _native
 from mlflow_trace._native import LiveSpan
 from mlflow_trace.integrations import langchain_shapes as shapes
+from mlflow_trace.integrations.model_facts import USAGE
 from mlflow_trace.integrations.registry import Integration
 from mlflow_trace.integrations.runs import Runs
-from mlflow_trace.integrations.model_facts import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,8 +143,8 @@ class _Events:
         self._start(span_type, None, serialized, **attributes)
         if isinstance(span := self.runs.get(given["run_id"]), LiveSpan):
             _native.record_request(span, None, inputs)
-        # LangChain's context has no models and retrievers. Of several prompts at once, nobody can tell
-        # which one is being worked at.
+        # LangChain's context has no models and retrievers. Of several prompts at once, nobody can
+        # tell which one is being worked at.
         if given.get("batch_size", 1) == 1:
             self.runs.enter(given["run_id"])
 

@@ -13,7 +13,6 @@ from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import ModuleType
 
     from mlflow_trace._native import LiveSpan
     from mlflow_trace.integrations.registry import Integration

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_trace import _native
 from mlflow_trace._native import LiveSpan
 from mlflow_trace.entities import SpanLogLevel, SpanStatus, SpanStatusCode
-from mlflow_trace.integrations.streams import aiterate, iterate
+from mlflow_trace.integrations.streams import passing, passing_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -107,7 +107,7 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        """Begin the span."""
+        """Begin the span, if the integration is on."""
         self.integration, self.spec, self.function = integration, spec, function
         self.args, self.kwargs = args, kwargs
         self.span: LiveSpan | None = None
@@ -116,7 +116,8 @@ class Call:
         self._number = 0
         self._forget: Callable[[], Any] | None = None
         try:
-            self._begin()
+            if integration.on:
+                self._begin()
         except Exception as error:  # noqa: BLE001 - the call itself is not to fail
             integration.report("request", error)
 
@@ -219,20 +220,23 @@ class Call:
             result.add_done_callback(self._settled)
             return result
         if inspect.isgenerator(result):
-            return self._watch(iterate(self, result))
+            return self._watch(self._pass_on(passing, result))
         if inspect.isasyncgen(result):
-            return self._watch(aiterate(self, result))
+            return self._watch(self._pass_on(passing_async, result))
         content = self.spec.content(result)
         name = self.spec.source(content)
         if name is None:
             self.done(content)
             return result
         source = getattr(content, name)
-        follow = aiterate if hasattr(source, "__anext__") else iterate
-        setattr(content, name, follow(self, source))
+        make = passing_async if hasattr(source, "__anext__") else passing
+        setattr(content, name, self._pass_on(make, source))
         _on_close(content, self.done)
         self._watch(content)
         return result
+
+    def _pass_on(self, make: Callable[..., Any], source: Any) -> Any:
+        return make(lambda _args, _kwargs: self, lambda _call: source)()
 
     def _watch(self, stream: Any) -> Any:
         # Ends what is dropped before the end, and at the latest when the interpreter exits.
@@ -284,7 +288,7 @@ def _on_close(stream: Any, done: Callable[[], None]) -> None:
 def traced(integration: Integration, spec: Spec) -> Callable[[Any], Any]:
     """Return what wraps a function so that `spec` records its calls while `integration` is on.
 
-    A coroutine function stays one, and so does a generator function: frameworks choose by it.
+    A coroutine function stays one, and so do generator functions: frameworks choose by it.
     """
 
     def wrap(function: Any) -> Any:
@@ -303,22 +307,21 @@ def traced(integration: Integration, spec: Spec) -> Callable[[Any], Any]:
             return call.finish(result)
 
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            if not integration.on:
-                return await function(*args, **kwargs)
             call = begin(args, kwargs)
             return await call.wait_for(function(*call.args, **call.kwargs))
 
-        def run_generator(*args: Any, **kwargs: Any) -> Any:
-            if not integration.on:
-                return (yield from function(*args, **kwargs))
-            call = begin(args, kwargs)
-            return (yield from iterate(call, function(*call.args, **call.kwargs)))
+        def open_source(call: Call) -> Any:
+            return function(*call.args, **call.kwargs)
 
         if inspect.iscoroutinefunction(function):
-            return functools.wraps(function)(run_async)
-        if inspect.isgeneratorfunction(function):
-            return functools.wraps(function)(run_generator)
-        return functools.wraps(function)(run)
+            wrapper: Any = run_async
+        elif inspect.isgeneratorfunction(function):
+            wrapper = passing(begin, open_source)
+        elif inspect.isasyncgenfunction(function):
+            wrapper = passing_async(begin, open_source)
+        else:
+            wrapper = run
+        return functools.wraps(function)(wrapper)
 
     return wrap
 

@@ -1,6 +1,6 @@
 """What LangChain hands to callbacks, in the shapes that are recorded.
 
-Messages, choices and tools are written as OpenAI's API writes them, which is what MLflow's pages draw.
+Messages, choices and tools are written as OpenAI's API has them, which is what MLflow's pages draw.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _counts(answers: Iterable[Any]) -> Iterable[dict[str, Any]]:
 
 def _usage(count: dict[str, Any]) -> dict[str, int] | None:
     inputs = count.get("input_token_details") or count.get("prompt_tokens_details") or {}
-    lifetimes = {key: value for key, value in inputs.items() if key.startswith("ephemeral_") and value}
+    lifetimes = {key: inputs[key] for key in inputs if key.startswith("ephemeral_") and inputs[key]}
     creation = inputs.get("cache_creation", count.get("cache_creation_input_tokens"))
     if lifetimes:
         # By lifetime, `cache_creation` is 0: LangChain would count it twice.

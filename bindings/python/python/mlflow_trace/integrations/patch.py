@@ -6,7 +6,6 @@ Nothing is imported here: a module that the program has not loaded is waited for
 from __future__ import annotations
 
 import functools
-import importlib.abc
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -72,7 +71,7 @@ def patch(module: ModuleType, path: str, wrap: Wrap) -> Undo | None:
     return restore
 
 
-class _Waiting(importlib.abc.MetaPathFinder):
+class _Waiting:
     """Finds nothing itself; sees modules being loaded and tells who waits for them."""
 
     def __init__(self) -> None:
@@ -83,7 +82,7 @@ class _Waiting(importlib.abc.MetaPathFinder):
         with self._lock:
             self._callbacks.setdefault(name, []).append(callback)
             if self not in sys.meta_path:
-                sys.meta_path.insert(0, self)
+                sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def remove(self, name: str, callback: Callable[[ModuleType], None]) -> None:
         with self._lock:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     Span: TypeAlias = LiveSpan | NoOpSpan
 
-# Open runs at a time. Those that are never announced to end are forgotten, beginning with the oldest.
+# Open runs at a time. Beyond it, the oldest are ended: frameworks forget to announce some ends.
 LIMIT = 65_536
-_TOO_MANY = SpanStatus(SpanStatusCode.ERROR, "no end announced; closed because too many runs are open")
+_TOO_MANY = SpanStatus(SpanStatusCode.ERROR, "no end announced; too many runs are open")
 
 
 class Runs:
@@ -38,8 +38,8 @@ class Runs:
         """Begin without runs.
 
         Args:
-            running: Tells the ids of the runs whose code is executing in the present context, as far
-                as the framework knows. What it names may have ended.
+            running: Tells the ids of the runs whose code is executing in the present context, as
+                far as the framework knows. What it names may have ended.
             limit: Open runs at a time.
 
         """
@@ -185,7 +185,7 @@ def _text(error: BaseException) -> str:
 
 
 def _order(span: Span) -> float:
-    # Nothing is recorded inside what is not, so that is innermost. What has ended is nobody's parent.
+    # Nothing is recorded inside what is not, so that is innermost. What has ended is no parent.
     return float("inf") if isinstance(span, NoOpSpan) else span._order() or 0
 
 
@@ -195,7 +195,7 @@ _lock = threading.Lock()
 
 def _find(active: LiveSpan | None) -> Span | None:
     try:
-        found = active
+        found: Span | None = active
         for runs in tuple(_followed):
             span = runs.nearest()
             if span is not None and (found is None or _order(span) > _order(found)):
