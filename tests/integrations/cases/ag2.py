@@ -2,10 +2,9 @@
 
 import threading
 
+import mlflow_trace
 from autogen import ConversableAgent, GroupChat, GroupChatManager, register_function
 from case import URL, case
-
-import mlflow_trace
 
 CONFIG = {
     "config_list": [

@@ -1,10 +1,9 @@
 """AG2 since version 1: turns, tools, streams."""
 
+import mlflow_trace
 from ag2 import Agent
 from ag2.config import OpenAIConfig
 from case import URL, case
-
-import mlflow_trace
 
 
 def agent(*tools, streaming=False):

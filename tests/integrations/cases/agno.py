@@ -1,13 +1,12 @@
 """Agno: agents, teams, workflows, tools, streams, sessions."""
 
+import mlflow_trace
 from agno.agent import Agent
 from agno.models.openai import OpenAIChat, OpenAIResponses
 from agno.team import Team
 from agno.workflow import Step, Workflow
 from case import URL, case
 from pydantic import BaseModel
-
-import mlflow_trace
 
 
 def model(kind=OpenAIChat):

@@ -1,5 +1,7 @@
 """LangChain: models, chains, tools, retrievers and agents, plain and streamed."""
 
+import mlflow_trace
+import mlflow_trace.openai
 import openai
 from case import URL, case
 from langchain.agents import create_agent
@@ -12,9 +14,6 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
-
-import mlflow_trace
-import mlflow_trace.openai
 
 
 def model(**options):

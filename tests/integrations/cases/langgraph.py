@@ -3,6 +3,7 @@
 import operator
 from typing import Annotated, TypedDict
 
+import mlflow_trace
 import openai
 from case import case
 from langchain_core.tools import tool
@@ -12,8 +13,6 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, Send, interrupt
-
-import mlflow_trace
 
 
 def async_model():
@@ -146,7 +145,7 @@ def _():
     graph.add_node("fan", lambda _: {})
     graph.add_node("work", lambda state: {"out": [llm.invoke(state["x"]).content]})
     graph.add_edge(START, "fan")
-    send = lambda state: [Send("work", {"x": x}) for x in state["xs"]]  # noqa: E731
+    send = lambda state: [Send("work", {"x": x}) for x in state["xs"]]
     graph.add_conditional_edges("fan", send, ["work"])
     graph.add_edge("work", END)
     return graph.compile().invoke({"xs": ["a", "b"], "out": []})["out"]
