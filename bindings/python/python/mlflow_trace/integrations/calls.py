@@ -63,6 +63,9 @@ class Spec:
         """Return the attribute of a stream object that holds the iterator which it reads from."""
         return None
 
+    def replaced(self, call: Call, source: Any) -> None:
+        """Put the iterator that is read from now where else the library looks for it."""
+
     def result(self, call: Call, span: LiveSpan, content: Any) -> str | None:  # noqa: ARG002
         """Record what was returned. Returns the text of a failure that it tells about, if any."""
         span.set_outputs(content)
@@ -230,9 +233,10 @@ class Call:
             return result
         source = getattr(content, name)
         make = passing_async if hasattr(source, "__anext__") else passing
-        setattr(content, name, self._pass_on(make, source))
+        replacement = self._watch(self._pass_on(make, source))
+        setattr(content, name, replacement)
+        self.spec.replaced(self, replacement)
         _on_close(content, self.done)
-        self._watch(content)
         return result
 
     def _pass_on(self, make: Callable[..., Any], source: Any) -> Any:
