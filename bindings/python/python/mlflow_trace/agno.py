@@ -6,13 +6,11 @@ Workflow.run [CHAIN] > a step [CHAIN] > the runs that it makes
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow_trace import _native
+from mlflow_trace.integrations.agno_models import trace_models
 from mlflow_trace.integrations.calls import Spec, traced
-from mlflow_trace.integrations.model_facts import TOOLS, USAGE, chat_tools, token_usage
-from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
 from mlflow_trace.integrations.registry import Integration
 
 if TYPE_CHECKING:
@@ -34,8 +32,7 @@ _STEERING = {"RetryAgentRun", "StopAgentRun"}
 def autolog(*, log_traces: bool = True, disable: bool = False, silent: bool = False) -> None:
     """Trace what runs with Agno, or stop doing so.
 
-    Works before and after the import of Agno, and does not import it. Calls of models are traced
-    from version 2.3.9 on.
+    Works before and after the import of Agno, and does not import it.
 
     Args:
         log_traces: False has the same effect as `disable`.
@@ -111,53 +108,6 @@ class _Run(Spec):
         return str(end.content or "the run failed") if end.kind in _FAILED else None
 
 
-class _Model(Spec):
-    """A call of a model, with all attempts that it takes."""
-
-    span_type = "LLM"
-
-    def name(self, call: Call) -> str | None:
-        # An attempt with guidance is made inside the call that it belongs to.
-        if call.kwargs.get("retries_with_guidance_count"):
-            return None
-        method = call.function.__name__.removesuffix("_with_retry").lstrip("_")
-        return f"{type(call.instance).__name__}.{method}"
-
-    def begin(self, call: Call, span: LiveSpan) -> None:
-        model = call.instance
-        _native.record_request(span, None, {"messages": _each(call.kwargs.get("messages"))})
-        tools = (
-            tool if isinstance(tool, dict) else {"type": "function", "function": tool.to_dict()}
-            for tool in call.kwargs.get("tools") or ()
-        )
-        attributes = {
-            FORMAT: "agno",
-            MODEL: model.id,
-            PROVIDER: model.provider,
-            TOOLS: chat_tools(tools),
-        }
-        span.set_attributes({key: value for key, value in attributes.items() if value})
-
-    def result(self, call: Call, span: LiveSpan, result: Any) -> None:  # noqa: ARG002
-        span.set_outputs([_message(result.content, result.tool_calls)])
-        _count(span, result.response_usage)
-
-    def item(self, item: Any) -> tuple[str, Any]:
-        delta: dict[str, Any] = {"content": item.content if isinstance(item.content, str) else None}
-        if item.tool_calls:
-            delta["tool_calls"] = list(item.tool_calls)
-        chunk = _native.to_json({"choices": [{"index": 0, "delta": delta}]})
-        return chunk, item.response_usage
-
-    def items(self, call: Call, span: LiveSpan, items: list[tuple[str, Any]]) -> None:  # noqa: ARG002
-        chunks = [_numbered(chunk, number) for number, (chunk, _) in enumerate(items)]
-        choices = json.loads(_native.dialect_fold("openai.chat", chunks)).get("choices") or [{}]
-        message = choices[0].get("message") or {}
-        whole = _message(message.get("content"), message.get("tool_calls"))
-        span.set_outputs({"messages": [whole]})
-        _count(span, next((usage for _, usage in reversed(items) if usage), None))
-
-
 class _Tool(Spec):
     """A call of a tool; Agno tells a failure by its result."""
 
@@ -203,39 +153,6 @@ def _name(runner: Any) -> str:
     return str(getattr(runner, "name", None) or type(runner).__name__)
 
 
-def _each(messages: Any) -> list[Any]:
-    return [m.to_dict() if hasattr(m, "to_dict") else m for m in messages or ()]
-
-
-def _message(content: Any, tool_calls: Any) -> dict[str, Any]:
-    found = {"role": "assistant", "content": content, "tool_calls": tool_calls}
-    return {key: value for key, value in found.items() if value}
-
-
-def _numbered(chunk: str, number: int) -> str:
-    """Give numbers to tool calls that came whole; those that came in parts have them."""
-    if '"tool_calls"' not in chunk:
-        return chunk
-    value = json.loads(chunk)
-    for position, tool_call in enumerate(value["choices"][0]["delta"]["tool_calls"]):
-        tool_call.setdefault("index", number * 1000 + position)
-    return json.dumps(value)
-
-
-def _count(span: LiveSpan, used: Any) -> None:
-    if not used:
-        return
-    usage = token_usage(
-        used.input_tokens,
-        used.output_tokens,
-        used.total_tokens,
-        cache_read=used.cache_read_tokens or None,
-        cache_creation=used.cache_write_tokens or None,
-    )
-    if usage:
-        span.set_attribute(USAGE, usage)
-
-
 _RUNS = ("run", "arun", "continue_run", "acontinue_run")
 _STEPS = ("execute", "aexecute", "execute_stream", "aexecute_stream")
 for _class, _type, _methods in (
@@ -246,13 +163,7 @@ for _class, _type, _methods in (
 ):
     _targets = [f"{_class}.{method}" for method in _methods]
     integration.replace(_targets, traced(integration, _Run(_type)))
-integration.replace(
-    (
-        f"agno.models.base:Model._{method}_with_retry"
-        for method in ("invoke", "ainvoke", "invoke_stream", "ainvoke_stream")
-    ),
-    traced(integration, _Model()),
-)
+trace_models(integration)
 integration.replace(
     ("agno.tools.function:FunctionCall.execute", "agno.tools.function:FunctionCall.aexecute"),
     traced(integration, _Tool()),
