@@ -164,9 +164,9 @@ spool-model: setup ## Run ten thousand programs against a model of the spool, da
 # Needs a nightly compiler and cargo-fuzz; what was found before is in fuzz/corpus.
 FUZZ_SECONDS ?= 600
 fuzz: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/fuzz
-fuzz: ## Fuzz what reads the spool, replies, headers and traces, FUZZ_SECONDS each
+fuzz: ## Fuzz what reads the spool, replies, headers, traces and dialects, FUZZ_SECONDS each
 	@cargo fuzz --version > /dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
-	@for target in $(or $(FUZZ_TARGETS),spool_segment spool_adopt retry_after reply propagation traces); do \
+	@for target in $(or $(FUZZ_TARGETS),spool_segment spool_adopt retry_after reply propagation traces dialects); do \
 	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 || exit 1; \
 	done
 

@@ -49,6 +49,38 @@ fn vectors_of_every_dialect() {
     }
 }
 
+#[test]
+fn bodies_fold_as_their_events_do() {
+    for dialect in Dialect::ALL {
+        for vector in vectors(dialect) {
+            let Some(chunks) = vector["chunks"].as_array() else {
+                continue;
+            };
+            let lines = |before: &str, after: &str| -> String {
+                let lines = chunks
+                    .iter()
+                    .map(|event| format!("{before}{}{after}", text(event)));
+                lines.collect()
+            };
+            let listed = |event: &Value| event.as_array().cloned().unwrap_or(vec![event.clone()]);
+            let events = chunks.iter().flat_map(listed).filter(Value::is_object);
+            for body in [
+                lines("", "\n"),
+                lines("event: x\r\nid: 7\r\ndata: ", "\r\n\r\n"),
+                lines("data:", "\n\n") + "data: {\"cut",
+                format!("{:#}", Value::Array(events.collect())),
+            ] {
+                let context = format!("{}: {}: {body}", dialect.name(), vector["name"]);
+                assert_eq!(
+                    parse(&dialect.fold_body(&body)),
+                    vector["expect"],
+                    "{context}"
+                );
+            }
+        }
+    }
+}
+
 /// So that a reply without a stream can go the same way.
 #[test]
 fn a_whole_reply_folds_to_itself() {

@@ -1,17 +1,14 @@
 //! What a call of a model leaves in its span: request and reply are written once, and their text is read by a dialect.
 
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
 use mlflow_trace_core::{Dialect, Value};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::context::{self, ContextScope};
-use crate::error::raise;
-use crate::json;
 use crate::span::LiveSpan;
+use crate::{dialect, json};
 
 const MODEL: &str = "mlflow.llm.model";
 const TOOLS: &str = "mlflow.chat.tools";
@@ -27,7 +24,9 @@ pub(crate) fn record_request(
     inputs: &Bound<'_, PyAny>,
     described: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    let dialect = named(span.py(), dialect)?;
+    let dialect = dialect
+        .map(|name| dialect::named(span.py(), name))
+        .transpose()?;
     let live = span.get();
     live.covers.store(true, Ordering::Relaxed);
     let record = |value: Value<'_>| {
@@ -65,27 +64,25 @@ pub(crate) fn record_reply(
     reply: &Bound<'_, PyBytes>,
     usage: bool,
 ) -> PyResult<Option<String>> {
-    let dialect = named(span.py(), dialect)?;
+    let dialect = dialect
+        .map(|name| dialect::named(span.py(), name))
+        .transpose()?;
     Ok(match str::from_utf8(reply.as_bytes()) {
         Ok(text) => record_text(span.get(), dialect, text, usage),
         Err(_) => None,
     })
 }
 
-/// As [`record_reply`], of the events of a stream: what the same call would have got without streaming.
+/// As [`record_reply`], of the events of a stream, texts or bytes: what the same call would have got without streaming.
 #[pyfunction]
 pub(crate) fn record_stream(
     span: &Bound<'_, LiveSpan>,
     dialect: &str,
-    chunks: Vec<PyBackedBytes>,
+    chunks: Vec<Bound<'_, PyAny>>,
     usage: bool,
 ) -> PyResult<Option<String>> {
-    let dialect = Dialect::from_str(dialect).map_err(|error| raise(span.py(), &error))?;
-    let texts: Vec<&str> = chunks
-        .iter()
-        .flat_map(|chunk| str::from_utf8(chunk))
-        .collect();
-    let whole = dialect.fold(&texts);
+    let dialect = dialect::named(span.py(), dialect)?;
+    let whole = dialect::fold(dialect, &chunks);
     Ok(record_text(span.get(), Some(dialect), &whole, usage))
 }
 
@@ -100,11 +97,6 @@ pub(crate) fn is_covered(py: Python<'_>) -> bool {
 #[pyfunction]
 pub(crate) fn span_scope(span: Bound<'_, LiveSpan>) -> ContextScope {
     context::activation(span)
-}
-
-fn named(py: Python<'_>, dialect: Option<&str>) -> PyResult<Option<Dialect>> {
-    let known = dialect.map(Dialect::from_str).transpose();
-    known.map_err(|error| raise(py, &error))
 }
 
 fn record_text(

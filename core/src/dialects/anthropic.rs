@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, append, supplement};
-use super::read::{object, parsed, take};
+use super::read::{inner, parse, slot, take_object};
 use super::usage::{Usage, count, part};
 
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
@@ -22,82 +22,62 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     Some(counts.beside_cache())
 }
 
-/// A content block; a tool's input comes as text.
-#[derive(Default)]
-struct Block {
-    content: Object,
-    input: String,
-}
-
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut message = Object::new();
-    let mut blocks = Numbered::<Block>::new();
+    let mut blocks = Numbered::default();
     for mut event in events {
-        match event.get("type").and_then(Value::as_str) {
-            Some("message") => message = event,
-            Some("message_start") => {
-                message = take(&mut event, &["message"])
-                    .and_then(object)
-                    .unwrap_or_default();
+        let kind = event.get("type").and_then(Value::as_str);
+        match kind.unwrap_or_default() {
+            "message" => message = event,
+            "message_start" => message = take_object(&mut event, &["message"]),
+            "content_block_start" => {
+                let start = take_object(&mut event, &["content_block"]);
+                *blocks.of(&event, "index") = start;
             }
-            Some("content_block_start") => {
-                if let Some(content) = take(&mut event, &["content_block"]).and_then(object) {
-                    blocks.at(event.get("index")).content = content;
-                }
+            "content_block_delta" => {
+                let delta = take_object(&mut event, &["delta"]);
+                grow(blocks.of(&event, "index"), delta);
             }
-            Some("content_block_delta") => {
-                if let Some(delta) = take(&mut event, &["delta"]).and_then(object) {
-                    blocks.at(event.get("index")).grow(delta);
-                }
-            }
-            Some("message_delta") => {
-                let counts = take(&mut event, &["usage"]).and_then(object);
-                let delta = take(&mut event, &["delta"]).and_then(object);
-                supplement(&mut message, delta.unwrap_or_default());
-                if let Some(counts) = counts {
-                    match message.get_mut("usage") {
-                        Some(Value::Object(usage)) => supplement(usage, counts),
-                        _ => {
-                            message.insert("usage".to_owned(), counts.into());
-                        }
-                    }
+            "message_delta" => {
+                let counts = take_object(&mut event, &["usage"]);
+                supplement(&mut message, take_object(&mut event, &["delta"]));
+                if !counts.is_empty() {
+                    supplement(inner(&mut message, "usage"), counts);
                 }
             }
             _ => {}
         }
     }
     if !blocks.is_empty() {
-        let blocks = blocks.into_values(|_, block| block.finish());
-        message.insert("content".to_owned(), blocks.into());
+        *slot(&mut message, "content") = blocks.finish(|_, block| {
+            if let Some(input) = block.get_mut("input") {
+                parse(input);
+            }
+        });
     }
     message
 }
 
-impl Block {
-    fn grow(&mut self, delta: Object) {
-        for (key, value) in delta {
-            match (key.as_str(), value) {
-                ("type", _) | (_, Value::Null) => {}
-                ("partial_json", Value::String(piece)) => self.input.push_str(&piece),
-                ("citation", citation) => match self.content.get_mut("citations") {
-                    Some(Value::Array(citations)) => citations.push(citation),
-                    _ => {
-                        let citations = vec![citation].into();
-                        self.content.insert("citations".to_owned(), citations);
-                    }
-                },
-                (key, Value::String(piece)) => append(&mut self.content, key, &piece),
-                (_, value) => {
-                    self.content.insert(key, value);
+fn grow(block: &mut Object, delta: Object) {
+    for (key, value) in delta {
+        match (key.as_str(), value) {
+            ("type", _) | (_, Value::Null) => {}
+            // A tool's input comes as text; the object at its start is empty.
+            ("partial_json", Value::String(piece)) if !piece.is_empty() => {
+                append(block, "input", &piece);
+            }
+            ("partial_json", _) => {}
+            ("citation", citation) => {
+                let citations = slot(block, "citations");
+                if !citations.is_array() {
+                    *citations = Value::Array(Vec::new());
+                }
+                if let Value::Array(citations) = citations {
+                    citations.push(citation);
                 }
             }
+            (key, Value::String(piece)) => append(block, key, &piece),
+            (key, value) => *slot(block, key) = value,
         }
-    }
-
-    fn finish(mut self) -> Value {
-        if !self.input.is_empty() {
-            self.content.insert("input".to_owned(), parsed(self.input));
-        }
-        self.content.into()
     }
 }

@@ -1,11 +1,11 @@
 //! `bedrock.converse`: a message of content blocks, whose kind is the name of their only member.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::Object;
-use super::merge::{Numbered, append, merge, supplement};
-use super::read::{list, object, parsed, take};
-use super::tools::function;
+use super::merge::{Numbered, merge, supplement};
+use super::read::{inner, listed, parse, slot, take, take_object};
+use super::tools::add;
 use super::usage::{Usage, count, part};
 
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
@@ -21,110 +21,76 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
 }
 
 pub(super) fn tools(request: &mut Object) -> Vec<Value> {
-    let tools = request.get_mut("toolConfig");
-    let tools = list(tools.and_then(|config| config.get_mut("tools")));
+    let mut config = take_object(request, &["toolConfig"]);
+    let mut tools = Vec::new();
+    for mut tool in listed(take(&mut config, &["tools"])) {
+        // A marker of the cache, which is in the list as well, has no name.
+        let mut tool = take_object(&mut tool, &["toolSpec", "systemTool"]);
+        let mut schema = take_object(&mut tool, &["inputSchema"]);
+        *slot(&mut tool, "parameters") = take(&mut schema, &["json"]);
+        add(&mut tools, tool);
+    }
     tools
-        .into_iter()
-        .filter_map(object)
-        .filter_map(tool)
-        .collect()
-}
-
-/// A marker of the cache, which is in the list as well, is none.
-fn tool(mut tool: Object) -> Option<Value> {
-    let mut tool = take(&mut tool, &["toolSpec", "systemTool"]).and_then(object)?;
-    let schema = take(&mut tool, &["inputSchema"]).and_then(object);
-    function(
-        take(&mut tool, &["name"]),
-        take(&mut tool, &["description"]),
-        schema.and_then(|mut schema| take(&mut schema, &["json"])),
-        take(&mut tool, &["strict"]),
-    )
-}
-
-/// A content block; a tool's input comes as text.
-#[derive(Default)]
-struct Block {
-    content: Object,
-    input: String,
 }
 
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut reply = Object::new();
-    let mut role = None;
-    let mut blocks = Numbered::<Block>::new();
-    for (kind, mut body) in events.flatten() {
-        match (kind.as_str(), &mut body) {
-            ("messageStart", Value::Object(start)) => role = start.shift_remove("role"),
-            ("contentBlockStart", Value::Object(event)) => {
-                let start = take(event, &["start"]).and_then(object);
-                let block = blocks.at(event.get("contentBlockIndex"));
-                block.content = start.unwrap_or_default();
-            }
-            ("contentBlockDelta", Value::Object(event)) => {
-                if let Some(delta) = take(event, &["delta"]).and_then(object) {
-                    blocks.at(event.get("contentBlockIndex")).grow(delta);
+    let mut role = Value::Null;
+    let mut blocks = Numbered::default();
+    for event in events {
+        for (kind, body) in event {
+            let mut body = match (kind.as_str(), body) {
+                ("output" | "stopReason" | "usage" | "metrics", body) => {
+                    *slot(&mut reply, &kind) = body;
+                    continue;
                 }
+                (_, Value::Object(body)) => body,
+                _ => continue,
+            };
+            match kind.as_str() {
+                "messageStart" => role = take(&mut body, &["role"]),
+                "contentBlockStart" => {
+                    let start = take_object(&mut body, &["start"]);
+                    *blocks.of(&body, "contentBlockIndex") = start;
+                }
+                "contentBlockDelta" => {
+                    let delta = take_object(&mut body, &["delta"]);
+                    grow(blocks.of(&body, "contentBlockIndex"), delta);
+                }
+                "messageStop" | "metadata" => supplement(&mut reply, body),
+                kind if kind.ends_with("Exception") => {
+                    *slot(&mut reply, "error") = body.into();
+                }
+                _ => {}
             }
-            ("messageStop" | "metadata", Value::Object(event)) => {
-                supplement(&mut reply, std::mem::take(event));
-            }
-            ("output" | "stopReason" | "usage" | "metrics", _) => {
-                reply.insert(kind, body);
-            }
-            (kind, _) if kind.ends_with("Exception") => {
-                reply.insert("error".to_owned(), body);
-            }
-            _ => {}
         }
     }
-    if role.is_some() || !blocks.is_empty() {
-        let role = role.unwrap_or_else(|| "assistant".into());
-        let content = blocks.into_values(|_, block| block.finish());
-        let output = json!({"message": {"role": role, "content": content}});
-        reply.insert("output".to_owned(), output);
+    if !role.is_null() || !blocks.is_empty() {
+        let message = inner(inner(&mut reply, "output"), "message");
+        *slot(message, "role") = match role {
+            Value::Null => "assistant".into(),
+            role => role,
+        };
+        *slot(message, "content") = blocks.finish(|_, block| {
+            if let Some(Value::Object(tool)) = block.get_mut("toolUse")
+                && let Some(input) = tool.get_mut("input")
+            {
+                // It came as text.
+                parse(input);
+            }
+        });
     }
     reply
 }
 
-impl Block {
-    fn grow(&mut self, delta: Object) {
-        for (kind, mut piece) in delta {
-            match (kind.as_str(), &mut piece) {
-                ("text", Value::String(piece)) => append(&mut self.content, "text", piece),
-                ("toolUse", Value::Object(tool)) => {
-                    if let Some(Value::String(piece)) = tool.get("input") {
-                        self.input.push_str(piece);
-                    }
-                }
-                // A whole reply has its text and signature one level further down.
-                ("reasoningContent", Value::Object(piece))
-                    if piece.contains_key("redactedContent") =>
-                {
-                    let piece = std::mem::take(piece);
-                    self.content.insert(kind, piece.into());
-                }
-                ("reasoningContent", piece) => {
-                    let reasoning = self.content.entry(kind).or_insert_with(|| json!({}));
-                    merge(reasoning, json!({"reasoningText": piece}));
-                }
-                _ => {
-                    merge(self.content.entry(kind).or_insert(Value::Null), piece);
-                }
-            }
+fn grow(block: &mut Object, delta: Object) {
+    for (kind, mut piece) in delta {
+        // A whole reply has the text and signature of reasoning one level further down.
+        if kind == "reasoningContent" && piece.get("redactedContent").is_none() {
+            let mut reasoning = Object::new();
+            *slot(&mut reasoning, "reasoningText") = piece;
+            piece = reasoning.into();
         }
-    }
-
-    fn finish(mut self) -> Value {
-        if !self.input.is_empty() {
-            let tool = self
-                .content
-                .entry("toolUse")
-                .or_insert_with(|| Map::new().into());
-            if let Value::Object(tool) = tool {
-                tool.insert("input".to_owned(), parsed(self.input));
-            }
-        }
-        self.content.into()
+        merge(slot(block, &kind), piece);
     }
 }

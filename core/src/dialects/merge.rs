@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Object;
+use super::read::slot;
 
 /// Members that a piece repeats in full; texts of all others are continued.
 const REPEATED: [&str; 5] = ["id", "type", "role", "object", "format"];
@@ -31,7 +32,7 @@ pub(super) fn merge(into: &mut Value, piece: Value) {
             for item in piece {
                 match position(into, &item) {
                     Some(at) => merge(&mut into[at], item),
-                    None => into.push(item),
+                    None => into.insert(place(into, &item), item),
                 }
             }
         }
@@ -71,7 +72,17 @@ fn position(items: &[Value], piece: &Value) -> Option<usize> {
     })
 }
 
+/// Where a new item goes: they are in the order of their indices.
+fn place(items: &[Value], piece: &Value) -> usize {
+    let Some(index) = piece["index"].as_u64() else {
+        return items.len();
+    };
+    let is_before = |item: &Value| item["index"].as_u64().is_none_or(|other| other <= index);
+    items.iter().rposition(is_before).map_or(0, |at| at + 1)
+}
+
 /// Later members replace earlier ones, unless they are null.
+#[inline(never)]
 pub(super) fn supplement(into: &mut Object, later: Object) {
     for (key, value) in later {
         if !value.is_null() || !into.contains_key(&key) {
@@ -81,42 +92,49 @@ pub(super) fn supplement(into: &mut Object, later: Object) {
 }
 
 /// Continues the text of a member.
+#[inline(never)]
 pub(super) fn append(into: &mut Object, key: &str, piece: &str) {
-    match into.get_mut(key) {
-        Some(Value::String(text)) => text.push_str(piece),
-        _ => {
-            into.insert(key.to_owned(), Value::String(piece.to_owned()));
-        }
+    match slot(into, key) {
+        Value::String(text) => text.push_str(piece),
+        other => *other = Value::String(piece.to_owned()),
     }
 }
 
-/// Items of a stream that come in pieces under a number.
-pub(super) struct Numbered<T>(Vec<(u64, T)>);
+/// Objects that come in pieces under a number, in the order of their numbers.
+#[derive(Default)]
+pub(super) struct Numbered(Vec<(u64, Object)>);
 
-impl<T: Default> Numbered<T> {
-    pub(super) fn new() -> Self {
-        Numbered(Vec::new())
-    }
-
+impl Numbered {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The item with this number; anything that is no number is the first.
-    pub(super) fn at(&mut self, number: Option<&Value>) -> &mut T {
-        let number = number.and_then(Value::as_u64).unwrap_or_default();
-        let known = self.0.iter().rposition(|(other, _)| *other == number);
-        let at = known.unwrap_or(self.0.len());
-        if known.is_none() {
-            self.0.push((number, T::default()));
-        }
+    /// The object that a member of the piece has the number of; without a number, the first.
+    #[inline(never)]
+    pub(super) fn of(&mut self, piece: &Object, number: &str) -> &mut Object {
+        let number = piece
+            .get(number)
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        let before = self.0.iter().rposition(|(other, _)| *other <= number);
+        let at = match before {
+            Some(at) if self.0[at].0 == number => at,
+            _ => {
+                let at = before.map_or(0, |at| at + 1);
+                self.0.insert(at, (number, Object::new()));
+                at
+            }
+        };
         &mut self.0[at].1
     }
 
-    /// The items in the order of their numbers.
-    pub(super) fn into_values(mut self, finish: impl Fn(u64, T) -> Value) -> Vec<Value> {
-        self.0.sort_by_key(|(number, _)| *number);
-        let items = self.0.into_iter();
-        items.map(|(number, item)| finish(number, item)).collect()
+    /// The objects as a list, each finished with its number.
+    pub(super) fn finish(self, finish: fn(u64, &mut Object)) -> Value {
+        let mut list = Vec::with_capacity(self.0.len());
+        for (number, mut object) in self.0 {
+            finish(number, &mut object);
+            list.push(Value::Object(object));
+        }
+        Value::Array(list)
     }
 }

@@ -31,6 +31,8 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind};
 use crate::json::to_text;
 
+use read::{slot, take};
+
 type Object = Map<String, Value>;
 
 /// A wire format of a provider. Others speak it as well: Groq, Mistral, vLLM and many more speak [`Dialect::OpenAiChat`].
@@ -54,8 +56,11 @@ pub enum Dialect {
     Ollama,
 }
 
-/// Of all dialects, the members of a reply that [`Dialect::reply`] looks at.
-const TELLING: [&str; 11] = [
+/// The members of a request that say something, in any dialect.
+const OF_REQUEST: [&str; 5] = ["model", "modelId", "tools", "toolConfig", "config"];
+
+/// The members of a reply that do, but for those of Bedrock.
+const OF_REPLY: [&str; 9] = [
     "model",
     "usage",
     "x_groq",
@@ -65,9 +70,8 @@ const TELLING: [&str; 11] = [
     "eval_count",
     "error",
     "status",
-    "message",
-    "output",
 ];
+const OF_BEDROCK: [&str; 4] = ["usage", "error", "message", "output"];
 
 impl Dialect {
     /// Every dialect.
@@ -100,24 +104,23 @@ impl Dialect {
     ///
     /// `tools` is what `mlflow.chat.tools` holds. Tools that the provider brings along have only a name.
     pub fn request(self, request: &str) -> String {
-        let (model, wanted) = match self {
-            Dialect::BedrockConverse => ("modelId", ["modelId", "toolConfig"]),
-            Dialect::Gemini => ("model", ["config", "tools"]),
-            _ => ("model", ["model", "tools"]),
+        let mut request = read::members(request, &OF_REQUEST);
+        let model = match self {
+            Dialect::BedrockConverse => "modelId",
+            _ => "model",
         };
-        let wanted = [wanted[0], wanted[1], model];
-        let mut request = read::members(request, &wanted);
         let mut told = Object::new();
-        if let Some(model @ Value::String(_)) = request.get_mut(model) {
-            told.insert("model".to_owned(), model.take());
+        let model = take(&mut request, &[model]);
+        if model.is_string() {
+            *slot(&mut told, "model") = model;
         }
         let tools = match self {
             Dialect::Gemini => gemini::tools(&mut request),
             Dialect::BedrockConverse => bedrock::tools(&mut request),
-            _ => tools::declared(request.get_mut("tools")),
+            _ => tools::declared(take(&mut request, &["tools"])),
         };
         if !tools.is_empty() {
-            told.insert("tools".to_owned(), Value::Array(tools));
+            *slot(&mut told, "tools") = Value::Array(tools);
         }
         to_text(&Value::Object(told))
     }
@@ -128,7 +131,10 @@ impl Dialect {
     /// `usage` is what `mlflow.chat.tokenUsage` holds. `model` is there where MLflow prefers it to that of the request, which
     /// is with OpenAI's dialects alone. `error` is the text of what went wrong, also in the middle of a stream.
     pub fn reply(self, reply: &str) -> String {
-        let mut reply = read::members(reply, &TELLING);
+        let mut reply = match self {
+            Dialect::BedrockConverse => read::members(reply, &OF_BEDROCK),
+            _ => read::members(reply, &OF_REPLY),
+        };
         let usage = match self {
             Dialect::Anthropic => anthropic::usage(&reply),
             Dialect::Gemini => gemini::usage(&reply),
@@ -138,15 +144,14 @@ impl Dialect {
         };
         let mut told = Object::new();
         if let Some(usage) = usage.and_then(usage::Usage::into_value) {
-            told.insert("usage".to_owned(), usage);
+            *slot(&mut told, "usage") = usage;
         }
-        if self.replies_with_model()
-            && let Some(model @ Value::String(_)) = reply.get_mut("model")
-        {
-            told.insert("model".to_owned(), model.take());
+        let model = take(&mut reply, &["model"]);
+        if model.is_string() && self.replies_with_model() {
+            *slot(&mut told, "model") = model;
         }
         if let Some(error) = self.error(&reply) {
-            told.insert("error".to_owned(), Value::String(error));
+            *slot(&mut told, "error") = error.into();
         }
         to_text(&Value::Object(told))
     }
@@ -162,12 +167,26 @@ impl Dialect {
         {
             return to_text(&Value::Object(response));
         }
-        let mut error = None;
-        let mut events = chunks.iter().flat_map(|text| read::objects(text));
-        let mut events = events.by_ref().filter_map(|mut event| {
-            if let Some(found) = event.get_mut("error").filter(|found| !found.is_null()) {
-                error = Some(found.take());
-                event.shift_remove("error");
+        self.join(&mut chunks.iter().flat_map(|text| read::objects(text)))
+    }
+
+    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
+    /// whole.
+    pub fn fold_body(self, body: &str) -> String {
+        let whole = read::objects(body);
+        if !whole.is_empty() {
+            return self.join(&mut whole.into_iter());
+        }
+        let lines = body.lines();
+        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
+        self.fold(&events.collect::<Vec<_>>())
+    }
+
+    fn join(self, events: &mut dyn Iterator<Item = Object>) -> String {
+        let mut error = Value::Null;
+        let mut events = events.filter_map(|mut event| {
+            if event.get("error").is_some_and(|found| !found.is_null()) {
+                error = take(&mut event, &["error"]);
             }
             (!event.is_empty()).then_some(event)
         });
@@ -180,25 +199,13 @@ impl Dialect {
             Dialect::BedrockConverse => bedrock::fold(&mut events),
             Dialect::Ollama => ollama::fold(&mut events),
         };
-        drop(events);
-        if let Some(error) = error {
-            whole.insert("error".to_owned(), error);
+        if !error.is_null() {
+            *slot(&mut whole, "error") = error;
         }
         match whole.is_empty() {
             true => "null".to_owned(),
             false => to_text(&Value::Object(whole)),
         }
-    }
-
-    /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
-    /// whole.
-    pub fn fold_body(self, body: &str) -> String {
-        if !read::objects(body).is_empty() {
-            return self.fold(&[body]);
-        }
-        let lines = body.lines();
-        let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
-        self.fold(&events.collect::<Vec<_>>())
     }
 
     fn replies_with_model(self) -> bool {

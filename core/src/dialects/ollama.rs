@@ -1,9 +1,8 @@
 //! `ollama`: a message, or a text in `response`, of which each line of a stream continues the last.
 
-use serde_json::Value;
-
 use super::Object;
 use super::merge::{merge, supplement};
+use super::read::{slot, take};
 use super::usage::{Usage, count};
 
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
@@ -22,8 +21,8 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
             continue;
         }
         for key in CONTINUED {
-            if let Some(piece) = event.shift_remove(key) {
-                merge(whole.entry(key).or_insert(Value::Null), piece);
+            if event.contains_key(key) {
+                merge(slot(&mut whole, key), take(&mut event, &[key]));
             }
         }
         supplement(&mut whole, event);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, merge, supplement};
-use super::read::{list, object};
+use super::read::{listed, slot, take};
 use super::usage::{Usage, count, part};
 
 /// Of every dialect of OpenAI's: those after Chat Completions have other names for the same counts.
@@ -24,36 +24,30 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     })
 }
 
-#[derive(Default)]
-struct Choice {
-    message: Value,
-    text: Option<Value>,
-    logprobs: Value,
-    rest: Object,
-}
-
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
+    const CONTINUED: [(&str, &str); 4] = [
+        ("delta", "message"),
+        ("message", "message"),
+        ("text", "text"),
+        ("logprobs", "logprobs"),
+    ];
     let mut whole = Object::new();
-    let mut choices = Numbered::<Choice>::new();
+    let mut choices = Numbered::default();
     let mut is_chat = false;
     for mut event in events {
-        let mut delivered = event.shift_remove("choices");
-        is_chat |= delivered.is_some();
+        is_chat |= event.contains_key("choices");
+        let delivered = take(&mut event, &["choices"]);
         supplement(&mut whole, event);
-        for mut choice in list(delivered.as_mut()).into_iter().filter_map(object) {
-            let known = choices.at(choice.get("index"));
-            for key in ["delta", "message"] {
-                if let Some(piece) = choice.shift_remove(key) {
-                    merge(&mut known.message, piece);
+        for mut piece in listed(delivered) {
+            let choice = choices.of(&piece, "index");
+            // First, for those who read it.
+            slot(choice, "index");
+            for (from, to) in CONTINUED {
+                if piece.contains_key(from) {
+                    merge(slot(choice, to), take(&mut piece, &[from]));
                 }
             }
-            if let Some(piece) = choice.shift_remove("text") {
-                merge(known.text.get_or_insert(Value::Null), piece);
-            }
-            if let Some(piece) = choice.shift_remove("logprobs") {
-                merge(&mut known.logprobs, piece);
-            }
-            supplement(&mut known.rest, choice);
+            supplement(choice, piece);
         }
     }
     if !is_chat {
@@ -65,36 +59,31 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
         *kind = name.to_owned();
     }
     // Noise that hides the length of a chunk from who listens on the network.
-    whole.shift_remove("obfuscation");
-    whole.insert("choices".to_owned(), choices.into_values(finish).into());
+    take(&mut whole, &["obfuscation"]);
+    *slot(&mut whole, "choices") = choices.finish(finish);
     whole
 }
 
-fn finish(index: u64, choice: Choice) -> Value {
-    let mut whole = Object::new();
-    whole.insert("index".to_owned(), index.into());
-    if let Some(text) = choice.text {
-        whole.insert("text".to_owned(), text);
+fn finish(index: u64, choice: &mut Object) {
+    let number = slot(choice, "index");
+    if number.is_null() {
+        *number = index.into();
     }
-    if let Value::Object(message) = choice.message {
-        whole.insert("message".to_owned(), self::message(message).into());
+    slot(choice, "logprobs");
+    let Some(Value::Object(message)) = choice.get_mut("message") else {
+        return;
+    };
+    let role = slot(message, "role");
+    if role.is_null() {
+        *role = "assistant".into();
     }
-    whole.insert("logprobs".to_owned(), choice.logprobs);
-    supplement(&mut whole, choice.rest);
-    whole.into()
-}
-
-fn message(pieces: Object) -> Object {
-    let mut message = Object::new();
-    message.insert("role".to_owned(), "assistant".into());
-    message.insert("content".to_owned(), Value::Null);
-    supplement(&mut message, pieces);
+    slot(message, "content");
     if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
-        calls.sort_by_key(|call| call["index"].as_u64());
-        for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+        for call in calls {
             // Which only streams have.
-            call.shift_remove("index");
+            if let Value::Object(call) = call {
+                take(call, &["index"]);
+            }
         }
     }
-    message
 }

@@ -1,75 +1,68 @@
 //! `openai.responses`: items of output; the last event of a stream has all of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, append};
-use super::read;
+use super::read::{self, slot, take, take_object};
 
-/// The response in the last event, which is all of it; `None` where the stream has no such end.
+/// The response in the last event, if its output is there: nothing else has to be read then.
 pub(super) fn closing(chunks: &[&str]) -> Option<Object> {
-    // After it come at most a blank event and a mark of the end.
-    let last = chunks.iter().rev().take(3);
-    let mut events = last.flat_map(|text| read::objects(text));
-    let mut response = events.find_map(|mut event| {
-        let kind = event.get("type")?.as_str()?;
-        match kind {
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                read::take(&mut event, &["response"]).and_then(read::object)
-            }
-            _ => None,
+    for chunk in chunks.iter().rev() {
+        // Behind it may be a mark of the end, which is no JSON.
+        if let Some(mut event) = read::objects(chunk).pop() {
+            let response = take_object(&mut event, &["response"]);
+            return has_output(&response).then_some(response);
         }
-    })?;
-    let output = response.get_mut("output").and_then(Value::as_array_mut);
-    output
-        .is_some_and(|output| !output.is_empty())
-        .then_some(response)
+    }
+    None
+}
+
+fn has_output(response: &Object) -> bool {
+    let output = response.get("output").and_then(Value::as_array);
+    output.is_some_and(|output| !output.is_empty())
 }
 
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut response = Object::new();
-    let mut items = Numbered::<Object>::new();
+    let mut items = Numbered::default();
     for mut event in events {
         if event.get("object").is_some_and(|kind| kind == "response") {
             response = event;
             continue;
         }
-        let Some(Value::String(kind)) = event.shift_remove("type") else {
+        let Value::String(kind) = take(&mut event, &["type"]) else {
             continue;
         };
-        if let Some(whole) = read::take(&mut event, &["response"]).and_then(read::object) {
+        let whole = take_object(&mut event, &["response"]);
+        if !whole.is_empty() {
             response = whole;
             continue;
         }
-        let index = event.get("output_index");
         match kind.as_str() {
             "error" => {
-                event.shift_remove("sequence_number");
-                response.insert("error".to_owned(), event.into());
+                take(&mut event, &["sequence_number"]);
+                *slot(&mut response, "error") = event.into();
             }
             "response.output_item.added" | "response.output_item.done" => {
-                if let Some(Value::Object(whole)) = event.get("item") {
-                    *items.at(index) = whole.clone();
-                }
+                let item = take_object(&mut event, &["item"]);
+                *items.of(&event, "output_index") = item;
             }
             "response.content_part.added" | "response.reasoning_summary_part.added" => {
-                if let Some(Value::Object(start)) = event.get("part")
-                    && let Some(part) = part(items.at(index), &event)
-                {
-                    *part = start.clone();
+                let start = take_object(&mut event, &["part"]);
+                if let Some(part) = part(items.of(&event, "output_index"), &event) {
+                    *part = start;
                 }
             }
             _ => {
                 if let Some(Value::String(piece)) = event.get("delta") {
-                    grow(items.at(index), &kind, &event, piece);
+                    grow(items.of(&event, "output_index"), &kind, &event, piece);
                 }
             }
         }
     }
-    let output = response.get("output").and_then(Value::as_array);
-    if !items.is_empty() && output.is_none_or(Vec::is_empty) {
-        let items = items.into_values(|_, item| item.into());
-        response.insert("output".to_owned(), items.into());
+    if !items.is_empty() && !has_output(&response) {
+        *slot(&mut response, "output") = items.finish(|_, _| ());
     }
     response
 }
@@ -100,13 +93,16 @@ fn part<'a>(item: &'a mut Object, event: &Object) -> Option<&'a mut Object> {
         None => ("content", event.get("content_index")),
     };
     let index = index.and_then(Value::as_u64).unwrap_or_default();
-    let parts = item.entry(list).or_insert_with(|| json!([]));
+    let parts = slot(item, list);
+    if parts.is_null() {
+        *parts = Value::Array(Vec::new());
+    }
     let parts = parts.as_array_mut()?;
     let at = usize::try_from(index)
         .unwrap_or(usize::MAX)
         .min(parts.len());
     if at == parts.len() {
-        parts.push(json!({}));
+        parts.push(Object::new().into());
     }
     parts[at].as_object_mut()
 }

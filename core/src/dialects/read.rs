@@ -44,37 +44,75 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 
 /// The object that the text is, or the objects of a list.
 pub(super) fn objects(text: &str) -> Vec<Object> {
-    let value = serde_json::from_str(text).or_else(|_| serde_json::from_str(&depth::limit(text)));
-    match value {
+    let read = |text: &str| serde_json::from_str::<Value>(text);
+    match read(text).or_else(|_| read(&depth::limit(text))) {
         Ok(Value::Object(object)) => vec![object],
-        Ok(Value::Array(items)) => items.into_iter().filter_map(object).collect(),
-        _ => Vec::new(),
+        Ok(list) => listed(list),
+        Err(_) => Vec::new(),
     }
 }
 
-/// The object that a value is.
-pub(super) fn object(value: Value) -> Option<Object> {
-    match value {
-        Value::Object(object) => Some(object),
-        _ => None,
+/// The objects of a list, without what else is in it.
+#[inline(never)]
+pub(super) fn listed(list: Value) -> Vec<Object> {
+    let mut objects = Vec::new();
+    if let Value::Array(items) = list {
+        for item in items {
+            if let Value::Object(object) = item {
+                objects.push(object);
+            }
+        }
+    }
+    objects
+}
+
+/// Takes out the first of these members that is not null; null if there is none.
+#[inline(never)]
+pub(super) fn take(object: &mut Object, names: &[&str]) -> Value {
+    let mut taken = Value::Null;
+    for name in names {
+        if taken.is_null() {
+            taken = object.shift_remove(*name).unwrap_or_default();
+        }
+    }
+    taken
+}
+
+/// The same of a member that is an object; an empty one if there is none.
+#[inline(never)]
+pub(super) fn take_object(object: &mut Object, names: &[&str]) -> Object {
+    match take(object, names) {
+        Value::Object(object) => object,
+        _ => Object::new(),
     }
 }
 
-/// Takes a list out of a value.
-pub(super) fn list(value: Option<&mut Value>) -> Vec<Value> {
-    match value {
-        Some(Value::Array(items)) => std::mem::take(items),
-        _ => Vec::new(),
+/// A member, to be changed; null if it is new.
+#[inline(never)]
+pub(super) fn slot<'a>(object: &'a mut Object, name: &str) -> &'a mut Value {
+    object.entry(name).or_insert(Value::Null)
+}
+
+/// A member that is an object, to be changed; an empty one takes the place of anything else.
+#[inline(never)]
+pub(super) fn inner<'a>(object: &'a mut Object, name: &str) -> &'a mut Object {
+    let slot = slot(object, name);
+    if !slot.is_object() {
+        *slot = Value::Object(Object::new());
+    }
+    match slot {
+        Value::Object(object) => object,
+        _ => unreachable!("was made one"),
     }
 }
 
-/// Takes out the first of these members that is not null.
-pub(super) fn take(object: &mut Object, names: &[&str]) -> Option<Value> {
-    let mut values = names.iter().filter_map(|name| object.shift_remove(*name));
-    values.find(|value| !value.is_null())
-}
-
-/// A text parsed, or as it is where it ends too early.
-pub(super) fn parsed(text: String) -> Value {
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
+/// Parses a member that came as text; it stays as it is where it ends too early.
+#[inline(never)]
+pub(super) fn parse(value: &mut Value) {
+    if let Some(parsed) = value
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+    {
+        *value = parsed;
+    }
 }

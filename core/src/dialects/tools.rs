@@ -1,47 +1,55 @@
 //! `mlflow.chat.tools`: the tools that a request declares, in the one shape that MLflow has for them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Object;
-use super::read::{list, object, take};
+use super::read::{listed, slot, take, take_object};
 
 /// The tools of OpenAI's, Anthropic's and Ollama's requests, which differ in names alone.
-pub(super) fn declared(tools: Option<&mut Value>) -> Vec<Value> {
-    let tools = list(tools).into_iter().filter_map(object);
-    tools.filter_map(tool).collect()
-}
-
-fn tool(mut tool: Object) -> Option<Value> {
-    let mut inner = take(&mut tool, &["function", "custom"]).and_then(object);
-    let declaration = inner.as_mut().unwrap_or(&mut tool);
-    let name = take(declaration, &["name"]);
-    let description = take(declaration, &["description"]);
-    let parameters = take(declaration, &["parameters", "input_schema"]);
-    let strict = take(declaration, &["strict"]);
-    // A tool of the provider's own need not have a name.
-    let name =
-        name.or_else(|| take(&mut tool, &["name", "type"]).filter(|kind| kind != "function"));
-    function(name, description, parameters, strict)
-}
-
-/// A tool; `None` without a name.
-pub(super) fn function(
-    name: Option<Value>,
-    description: Option<Value>,
-    parameters: Option<Value>,
-    strict: Option<Value>,
-) -> Option<Value> {
-    let mut function = Object::new();
-    function.insert("name".to_owned(), name.filter(Value::is_string)?);
-    let rest = [
-        ("description", description.filter(Value::is_string)),
-        ("parameters", parameters.filter(Value::is_object)),
-        ("strict", strict.filter(Value::is_boolean)),
-    ];
-    for (key, value) in rest {
-        if let Some(value) = value {
-            function.insert(key.to_owned(), value);
+pub(super) fn declared(tools: Value) -> Vec<Value> {
+    let mut declared = Vec::new();
+    for mut tool in listed(tools) {
+        let inner = take_object(&mut tool, &["function", "custom"]);
+        let mut name = take(&mut tool, &["name"]);
+        if name.is_null() {
+            // A tool of the provider's own need not have one.
+            name = take(&mut tool, &["type"]);
+            if name == "function" || name == "custom" {
+                name = Value::Null;
+            }
         }
+        let mut function = if inner.is_empty() { tool } else { inner };
+        let own = slot(&mut function, "name");
+        if own.is_null() {
+            *own = name;
+        }
+        add(&mut declared, function);
     }
-    Some(json!({"type": "function", "function": function}))
+    declared
+}
+
+/// Adds a function by its declaration; not one without a name.
+pub(super) fn add(tools: &mut Vec<Value>, mut declaration: Object) {
+    let name = take(&mut declaration, &["name"]);
+    if !name.is_string() {
+        return;
+    }
+    let mut function = Object::new();
+    *slot(&mut function, "name") = name;
+    let description = take(&mut declaration, &["description"]);
+    if description.is_string() {
+        *slot(&mut function, "description") = description;
+    }
+    let parameters = take(&mut declaration, &["parameters", "input_schema"]);
+    if parameters.is_object() {
+        *slot(&mut function, "parameters") = parameters;
+    }
+    let strict = take(&mut declaration, &["strict"]);
+    if strict.is_boolean() {
+        *slot(&mut function, "strict") = strict;
+    }
+    let mut tool = Object::new();
+    *slot(&mut tool, "type") = "function".into();
+    *slot(&mut tool, "function") = function.into();
+    tools.push(tool.into());
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Object;
+use super::read::slot;
 
 /// Counts of tokens. `None` is not known, which MLflow tells from 0.
 #[derive(Default)]
@@ -43,18 +44,24 @@ impl Usage {
                 self.cache_creation_above_1hr,
             ),
         ];
-        let counts = counts.into_iter();
-        let known = counts.filter_map(|(key, count)| Some((key.to_owned(), count?.into())));
-        Some(Value::Object(known.collect()))
+        let mut usage = Object::new();
+        for (key, count) in counts {
+            if let Some(count) = count {
+                *slot(&mut usage, key) = count.into();
+            }
+        }
+        Some(usage.into())
     }
 }
 
 /// The first of these members that is a count.
+#[inline(never)]
 pub(super) fn count(object: &Object, names: &[&str]) -> Option<u64> {
     names.iter().find_map(|name| object.get(*name)?.as_u64())
 }
 
 /// The first of these members that is an object.
+#[inline(never)]
 pub(super) fn part<'a>(object: &'a Object, names: &[&str]) -> Option<&'a Object> {
     names.iter().find_map(|name| object.get(*name)?.as_object())
 }

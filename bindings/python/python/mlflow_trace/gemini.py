@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["autolog"]
 
+_GENERATE = "GenerateContentConfig"
 _FORMAT = {FORMAT: "gemini", PROVIDER: "gemini"}
 
 
 class _GeminiCall(ModelCall):
-    """Calls that carry their options and headers in `config`."""
+    """Calls that carry their options and headers in `config`, of the class that is named here."""
+
+    def __init__(self, span_type: str, config: str, *, usage: bool = True) -> None:
+        super().__init__(span_type, "gemini", attributes=_FORMAT, usage=usage)
+        self._config = config
 
     def begin(self, call: Call, span: LiveSpan) -> None:
         arguments = call.arguments()
@@ -42,7 +47,7 @@ class _GeminiCall(ModelCall):
 
     def send_context(self, call: Call) -> None:
         if self.counts(call) and "config" in call.kwargs:
-            config = _with_headers(call.kwargs["config"], trace_headers(call))
+            config = _with_headers(call.kwargs["config"], trace_headers(call), self._config)
             call.kwargs = {**call.kwargs, "config": config}
 
     def dump(self, content: Any, **options: Any) -> bytes:
@@ -53,7 +58,8 @@ class _Rounds(_GeminiCall):
     """What calls the model in rounds, each a span below it that counts its own tokens."""
 
     def __init__(self, each: str) -> None:
-        super().__init__("LLM", "gemini", attributes=_FORMAT)
+        super().__init__("LLM", _GENERATE)
+        self.active_while_reading = True
         self._each = each
 
     def counts(self, call: Call) -> bool:
@@ -75,20 +81,22 @@ def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
-def _with_headers(config: Any, headers: dict[str, str]) -> Any:
+def _with_headers(config: Any, headers: dict[str, str], class_name: str) -> Any:
     """Return a copy with these headers: the caller, and the next call, have the original."""
-    if config is None or isinstance(config, dict):
-        options = (config or {}).get("http_options") or {}
-        if not isinstance(options, dict):
-            return {**config, "http_options": _options_with_headers(options, headers)}
-        merged = {**headers, **(options.get("headers") or {})}
-        return {**(config or {}), "http_options": {**options, "headers": merged}}
-    options = config.http_options or sys.modules["google.genai.types"].HttpOptions()
-    return config.model_copy(update={"http_options": _options_with_headers(options, headers)})
-
-
-def _options_with_headers(options: Any, headers: dict[str, str]) -> Any:
-    return options.model_copy(update={"headers": {**headers, **(options.headers or {})}})
+    types = sys.modules["google.genai.types"]
+    options = _member(config, "http_options")
+    if isinstance(options, dict):
+        options = {**options, "headers": {**headers, **(options.get("headers") or {})}}
+    elif options is not None:
+        options = options.model_copy(update={"headers": {**headers, **(options.headers or {})}})
+    else:
+        # What is built without validation is not validated again by the library either.
+        options = types.HttpOptions.model_construct(headers=headers)
+    if config is None:
+        return getattr(types, class_name).model_construct(http_options=options)
+    if isinstance(config, dict):
+        return {**config, "http_options": options}
+    return config.model_copy(update={"http_options": options})
 
 
 def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
@@ -104,14 +112,14 @@ def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
     return {"model": arguments.get("model"), "config": {"tools": declared}}
 
 
-_CHAT = _GeminiCall("CHAT_MODEL", "gemini", attributes=_FORMAT, usage=False)
+_CHAT = _GeminiCall("CHAT_MODEL", _GENERATE, usage=False)
 _CALLS: dict[str, _GeminiCall] = {
     "models:{}Models.generate_content": _Rounds("_generate_content"),
     "models:{}Models.generate_content_stream": _Rounds("_generate_content_stream"),
-    "models:{}Models._generate_content": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
-    "models:{}Models._generate_content_stream": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
-    "models:{}Models.count_tokens": _GeminiCall("LLM", "gemini", attributes=_FORMAT),
-    "models:{}Models.embed_content": _GeminiCall("EMBEDDING", "gemini", attributes=_FORMAT),
+    "models:{}Models._generate_content": _GeminiCall("LLM", _GENERATE),
+    "models:{}Models._generate_content_stream": _GeminiCall("LLM", _GENERATE),
+    "models:{}Models.count_tokens": _GeminiCall("LLM", "CountTokensConfig"),
+    "models:{}Models.embed_content": _GeminiCall("EMBEDDING", "EmbedContentConfig"),
     "chats:{}Chat.send_message": _CHAT,
     "chats:{}Chat.send_message_stream": _CHAT,
 }

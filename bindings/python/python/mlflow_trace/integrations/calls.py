@@ -39,6 +39,8 @@ class Spec:
     """How calls become spans. What a method raises is reported once; the rest is recorded."""
 
     span_type = "UNKNOWN"
+    # Whether what the library does while it reads a stream may have spans of its own.
+    active_while_reading = True
 
     def name(self, call: Call) -> str | None:
         """Return the name of the span; None for a call that is not to be traced."""
@@ -65,6 +67,13 @@ class Spec:
 
     def replaced(self, call: Call, source: Any) -> None:
         """Put the iterator that is read from now where else the library looks for it."""
+
+    def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:  # noqa: ARG002
+        """Have `keep` called with what a stream object reads, before it is made items of.
+
+        Returns whether it will be; otherwise the items themselves are kept.
+        """
+        return False
 
     def result(self, call: Call, span: LiveSpan, content: Any) -> str | None:  # noqa: ARG002
         """Record what was returned. Returns the text of a failure that it tells about, if any."""
@@ -93,11 +102,13 @@ class Call:
         "_forget",
         "_items",
         "_number",
+        "_tapped",
         "active",
         "args",
         "function",
         "integration",
         "kwargs",
+        "reading",
         "span",
         "spec",
     )
@@ -115,8 +126,10 @@ class Call:
         self.args, self.kwargs = args, kwargs
         self.span: LiveSpan | None = None
         self.active: contextlib.AbstractContextManager[Any] = _NOTHING
+        self.reading = self.active
         self._items: list[Any] = []
         self._number = 0
+        self._tapped = False
         self._forget: Callable[[], Any] | None = None
         try:
             if integration.on:
@@ -151,6 +164,8 @@ class Call:
         parent = spec.parent(self)
         with _NOTHING if parent is None else _native.span_scope(parent):
             span, self.active = _native.start_span(name, spec.span_type).detached()
+        if spec.active_while_reading:
+            self.reading = self.active
         if isinstance(span, LiveSpan):
             self.span = span
             spec.begin(self, span)
@@ -163,7 +178,8 @@ class Call:
             if self.integration.chunk_events:
                 self.span._record_chunk(self._number, item)
                 self._number += 1
-            self._items.append(self.spec.item(item))
+            if not self._tapped:
+                self._items.append(self.spec.item(item))
         except Exception as error:  # noqa: BLE001 - the caller is to get its item
             self.integration.report("item of a stream", error)
 
@@ -236,6 +252,7 @@ class Call:
         replacement = self._watch(self._pass_on(make, source))
         setattr(content, name, replacement)
         self.spec.replaced(self, replacement)
+        self._tapped = self.spec.tap(content, self._items.append)
         _on_close(content, self.done)
         return result
 

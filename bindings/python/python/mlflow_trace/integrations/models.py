@@ -9,6 +9,8 @@ from mlflow_trace import _native
 from mlflow_trace.integrations.calls import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlflow_trace._native import LiveSpan
     from mlflow_trace.integrations.calls import Call
 
@@ -63,6 +65,7 @@ class ModelCall(Spec):
         self.span_type, self.dialect = span_type, dialect
         self._attributes = attributes or {}
         self._usage = usage
+        self.active_while_reading = not usage
 
     def name(self, call: Call) -> str | None:
         """Return class and method."""
@@ -109,6 +112,25 @@ class ModelCall(Spec):
         """Return where a stream of OpenAI's or Anthropic's keeps its iterator."""
         is_stream = type(content).__name__.endswith("Stream") and hasattr(content, "_iterator")
         return "_iterator" if is_stream else None
+
+    def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:
+        """Keep the data of the events of OpenAI's and Anthropic's streams, which is JSON text."""
+        read = getattr(content, "_iter_events", None)
+        if read is None:
+            return False
+
+        def events() -> Any:
+            for event in read():
+                keep(event.data)
+                yield event
+
+        async def events_async() -> Any:
+            async for event in read():
+                keep(event.data)
+                yield event
+
+        content._iter_events = events_async if inspect.isasyncgenfunction(read) else events
+        return True
 
     def dump(self, content: Any, **options: Any) -> bytes:
         """Return the JSON text of a reply."""

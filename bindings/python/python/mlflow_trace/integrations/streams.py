@@ -32,7 +32,7 @@ def passing(begin: Begin, source_of: Open) -> Callable[..., Generator[Any, Any, 
             resume, value = send, None
             while True:
                 try:
-                    with call.active:
+                    with call.reading:
                         item = resume(value)
                 except StopIteration as stop:
                     call.done()
@@ -43,7 +43,7 @@ def passing(begin: Begin, source_of: Open) -> Callable[..., Generator[Any, Any, 
                 except GeneratorExit:
                     close = getattr(source, "close", None)
                     if close is not None:
-                        with call.active:
+                        with call.reading:
                             close()
                     raise
                 except BaseException as error:  # it belongs to the source
@@ -69,7 +69,7 @@ def passing_async(begin: Begin, source_of: Open) -> Callable[..., AsyncGenerator
             resume, value = send, None
             while True:
                 try:
-                    with call.active:
+                    with call.reading:
                         item = await resume(value)
                 except StopAsyncIteration:
                     call.done()
@@ -80,7 +80,7 @@ def passing_async(begin: Begin, source_of: Open) -> Callable[..., AsyncGenerator
                 except GeneratorExit:
                     close = getattr(source, "aclose", None)
                     if close is not None:
-                        with call.active:
+                        with call.reading:
                             await close()
                     raise
                 except BaseException as error:  # it belongs to the source
