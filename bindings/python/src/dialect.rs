@@ -36,7 +36,11 @@ pub(crate) fn dialect_fold(
     dialect: &str,
     chunks: &Bound<'_, PyAny>,
 ) -> PyResult<String> {
-    let dialect = named(py, dialect)?;
+    fold(named(py, dialect)?, chunks)
+}
+
+/// As [`dialect_fold`]; a text is the body of the stream.
+pub(crate) fn fold(dialect: Dialect, chunks: &Bound<'_, PyAny>) -> PyResult<String> {
     if chunks.is_instance_of::<PyString>() || chunks.is_instance_of::<PyBytes>() {
         return Ok(dialect.fold_body(&text(chunks)));
     }
@@ -46,7 +50,7 @@ pub(crate) fn dialect_fold(
     Ok(dialect.fold(&chunks))
 }
 
-fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {
+pub(crate) fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {
     dialect.parse().map_err(|error| raise(py, &error))
 }
 
