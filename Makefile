@@ -143,12 +143,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node view e2e parity otlp; do \
+	for suite in lint rust c abi python node view e2e parity otlp integrations; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp
+suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp test-integrations
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -265,10 +265,17 @@ $(INTEGRATIONS)-%/.complete: tests/integrations/requirements-%.txt | $(STAMPS)/s
 	@echo $(CURDIR)/bindings/python/python > $(@D)/lib/$$(ls $(@D)/lib)/site-packages/mlflow_trace.pth
 	@touch $@
 
-.PHONY: integrations
+.PHONY: integrations test-integrations bench-integrations
 integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete $(INTEGRATIONS)-ag21/.complete ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 1 GB of Python packages
 	@mkdir -p $(LOGS)
-	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 tests/integrations 2>&1 | tee $(LOGS)/integrations.log
+	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
+
+# The frameworks are left to `make integrations`.
+test-integrations: LIBRARIES := openai,anthropic,gemini
+test-integrations: integrations
+
+bench-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Measure what tracing adds to calls of client libraries beside MLflow's integrations, for docs/bench; BENCH=--quick to try it
+	$(INTEGRATIONS)/bin/python tests/bench/integrations/run.py $(BENCH)
 
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
@@ -309,6 +316,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	$(MYPY) --strict tests/bench/python/*.py
+	MYPYPATH=tests/bench/integrations $(MYPY) --strict tests/bench/integrations/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 
 lint-node: $(NODE)/node_modules/.complete

@@ -110,6 +110,7 @@ def verdicts() -> Table:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--libraries", help="run the cases of these alone, for instance openai,gemini")
     parser.addoption(
         "--write-better", action="store_true", help="write what differs to better/, for a review"
     )

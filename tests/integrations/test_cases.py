@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 from compare import compare, libraries, names, write
 
-CASES = [(library, name) for library in libraries() for name in names(library)]
 Recorded = Callable[[str], dict[str, Any]]
 
 
-@pytest.mark.parametrize(("library", "name"), CASES, ids=["-".join(pair) for pair in CASES])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wanted = metafunc.config.getoption("--libraries")
+    chosen = wanted.split(",") if wanted else libraries()
+    if "name" in metafunc.fixturenames:
+        cases = [(library, name) for library in chosen for name in names(library)]
+        metafunc.parametrize(("library", "name"), cases, ids=["-".join(pair) for pair in cases])
+    else:
+        metafunc.parametrize("library", chosen)
+
+
 def test_case(
     library: str,
     name: str,
@@ -31,7 +39,6 @@ def test_case(
         pytest.fail(verdict.difference, pytrace=False)
 
 
-@pytest.mark.parametrize("library", libraries())
 def test_every_case_is_compared_and_nothing_is_reported(
     library: str, recorded: Recorded, pytestconfig: pytest.Config
 ) -> None:

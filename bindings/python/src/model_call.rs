@@ -73,16 +73,16 @@ pub(crate) fn record_reply(
     })
 }
 
-/// As [`record_reply`], of the events of a stream, texts or bytes: what the same call would have got without streaming.
+/// As [`record_reply`], of a stream, its events or its body: what the same call would have got without streaming.
 #[pyfunction]
 pub(crate) fn record_stream(
     span: &Bound<'_, LiveSpan>,
     dialect: &str,
-    chunks: Vec<Bound<'_, PyAny>>,
+    chunks: &Bound<'_, PyAny>,
     usage: bool,
 ) -> PyResult<Option<String>> {
     let dialect = dialect::named(span.py(), dialect)?;
-    let whole = dialect::fold(dialect, &chunks);
+    let whole = dialect::fold(dialect, chunks)?;
     Ok(record_text(span.get(), Some(dialect), &whole, usage))
 }
 

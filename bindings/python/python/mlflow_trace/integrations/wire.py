@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 LIMIT = 16 << 20
 # The wire formats whose events are lines of their own, and those of server-sent events.
 _STREAMS = ("application/x-ndjson", "text/event-stream")
-_DATA = re.compile(rb"^(?:data: ?)?(\{.*)$", re.MULTILINE)
 
 
 class Route(NamedTuple):
@@ -141,11 +140,10 @@ class _Exchange:
         if response.status_code >= 400:
             told = json.loads(_native.dialect_reply(self.dialect, body))
             return f"HTTP {response.status_code}: {told.get('error', '')}".removesuffix(": ")
-        if response.headers.get("content-type", "").startswith(_STREAMS):
-            return _native.record_stream(span, self.dialect, _DATA.findall(body), usage=True)
-        if self.dialect == "openai.embeddings":
-            # Folding makes numbers of base64, in which the library asks for them.
-            return _native.record_stream(span, self.dialect, [body], usage=True)
+        is_stream = response.headers.get("content-type", "").startswith(_STREAMS)
+        # Folding also makes numbers of base64, in which OpenAI's library asks for embeddings.
+        if is_stream or self.dialect == "openai.embeddings":
+            return _native.record_stream(span, self.dialect, body, usage=True)
         return _native.record_reply(span, self.dialect, body, usage=True)
 
 
