@@ -316,6 +316,7 @@ lint-python: setup $(STAMPS)/python
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
 	$(MYPY) --strict tests/bench/python/*.py
+	MYPYPATH=tests/integrations:tests/server $(MYPY) --strict --follow-imports=silent $(filter-out %/fake_providers.py,$(wildcard tests/integrations/*.py))
 	MYPYPATH=tests/bench/integrations $(MYPY) --strict tests/bench/integrations/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
 

@@ -10,7 +10,6 @@ a server it is written to `mlflow-traces/`; set MLFLOW_TRACKING_URI to send it t
 import asyncio
 
 import anthropic
-
 import mlflow_trace as mlflow
 
 mlflow.anthropic.autolog()

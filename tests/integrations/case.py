@@ -44,7 +44,7 @@ def run(function: Callable[[], Any]) -> dict[str, Any]:
     """Run one case; what its caller sees is part of what is compared."""
     try:
         result = asyncio.run(function()) if inspect.iscoroutinefunction(function) else function()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the library raises
         return {"raised": f"{type(error).__name__}: {error}", "result": None}
     return {"raised": None, "result": None if result is None else str(result)}
 
@@ -59,7 +59,9 @@ def main(library: str, tracking_uri: str, prefix: str) -> None:
         experiment = mlflow_trace.set_experiment(f"{prefix}-{name}")
         seen = run(function)
         mlflow_trace.flush(timeout=30)
-        print(json.dumps({"case": name, "experiment": experiment.experiment_id, **seen}), flush=True)
+        print(
+            json.dumps({"case": name, "experiment": experiment.experiment_id, **seen}), flush=True
+        )
 
 
 if __name__ == "__main__":

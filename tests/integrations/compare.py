@@ -30,7 +30,11 @@ class Verdict:
 
 def names(library: str) -> list[str]:
     """The cases of a library."""
-    found = {path.stem for kind in ("golden", "better") for path in (HERE / kind / library).glob("*.json")}
+    found = {
+        path.stem
+        for kind in ("golden", "better")
+        for path in (HERE / kind / library).glob("*.json")
+    }
     return sorted(found)
 
 
@@ -79,8 +83,12 @@ def ordered(value: Any) -> Any:
 def difference(what: str, wanted: Any, found: Any) -> list[str]:
     if wanted == found:
         return []
-    texts = [json.dumps(v, indent=1, sort_keys=True, ensure_ascii=False).splitlines() for v in (wanted, found)]
-    return list(difflib.unified_diff(*texts, f"{what} wanted", f"{what} found", lineterm="", n=4))
+    before, after = (
+        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+        for value in (wanted, found)
+    )
+    names = (f"{what} wanted", f"{what} found")
+    return list(difflib.unified_diff(before, after, *names, lineterm="", n=4))
 
 
 def write(library: str, case: str, recorded: dict[str, Any]) -> None:

@@ -47,18 +47,22 @@ def provider_url() -> Iterator[str]:
 def environment(provider_url: str) -> dict[str, str]:
     """What a client needs in order to reach the fake provider, and none of the caller's settings."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OTEL_", "OPENAI_"))}
-    return own | OFFLINE_ENVIRONMENT | {
-        "FAKE_PROVIDER": provider_url,
-        "OPENAI_BASE_URL": f"{provider_url}/v1",
-        "OPENAI_API_KEY": "fake",
-        "ANTHROPIC_BASE_URL": provider_url,
-        "ANTHROPIC_API_KEY": "fake",
-        "GEMINI_API_KEY": "fake",
-        "NO_PROXY": "127.0.0.1",
-        "AG2_TELEMETRY": "false",
-        "AGNO_TELEMETRY": "false",
-        "LANGSMITH_TRACING": "false",
-    }
+    return (
+        own
+        | OFFLINE_ENVIRONMENT
+        | {
+            "FAKE_PROVIDER": provider_url,
+            "OPENAI_BASE_URL": f"{provider_url}/v1",
+            "OPENAI_API_KEY": "fake",
+            "ANTHROPIC_BASE_URL": provider_url,
+            "ANTHROPIC_API_KEY": "fake",
+            "GEMINI_API_KEY": "fake",
+            "NO_PROXY": "127.0.0.1",
+            "AG2_TELEMETRY": "false",
+            "AGNO_TELEMETRY": "false",
+            "LANGSMITH_TRACING": "false",
+        }
+    )
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,9 @@ def without_headers(tree: Tree) -> None:
 
 def without_arguments_not_given(tree: Tree) -> None:
     for span in spans_of(tree):
-        for part in (span.get("inputs"), span["attributes"]):
-            for key, value in list(part.items()) if isinstance(part, dict) else []:
+        parts = (span.get("inputs"), span["attributes"])
+        for part in (part for part in parts if isinstance(part, dict)):
+            for key, value in list(part.items()):
                 if value == "NOT_GIVEN" or str(value).startswith("<openai.Omit object"):
                     del part[key]
 

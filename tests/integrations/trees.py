@@ -95,7 +95,7 @@ def without_stack(attributes: dict[str, Any]) -> dict[str, Any]:
 def trace_tree(info: dict[str, Any], spans: list[dict[str, Any]]) -> Tree:
     """A trace: `spans` as the goldens have them, with `i` and `parent` to say who is below whom."""
     nodes = {span["i"]: node(span) for span in spans}
-    roots = []
+    roots: list[Tree] = []
     for span in spans:
         above = nodes.get(span["parent"])
         (roots if above is None else above.setdefault("children", [])).append(nodes[span["i"]])
@@ -123,7 +123,10 @@ def from_server(trace: Any) -> Tree:
             "outputs": span.outputs,
             "attributes": span.attributes,
             "events": [
-                {"name": event.name, "attributes": {k: as_json(v) for k, v in event.attributes.items()}}
+                {
+                    "name": event.name,
+                    "attributes": {k: as_json(v) for k, v in event.attributes.items()},
+                }
                 for event in span.events
             ],
         }

@@ -1,4 +1,4 @@
-"""What traces a library from outside: switching, the spans of calls, and that callers see nothing."""
+"""What traces a library from outside: switching, spans of calls, and that callers see nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import logging
 import sys
 import threading
 
-import integration_library as library
 import pytest
 
+import integration_library as library
 import mlflow_trace
 from mlflow_trace.integrations import guard
 from mlflow_trace.integrations.calls import Spec, deferred, traced
@@ -366,9 +366,7 @@ def test_a_parent_that_the_context_lost(recording):
 def test_chunk_events_are_a_switch(recording):
     integration = build()
     for chunk_events in (False, True):
-        integration.autolog(
-            disable=False, log_traces=True, silent=False, chunk_events=chunk_events
-        )
+        integration.autolog(disable=False, log_traces=True, silent=False, chunk_events=chunk_events)
         assert list(library.Client().stream([{"a": 1}, 2])) == [{"a": 1}, 2]
         events = [name for name, _ in recording.traces()[0].root.events]
         expected = ["mlflow.chunk.item.0", "mlflow.chunk.item.1"] if chunk_events else []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "integrations.md"
-LIBRARY = '''
+LIBRARY = """
 class Stream:
     def __init__(self, words):
         self._events = iter(words)
@@ -24,7 +24,7 @@ class Stream:
 class Client:
     def ask(self, question, *, model, stream=False):
         return Stream(["an ", "answer"]) if stream else "an answer"
-'''
+"""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Calls of models as HTTP requests: what `mlflow_trace.http` records of them, and of nothing else."""
+"""Calls of models as HTTP requests: what `mlflow_trace.http` records, and of what alone."""
 
 from __future__ import annotations
 

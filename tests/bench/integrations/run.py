@@ -22,7 +22,11 @@ PEERS = ("ours", "mlflow")
 
 def environment(url: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OTEL_"))}
-    return kept | {"MLFLOW_DISABLE_TELEMETRY": "true", "FAKE_PROVIDER": url, "NO_PROXY": "127.0.0.1"}
+    return kept | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "FAKE_PROVIDER": url,
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def measure(peer: str, case: str, blocks: int, url: str) -> dict[str, float]:
@@ -44,7 +48,9 @@ def main() -> None:
     quick = "--quick" in sys.argv[1:]
     rounds, blocks = (1, 10) if quick else (3, 20)
     print(f"load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
-    print("microseconds: the call without tracing, what tracing adds to its thread's processor time")
+    print(
+        "microseconds: the call without tracing, what tracing adds to its thread's processor time"
+    )
     print(f"{'':30}{'call':>8}{'ours':>8}{'mlflow':>8}   ours of mlflow    added to the wait")
     command = [sys.executable, str(PROVIDER), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as provider:
@@ -71,7 +77,10 @@ def line(case: str, rounds: int, blocks: int, url: str) -> None:
     ours, mlflow = (median(peer, "cpu") for peer in PEERS)
     waits = ", ".join(f"{median(peer, 'wall'):.0f}" for peer in PEERS)
     call = median("ours", "call")
-    print(f"{case:30}{call:8.0f}{ours:8.0f}{mlflow:8.0f}{ours / mlflow:13.2f}        {waits}", flush=True)
+    print(
+        f"{case:30}{call:8.0f}{ours:8.0f}{mlflow:8.0f}{ours / mlflow:13.2f}        {waits}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Anthropic: messages."""
 
 import anthropic
+import mlflow_trace
 from case import case, u
 from pydantic import BaseModel
-
-import mlflow_trace
 
 client = anthropic.Anthropic(max_retries=0)
 BASE = {"model": "claude-sonnet-4-5", "max_tokens": 100}

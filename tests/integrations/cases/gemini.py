@@ -1,11 +1,10 @@
 """Gemini, by google-genai: generate, stream, chats, embeddings, token counts."""
 
+import mlflow_trace
 from case import URL, case
 from google import genai
 from google.genai import types
 from pydantic import BaseModel
-
-import mlflow_trace
 
 MODEL = "gemini-2.5-flash"
 Config = types.GenerateContentConfig
@@ -111,9 +110,7 @@ def _():
 
 @case("generate-json-schema")
 def _():
-    return generate(
-        "a city", response_mime_type="application/json", response_schema=City
-    ).parsed
+    return generate("a city", response_mime_type="application/json", response_schema=City).parsed
 
 
 @case("generate-no-config")
@@ -140,9 +137,7 @@ def _():
 def _():
     with mlflow_trace.start_span("agent", span_type="AGENT"):
         config = {"temperature": 0}
-        return client.models.generate_content(
-            model=MODEL, contents="Hi there", config=config
-        ).text
+        return client.models.generate_content(model=MODEL, contents="Hi there", config=config).text
 
 
 @case("stream-async")

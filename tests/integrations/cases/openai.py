@@ -2,11 +2,10 @@
 
 import gc
 
+import mlflow_trace
 import openai
 from case import case, u
 from pydantic import BaseModel
-
-import mlflow_trace
 
 client = openai.OpenAI(max_retries=0)
 MODEL = "gpt-4o-mini"

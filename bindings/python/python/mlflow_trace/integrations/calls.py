@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mlflow_trace.integrations.registry import Integration
 
-_NOTHING = contextlib.nullcontext()
+_NOTHING: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 _signature = functools.lru_cache(maxsize=None)(inspect.signature)
 # OpenAI's and Anthropic's marks of arguments that were not given.
 _NOT_GIVEN = frozenset({"Omit", "NotGiven"})
@@ -363,7 +363,9 @@ def deferred(integration: Integration, spec: Spec, attribute: str) -> Callable[[
             manager = function(*args, **kwargs)
             if integration.on:
                 try:
-                    _defer(manager, functools.partial(Call, integration, spec, function, args, kwargs))
+                    _defer(
+                        manager, functools.partial(Call, integration, spec, function, args, kwargs)
+                    )
                 except Exception as error:  # noqa: BLE001 - the caller is to get its manager
                     integration.report("manager of a stream", error)
             return manager

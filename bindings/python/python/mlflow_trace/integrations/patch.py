@@ -52,7 +52,7 @@ def patch(module: ModuleType, path: str, wrap: Wrap) -> Undo | None:
         return None
     own = vars(owner).get(name, _MISSING)
     kind = type(own) if isinstance(own, (classmethod, staticmethod)) else None
-    wrapper = wrap(own.__func__ if kind else original)  # type: ignore[attr-defined]
+    wrapper = wrap(own.__func__ if kind else original)
     setattr(wrapper, _MARK, True)
     replacement = kind(wrapper) if kind else wrapper
     setattr(owner, name, replacement)
@@ -82,7 +82,7 @@ class _Waiting:
         with self._lock:
             self._callbacks.setdefault(name, []).append(callback)
             if self not in sys.meta_path:
-                sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+                sys.meta_path.insert(0, self)
 
     def remove(self, name: str, callback: Callable[[ModuleType], None]) -> None:
         with self._lock:

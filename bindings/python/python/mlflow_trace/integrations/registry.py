@@ -78,10 +78,13 @@ class Integration:
         with self._lock:
             self.on = False
             while self._undo:
-                try:
-                    self._undo.pop()()
-                except Exception as error:  # noqa: BLE001 - the rest is to be undone as well
-                    self.report("switching off", error)
+                self._revert(self._undo.pop())
+
+    def _revert(self, undo: Undo) -> None:
+        try:
+            undo()
+        except Exception as error:  # noqa: BLE001 - the rest is to be undone as well
+            self.report("switching off", error)
 
     def autolog(
         self, *, disable: bool, log_traces: bool, silent: bool, chunk_events: bool = False

@@ -1,8 +1,8 @@
 """One hook on the HTTP client, for every library that is built on `httpx` or `httpx2`.
 
-The path of a request says which wire format it is, its body and the bytes of the reply are all that
-is recorded. A library that tries again makes one span for each attempt. What a span around it stands
-for already, as those of `mlflow_trace.openai` do, is left alone.
+The path of a request says which wire format it is, its body and the bytes of the reply are all
+that is recorded. A library that tries again makes one span for each attempt. A request that a span
+around it stands for, as those of `mlflow_trace.openai` do, is left alone.
 """
 
 from __future__ import annotations
@@ -148,9 +148,10 @@ class _Exchange:
 
 
 def _tee_of(library: ModuleType) -> type:
-    """Return the class of a library's response bodies that are read with their exchange listening."""
+    """Return the class of a library's bodies that tell an exchange what is read of them."""
+    bases: Any = (library.SyncByteStream, library.AsyncByteStream)
 
-    class Tee(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[name-defined,misc]
+    class Tee(*bases):  # type: ignore[misc]
         def __init__(self, source: Any, exchange: _Exchange) -> None:
             self._source, self._exchange = source, exchange
 
