@@ -8,6 +8,7 @@ Of version 0, methods are replaced. Since version 1, every agent that is made ge
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["autolog"]
 
 integration = Integration("ag2")
+_signature = functools.cache(inspect.signature)
 _AG2 = {FORMAT: "ag2"}
 # What of a model's configuration is its request; the rest has keys and addresses.
 _REQUEST = (
@@ -77,7 +79,7 @@ class _Chat(Spec):
         return call.function.__name__
 
     def begin(self, call: Call, span: LiveSpan) -> None:
-        bound = inspect.signature(call.function).bind(*call.args, **call.kwargs)
+        bound = _signature(call.function).bind(*call.args, **call.kwargs)
         bound.apply_defaults()
         inputs = {key: value for key, value in bound.arguments.items() if key != "self"}
         inputs["recipient"] = _name(inputs.get("recipient"))
@@ -154,21 +156,25 @@ class _Model(Spec):
         return None if reply is None or reply._order() is None else reply
 
     def begin(self, call: Call, span: LiveSpan) -> None:
-        configured: list[dict[str, Any]] = getattr(call.instance, "_config_list", None) or [{}]
-        request = {**configured[0], **(call.kwargs.get("config") or {}), **call.kwargs}
-        inputs = {key: request[key] for key in _REQUEST if request.get(key) is not None}
+        given = _request(call)
+        inputs = {key: given[key] for key in _REQUEST if given.get(key) is not None}
         _native.record_request(span, "openai.chat", inputs)
         span.set_attributes({**_AG2, "source": _name(call.kwargs.get("agent"))})
 
-    def result(self, call: Call, span: LiveSpan, result: Any) -> str | None:  # noqa: ARG002
-        asked = span.get_attribute(MODEL)
+    def result(self, call: Call, span: LiveSpan, content: Any) -> str | None:
         own = {"config_id", "message_retrieval_function", "pass_filter"}
-        failure = _native.record_reply(span, "openai.chat", dump(result, exclude=own), True)
-        if asked is not None:
-            span.set_attribute(MODEL, asked)
-        if (cost := getattr(result, "cost", None)) is not None:
-            span.set_attribute("cost", cost)
+        failure = _native.record_reply(span, "openai.chat", dump(content, exclude=own), True)
+        # MLflow has the model that was asked for, and not its dated name.
+        asked, cost = _request(call).get("model"), getattr(content, "cost", None)
+        found = {MODEL: asked, "cost": cost}
+        span.set_attributes({key: value for key, value in found.items() if value is not None})
         return failure
+
+
+def _request(call: Call) -> dict[str, Any]:
+    """Return what was asked of a model, by its configuration and by the call."""
+    configured: list[dict[str, Any]] = getattr(call.instance, "_config_list", None) or [{}]
+    return {**configured[0], **(call.kwargs.get("config") or {}), **call.kwargs}
 
 
 def _name(agent: Any) -> Any:

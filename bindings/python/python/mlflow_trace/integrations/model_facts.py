@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,12 @@ def token_usage(
 
 def chat_tools(tools: Iterable[Any] | None) -> list[Any]:
     """Return the value of `mlflow.chat.tools`, of the declarations of any provider."""
-    if not tools:
-        return []
-    told = _native.dialect_request("openai.chat", _native.to_json({"tools": list(tools)}))
-    found: list[Any] = json.loads(told).get("tools", [])
+    declared = list(tools or ())
+    return _tools_of(_native.to_json({"tools": declared})) if declared else []
+
+
+# A program declares the same tools again and again.
+@functools.lru_cache(maxsize=64)
+def _tools_of(request: str) -> list[Any]:
+    found: list[Any] = json.loads(_native.dialect_request("openai.chat", request)).get("tools", [])
     return found

@@ -115,8 +115,9 @@ class Runs:
 
     def leave(self, run: Hashable) -> None:
         """Note that a run waits for its consumer, whose code is none of its own."""
-        with self._lock:
-            self._entered.discard(run)
+        if run in self._entered:
+            with self._lock:
+                self._entered.discard(run)
 
     def event(self, run: Hashable, name: str, attributes: dict[str, Any]) -> None:
         """Add an event to the span of an open run."""
