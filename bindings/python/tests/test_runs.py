@@ -318,3 +318,52 @@ def test_once_nobody_follows_runs_are_not_found(runs, running, recording):
     running("a", lambda: mlflow_trace.start_span("mine").__enter__().end())
     runs.end("a")
     assert sorted(list(trace.tree()) for trace in recording.traces()) == [["a"], ["mine"]]
+
+
+def test_what_is_announced_from_elsewhere_belongs_to_its_parent(runs, recording):
+    """As by a thread that runs callbacks in the context of whoever began."""
+    with mlflow_trace.start_span("outer"):
+        runs.start("a", None, "a", "CHAIN")
+        runs.start("b", "a", "b", "CHAIN")
+        runs.end("b")
+        runs.end("a")
+    assert only(recording).tree() == {"outer": None, "a": "outer", "b": "a"}
+
+
+def test_a_sibling_that_is_executing_is_no_parent(runs, recording):
+    for run, parent in (("a", None), ("b", "a"), ("c", "a")):
+        runs.start(run, parent, run, "CHAIN")
+        runs.enter(run)
+    for run in "cba":
+        runs.end(run)
+    assert only(recording).tree() == {"a": None, "b": "a", "c": "a"}
+
+
+def test_of_several_runs_the_innermost_is_nearest(recording):
+    runs = Runs(lambda: ["b", "a", "never heard of", None])
+    runs.follow()
+    runs.start("a", None, "a", "CHAIN")
+    runs.start("b", "a", "b", "CHAIN")
+    with mlflow_trace.start_span("mine"):
+        pass
+    runs.end("b")
+    with mlflow_trace.start_span("later"):
+        pass
+    runs.end("a")
+    runs.unfollow()
+    assert only(recording).tree() == {"a": None, "b": "a", "mine": "b", "later": "a"}
+
+
+def test_inside_a_run_that_is_not_recorded_nothing_is(runs, running, recording):
+    with mlflow_trace.start_span("outer"):
+        with mlflow_trace.tracing.context(enabled=False):
+            runs.start("a", None, "a", "CHAIN")
+
+        def inside():
+            with mlflow_trace.start_span("mine"):
+                runs.start("b", "a", "b", "CHAIN")
+                runs.end("b")
+
+        running("a", inside)
+        runs.end("a")
+    assert only(recording).tree() == {"outer": None}
