@@ -73,7 +73,8 @@ def with_whole_schemas(tree: Tree) -> None:
 
 
 def format_of(span: Tree) -> str | None:
-    return span["attributes"].get("mlflow.message.format")
+    found = span["attributes"].get("mlflow.message.format")
+    return None if found is None else str(found)
 
 
 def with_usage_on_leaves(tree: Tree) -> None:

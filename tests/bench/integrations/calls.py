@@ -65,14 +65,18 @@ def gemini() -> Callable[[], Any]:
     return lambda: client.models.generate_content(model="gemini-2.5-flash", contents=text)
 
 
-def chain(stream: bool = False) -> Callable[[], Any]:
-    from langchain_core.output_parsers import StrOutputParser
-    from langchain_core.prompts import ChatPromptTemplate
-    from langchain_openai import ChatOpenAI
+def chat_model() -> Any:
+    library = importlib.import_module("langchain_openai")
+    options = {"base_url": f"{URL}/v1", "api_key": "fake", "max_retries": 0}
+    return library.ChatOpenAI(model="gpt-4o-mini", **options)
 
-    prompt = ChatPromptTemplate.from_messages([("system", SYSTEM["content"]), ("human", "{q}")])
-    model = ChatOpenAI(model="gpt-4o-mini", base_url=f"{URL}/v1", api_key="fake", max_retries=0)
-    built = prompt | model | StrOutputParser()
+
+def chain(stream: bool = False) -> Callable[[], Any]:
+    prompts = importlib.import_module("langchain_core.prompts")
+    parsers = importlib.import_module("langchain_core.output_parsers")
+    texts = [("system", SYSTEM["content"]), ("human", "{q}")]
+    prompt = prompts.ChatPromptTemplate.from_messages(texts)
+    built = prompt | chat_model() | parsers.StrOutputParser()
     given = {"q": USER["content"]}
     return lambda: list(built.stream(given)) if stream else built.invoke(given)
 
@@ -83,31 +87,25 @@ def get_weather(city: str) -> str:
 
 
 def graph() -> Callable[[], Any]:
-    from langchain.agents import create_agent
-    from langchain_openai import ChatOpenAI
-
-    model = ChatOpenAI(model="gpt-4o-mini", base_url=f"{URL}/v1", api_key="fake", max_retries=0)
-    built = create_agent(model, [get_weather])
+    built = importlib.import_module("langchain.agents").create_agent(chat_model(), [get_weather])
     return lambda: built.invoke({"messages": [USER]})
 
 
 def agno() -> Callable[[], Any]:
-    from agno.agent import Agent
-    from agno.models.openai import OpenAIChat
-
-    model = OpenAIChat(id="gpt-4o-mini", api_key="fake", base_url=f"{URL}/v1")
-    agent = Agent(name="Helper", model=model, tools=[get_weather], telemetry=False)
+    models = importlib.import_module("agno.models.openai")
+    model = models.OpenAIChat(id="gpt-4o-mini", api_key="fake", base_url=f"{URL}/v1")
+    options = {"tools": [get_weather], "telemetry": False}
+    agent = importlib.import_module("agno.agent").Agent(name="Helper", model=model, **options)
     text = str(USER["content"])
     return lambda: agent.run(text)
 
 
 def ag2() -> Callable[[], Any]:
-    from autogen import ConversableAgent
-
+    conversable = importlib.import_module("autogen").ConversableAgent
     configured = {"model": "gpt-4o-mini", "api_key": "fake", "base_url": f"{URL}/v1"}
     options = {"config_list": [configured], "cache_seed": None}
-    assistant = ConversableAgent("assistant", llm_config=options, human_input_mode="NEVER")
-    user = ConversableAgent("user", llm_config=False, human_input_mode="NEVER")
+    assistant = conversable("assistant", llm_config=options, human_input_mode="NEVER")
+    user = conversable("user", llm_config=False, human_input_mode="NEVER")
     text = str(USER["content"])
     return lambda: user.initiate_chat(assistant, message=text, max_turns=1, silent=True)
 
