@@ -145,6 +145,8 @@ def tracer(peer: str) -> Any:
 def main(peer: str, case: str, blocks: int) -> None:
     library, prepare = CASES[case]
     autolog = getattr(tracer(peer), library).autolog
+    # MLflow traces agents of AG2 that are made while it is on.
+    autolog(silent=True)
     call = prepare()
     # Processor time of the calling thread, and the time that its caller waits.
     times: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
