@@ -89,7 +89,11 @@ fn a_whole_reply_folds_to_itself() {
             let whole = &vector["expect"];
             if vector.get("chunks").is_some() && whole.is_object() {
                 let context = format!("{}: {}", dialect.name(), vector["name"]);
-                assert_eq!(&fold(dialect, &[whole.clone()]), whole, "{context}");
+                assert_eq!(
+                    &fold(dialect, std::slice::from_ref(whole)),
+                    whole,
+                    "{context}"
+                );
             }
         }
     }

@@ -39,8 +39,8 @@ CASE(requests_and_replies_are_understood)
 
 CASE(bodies_of_streams_are_folded)
 {
-    const char *reply = "{\"choices\": [{\"index\": 0, \"message\": {\"role\": \"assistant\", "
-                        "\"content\": \"Hello\"}, \"logprobs\": null}]}";
+    const char *reply = "{\"choices\": [{\"index\": 0, \"message\": {\"content\": \"Hello\", "
+                        "\"role\": \"assistant\"}, \"logprobs\": null}]}";
     asked("openai.chat", "fold",
           "data: {\"choices\": [{\"delta\": {\"content\": \"Hel\"}}]}\r\n\r\n"
           "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"lo\"}}]}\r\n\r\n"

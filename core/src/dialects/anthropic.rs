@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, append, supplement};
-use super::read::{inner, parse, slot, take_object};
+use super::read::{inner, parse, set, slot, take_object};
 use super::usage::{Usage, count, part};
 
+#[inline(never)]
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
     let usage = part(reply, &["usage"])?;
     let tiers = part(usage, &["cache_creation"]);
@@ -22,6 +23,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     Some(counts.beside_cache())
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut message = Object::new();
     let mut blocks = Numbered::default();
@@ -77,7 +79,7 @@ fn grow(block: &mut Object, delta: Object) {
                 }
             }
             (key, Value::String(piece)) => append(block, key, &piece),
-            (key, value) => *slot(block, key) = value,
+            (key, value) => set(block, key, value),
         }
     }
 }

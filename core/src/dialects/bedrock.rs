@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, merge, supplement};
-use super::read::{inner, listed, parse, slot, take, take_object};
+use super::read::{inner, listed, parse, set, slot, take, take_object};
 use super::tools::add;
 use super::usage::{Usage, count, part};
 
+#[inline(never)]
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
     let usage = part(reply, &["usage"])?;
     let counts = Usage {
@@ -20,6 +21,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     Some(counts.beside_cache())
 }
 
+#[inline(never)]
 pub(super) fn tools(request: &mut Object) -> Vec<Value> {
     let mut config = take_object(request, &["toolConfig"]);
     let mut tools = Vec::new();
@@ -27,12 +29,13 @@ pub(super) fn tools(request: &mut Object) -> Vec<Value> {
         // A marker of the cache, which is in the list as well, has no name.
         let mut tool = take_object(&mut tool, &["toolSpec", "systemTool"]);
         let mut schema = take_object(&mut tool, &["inputSchema"]);
-        *slot(&mut tool, "parameters") = take(&mut schema, &["json"]);
+        set(&mut tool, "parameters", take(&mut schema, &["json"]));
         add(&mut tools, tool);
     }
     tools
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut reply = Object::new();
     let mut role = Value::Null;
@@ -41,7 +44,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
         for (kind, body) in event {
             let mut body = match (kind.as_str(), body) {
                 ("output" | "stopReason" | "usage" | "metrics", body) => {
-                    *slot(&mut reply, &kind) = body;
+                    set(&mut reply, &kind, body);
                     continue;
                 }
                 (_, Value::Object(body)) => body,
@@ -59,7 +62,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
                 }
                 "messageStop" | "metadata" => supplement(&mut reply, body),
                 kind if kind.ends_with("Exception") => {
-                    *slot(&mut reply, "error") = body.into();
+                    set(&mut reply, "error", body.into());
                 }
                 _ => {}
             }
@@ -88,7 +91,7 @@ fn grow(block: &mut Object, delta: Object) {
         // A whole reply has the text and signature of reasoning one level further down.
         if kind == "reasoningContent" && piece.get("redactedContent").is_none() {
             let mut reasoning = Object::new();
-            *slot(&mut reasoning, "reasoningText") = piece;
+            set(&mut reasoning, "reasoningText", piece);
             piece = reasoning.into();
         }
         merge(slot(block, &kind), piece);

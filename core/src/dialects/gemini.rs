@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, append, supplement};
-use super::read::{inner, listed, slot, take, take_object};
+use super::read::{inner, listed, set, slot, take, take_object};
 use super::tools::add;
 use super::usage::{Usage, count, part};
 
 /// Thoughts are in the total but not in the output, as MLflow has it.
+#[inline(never)]
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
     let usage = part(reply, &["usage_metadata", "usageMetadata"])?;
     Some(Usage {
@@ -24,6 +25,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
 }
 
 /// The libraries have the tools in `config`, the request itself does not.
+#[inline(never)]
 pub(super) fn tools(request: &mut Object) -> Vec<Value> {
     let mut config = take_object(request, &["config"]);
     let mut list = take(&mut config, &["tools"]);
@@ -43,7 +45,7 @@ pub(super) fn tools(request: &mut Object) -> Vec<Value> {
                 _ if value.is_null() => {}
                 _ => {
                     let mut own = Object::new();
-                    *slot(&mut own, "name") = key.into();
+                    set(&mut own, "name", key.into());
                     add(&mut tools, own);
                 }
             }
@@ -74,7 +76,7 @@ fn schema(value: &mut Value) {
     members.retain(|_, value| !value.is_null());
     let any_of = take(members, &["any_of"]);
     if !any_of.is_null() {
-        *slot(members, "anyOf") = any_of;
+        set(members, "anyOf", any_of);
     }
     for (key, value) in members {
         match (key.as_str(), value) {
@@ -87,6 +89,7 @@ fn schema(value: &mut Value) {
     }
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     const TELLING: [&str; 5] = [
         "candidates",
@@ -118,7 +121,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
         return Object::new();
     }
     if !candidates.is_empty() {
-        *slot(&mut whole, "candidates") = candidates.finish(|_, _| ());
+        set(&mut whole, "candidates", candidates.finish(|_, _| ()));
     }
     whole
 }

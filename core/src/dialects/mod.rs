@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind};
 use crate::json::to_text;
 
-use read::{slot, take};
+use read::{set, take};
 
 type Object = Map<String, Value>;
 
@@ -112,7 +112,7 @@ impl Dialect {
         let mut told = Object::new();
         let model = take(&mut request, &[model]);
         if model.is_string() {
-            *slot(&mut told, "model") = model;
+            set(&mut told, "model", model);
         }
         let tools = match self {
             Dialect::Gemini => gemini::tools(&mut request),
@@ -120,7 +120,7 @@ impl Dialect {
             _ => tools::declared(take(&mut request, &["tools"])),
         };
         if !tools.is_empty() {
-            *slot(&mut told, "tools") = Value::Array(tools);
+            set(&mut told, "tools", Value::Array(tools));
         }
         to_text(&Value::Object(told))
     }
@@ -144,14 +144,14 @@ impl Dialect {
         };
         let mut told = Object::new();
         if let Some(usage) = usage.and_then(usage::Usage::into_value) {
-            *slot(&mut told, "usage") = usage;
+            set(&mut told, "usage", usage);
         }
         let model = take(&mut reply, &["model"]);
         if model.is_string() && self.replies_with_model() {
-            *slot(&mut told, "model") = model;
+            set(&mut told, "model", model);
         }
         if let Some(error) = self.error(&reply) {
-            *slot(&mut told, "error") = error.into();
+            set(&mut told, "error", error.into());
         }
         to_text(&Value::Object(told))
     }
@@ -200,7 +200,7 @@ impl Dialect {
             Dialect::Ollama => ollama::fold(&mut events),
         };
         if !error.is_null() {
-            *slot(&mut whole, "error") = error;
+            set(&mut whole, "error", error);
         }
         match whole.is_empty() {
             true => "null".to_owned(),

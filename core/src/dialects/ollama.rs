@@ -5,6 +5,7 @@ use super::merge::{merge, supplement};
 use super::read::{slot, take};
 use super::usage::{Usage, count};
 
+#[inline(never)]
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
     Some(Usage {
         input: count(reply, &["prompt_eval_count"]),
@@ -13,6 +14,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     })
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     const CONTINUED: [&str; 3] = ["message", "response", "thinking"];
     let mut whole = Object::new();

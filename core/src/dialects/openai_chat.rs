@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, merge, supplement};
-use super::read::{listed, slot, take};
+use super::read::{listed, set, slot, take};
 use super::usage::{Usage, count, part};
 
 /// Of every dialect of OpenAI's: those after Chat Completions have other names for the same counts.
+#[inline(never)]
 pub(super) fn usage(reply: &Object) -> Option<Usage> {
     // Groq has it in a member of its own in streams.
     let usage = part(reply, &["usage"]).or_else(|| part(part(reply, &["x_groq"])?, &["usage"]))?;
@@ -24,6 +25,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
     })
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     const CONTINUED: [(&str, &str); 4] = [
         ("delta", "message"),
@@ -60,7 +62,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     }
     // Noise that hides the length of a chunk from who listens on the network.
     take(&mut whole, &["obfuscation"]);
-    *slot(&mut whole, "choices") = choices.finish(finish);
+    set(&mut whole, "choices", choices.finish(finish));
     whole
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Object;
 
 /// The reply with its vectors as numbers; there are no streams.
+#[inline(never)]
 pub(super) fn fold(mut events: &mut dyn Iterator<Item = Object>) -> Object {
     let Some(mut reply) = Iterator::find(&mut events, |event| event.contains_key("data")) else {
         return Object::new();

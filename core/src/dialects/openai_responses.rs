@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::Object;
 use super::merge::{Numbered, append};
-use super::read::{self, slot, take, take_object};
+use super::read::{self, set, slot, take, take_object};
 
 /// The response in the last event, if its output is there: nothing else has to be read then.
+#[inline(never)]
 pub(super) fn closing(chunks: &[&str]) -> Option<Object> {
     for chunk in chunks.iter().rev() {
         // Behind it may be a mark of the end, which is no JSON.
@@ -23,6 +24,7 @@ fn has_output(response: &Object) -> bool {
     output.is_some_and(|output| !output.is_empty())
 }
 
+#[inline(never)]
 pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut response = Object::new();
     let mut items = Numbered::default();
@@ -42,7 +44,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
         match kind.as_str() {
             "error" => {
                 take(&mut event, &["sequence_number"]);
-                *slot(&mut response, "error") = event.into();
+                set(&mut response, "error", event.into());
             }
             "response.output_item.added" | "response.output_item.done" => {
                 let item = take_object(&mut event, &["item"]);
@@ -62,7 +64,7 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
         }
     }
     if !items.is_empty() && !has_output(&response) {
-        *slot(&mut response, "output") = items.finish(|_, _| ());
+        set(&mut response, "output", items.finish(|_, _| ()));
     }
     response
 }

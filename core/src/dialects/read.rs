@@ -1,4 +1,6 @@
 //! Reading JSON of any shape and depth, of which only a part may be of interest.
+//!
+//! What handles members is not inlined: it would be most of the code of the dialects, and more than the rest of them.
 
 use std::fmt;
 
@@ -10,6 +12,7 @@ use crate::depth;
 
 /// The wanted members of an object; none if the text is no object. The others are not built, which saves most of the
 /// work: messages and embeddings are long.
+#[inline(never)]
 pub(super) fn members(text: &str, wanted: &[&str]) -> Object {
     let read = |text: &str| {
         let mut reader = serde_json::Deserializer::from_str(text);
@@ -43,6 +46,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 }
 
 /// The object that the text is, or the objects of a list.
+#[inline(never)]
 pub(super) fn objects(text: &str) -> Vec<Object> {
     let read = |text: &str| serde_json::from_str::<Value>(text);
     match read(text).or_else(|_| read(&depth::limit(text))) {
@@ -93,6 +97,12 @@ pub(super) fn slot<'a>(object: &'a mut Object, name: &str) -> &'a mut Value {
     object.entry(name).or_insert(Value::Null)
 }
 
+/// Sets a member.
+#[inline(never)]
+pub(super) fn set(object: &mut Object, name: &str, value: Value) {
+    *slot(object, name) = value;
+}
+
 /// A member that is an object, to be changed; an empty one takes the place of anything else.
 #[inline(never)]
 pub(super) fn inner<'a>(object: &'a mut Object, name: &str) -> &'a mut Object {
@@ -102,7 +112,7 @@ pub(super) fn inner<'a>(object: &'a mut Object, name: &str) -> &'a mut Object {
     }
     match slot {
         Value::Object(object) => object,
-        _ => unreachable!("was made one"),
+        _ => unreachable!("it was made one"),
     }
 }
 

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::Object;
-use super::read::{listed, slot, take, take_object};
+use super::read::{listed, set, slot, take, take_object};
 
 /// The tools of OpenAI's, Anthropic's and Ollama's requests, which differ in names alone.
+#[inline(never)]
 pub(super) fn declared(tools: Value) -> Vec<Value> {
     let mut declared = Vec::new();
     for mut tool in listed(tools) {
@@ -35,21 +36,21 @@ pub(super) fn add(tools: &mut Vec<Value>, mut declaration: Object) {
         return;
     }
     let mut function = Object::new();
-    *slot(&mut function, "name") = name;
+    set(&mut function, "name", name);
     let description = take(&mut declaration, &["description"]);
     if description.is_string() {
-        *slot(&mut function, "description") = description;
+        set(&mut function, "description", description);
     }
     let parameters = take(&mut declaration, &["parameters", "input_schema"]);
     if parameters.is_object() {
-        *slot(&mut function, "parameters") = parameters;
+        set(&mut function, "parameters", parameters);
     }
     let strict = take(&mut declaration, &["strict"]);
     if strict.is_boolean() {
-        *slot(&mut function, "strict") = strict;
+        set(&mut function, "strict", strict);
     }
     let mut tool = Object::new();
-    *slot(&mut tool, "type") = "function".into();
-    *slot(&mut tool, "function") = function.into();
+    set(&mut tool, "type", "function".into());
+    set(&mut tool, "function", function.into());
     tools.push(tool.into());
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Object;
-use super::read::slot;
+use super::read::set;
 
 /// Counts of tokens. `None` is not known, which MLflow tells from 0.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Usage {
         let mut usage = Object::new();
         for (key, count) in counts {
             if let Some(count) = count {
-                *slot(&mut usage, key) = count.into();
+                set(&mut usage, key, count.into());
             }
         }
         Some(usage.into())

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
 from mlflow_trace.integrations.calls import traced
-from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, ModelCall, trace_headers
+from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER, ModelCall
 from mlflow_trace.integrations.registry import Integration
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["autolog"]
 
-_GENERATE = "GenerateContentConfig"
 _FORMAT = {FORMAT: "gemini", PROVIDER: "gemini"}
 
 
 class _GeminiCall(ModelCall):
-    """Calls that carry their options and headers in `config`, of the class that is named here."""
+    """Calls whose options, also those of the request, are in `config`."""
 
-    def __init__(self, span_type: str, config: str, *, usage: bool = True) -> None:
+    active_while_reading = True
+
+    def __init__(self, span_type: str, *, usage: bool = True) -> None:
         super().__init__(span_type, "gemini", attributes=_FORMAT, usage=usage)
-        self._config = config
 
     def begin(self, call: Call, span: LiveSpan) -> None:
         arguments = call.arguments()
@@ -37,18 +38,12 @@ class _GeminiCall(ModelCall):
             arguments["config"] = _without_headers(config)
         _native.record_request(span, self.dialect, arguments, _declared(arguments, config))
         span.set_attributes(self.attributes(call, arguments))
-        self.send_context(call)
 
     def attributes(self, call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
         attributes = super().attributes(call, arguments)
         # A chat knows its model; the others are given one.
         model = getattr(call.instance, "_model", None)
         return {**attributes, MODEL: model} if isinstance(model, str) else attributes
-
-    def send_context(self, call: Call) -> None:
-        if self.counts(call) and "config" in call.kwargs:
-            config = _with_headers(call.kwargs["config"], trace_headers(call), self._config)
-            call.kwargs = {**call.kwargs, "config": config}
 
     def dump(self, content: Any, **options: Any) -> bytes:
         return super().dump(content, exclude={"sdk_http_response"}, **options)
@@ -58,8 +53,7 @@ class _Rounds(_GeminiCall):
     """What calls the model in rounds, each a span below it that counts its own tokens."""
 
     def __init__(self, each: str) -> None:
-        super().__init__("LLM", _GENERATE)
-        self.active_while_reading = True
+        super().__init__("LLM")
         self._each = each
 
     def counts(self, call: Call) -> bool:
@@ -81,24 +75,6 @@ def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
-def _with_headers(config: Any, headers: dict[str, str], class_name: str) -> Any:
-    """Return a copy with these headers: the caller, and the next call, have the original."""
-    types = sys.modules["google.genai.types"]
-    options = _member(config, "http_options")
-    if isinstance(options, dict):
-        options = {**options, "headers": {**headers, **(options.get("headers") or {})}}
-    elif options is not None:
-        options = options.model_copy(update={"headers": {**headers, **(options.headers or {})}})
-    else:
-        # What is built without validation is not validated again by the library either.
-        options = types.HttpOptions.model_construct(headers=headers)
-    if config is None:
-        return getattr(types, class_name).model_construct(http_options=options)
-    if isinstance(config, dict):
-        return {**config, "http_options": options}
-    return config.model_copy(update={"http_options": options})
-
-
 def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
     """Return the request with Python functions as the library itself declares them to the model."""
     tools = _member(config, "tools") or ()
@@ -112,14 +88,14 @@ def _declared(arguments: dict[str, Any], config: Any) -> dict[str, Any] | None:
     return {"model": arguments.get("model"), "config": {"tools": declared}}
 
 
-_CHAT = _GeminiCall("CHAT_MODEL", _GENERATE, usage=False)
+_CHAT = _GeminiCall("CHAT_MODEL", usage=False)
 _CALLS: dict[str, _GeminiCall] = {
     "models:{}Models.generate_content": _Rounds("_generate_content"),
     "models:{}Models.generate_content_stream": _Rounds("_generate_content_stream"),
-    "models:{}Models._generate_content": _GeminiCall("LLM", _GENERATE),
-    "models:{}Models._generate_content_stream": _GeminiCall("LLM", _GENERATE),
-    "models:{}Models.count_tokens": _GeminiCall("LLM", "CountTokensConfig"),
-    "models:{}Models.embed_content": _GeminiCall("EMBEDDING", "EmbedContentConfig"),
+    "models:{}Models._generate_content": _GeminiCall("LLM"),
+    "models:{}Models._generate_content_stream": _GeminiCall("LLM"),
+    "models:{}Models.count_tokens": _GeminiCall("LLM"),
+    "models:{}Models.embed_content": _GeminiCall("EMBEDDING"),
     "chats:{}Chat.send_message": _CHAT,
     "chats:{}Chat.send_message_stream": _CHAT,
 }
@@ -130,6 +106,25 @@ for _target, _spec in _CALLS.items():
         (f"google.genai.{_target.format(prefix)}" for prefix in ("", "Async")),
         traced(integration, _spec),
     )
+
+
+def _with_trace_headers(build: Any) -> Any:
+    @functools.wraps(build)
+    def traced_build(*args: Any, **kwargs: Any) -> Any:
+        request = build(*args, **kwargs)
+        try:
+            if integration.on and _native.is_covered():
+                for name, value in _native.headers():
+                    request.headers.setdefault(name, value)
+        except Exception as error:  # noqa: BLE001 - the request is to be sent
+            integration.report("headers", error)
+        return request
+
+    return traced_build
+
+
+# Headers in `config` are validated again with all of it, which costs more than the rest of tracing.
+integration.replace(["google.genai._api_client:BaseApiClient._build_request"], _with_trace_headers)
 
 
 def autolog(

@@ -53,6 +53,9 @@ class ModelCall(Spec):
 
     """
 
+    # Once a stream has begun, its library does nothing but read it.
+    active_while_reading = False
+
     def __init__(
         self,
         span_type: str,
@@ -65,7 +68,6 @@ class ModelCall(Spec):
         self.span_type, self.dialect = span_type, dialect
         self._attributes = attributes or {}
         self._usage = usage
-        self.active_while_reading = not usage
 
     def name(self, call: Call) -> str | None:
         """Return class and method."""
@@ -85,10 +87,11 @@ class ModelCall(Spec):
 
     def send_context(self, call: Call) -> None:
         """Have the request carry the trace context, as headers that its caller does not see."""
-        call.kwargs = {
-            **call.kwargs,
-            "extra_headers": {**trace_headers(call), **(call.kwargs.get("extra_headers") or {})},
-        }
+        with call.active:
+            headers = dict(_native.headers())
+        if given := call.kwargs.get("extra_headers"):
+            headers.update(given)
+        call.kwargs = {**call.kwargs, "extra_headers": headers}
 
     def counts(self, call: Call) -> bool:  # noqa: ARG002 - for those who override it
         """Return whether the tokens are counted in this span."""
@@ -151,9 +154,3 @@ class ModelCall(Spec):
         if self.dialect is None:
             return None
         return _native.record_stream(span, self.dialect, items, self.counts(call))
-
-
-def trace_headers(call: Call) -> dict[str, str]:
-    """Return the headers that make a server's spans part of the call's trace."""
-    with call.active:
-        return dict(_native.headers())
