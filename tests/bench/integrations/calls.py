@@ -101,13 +101,18 @@ def agno() -> Callable[[], Any]:
 
 
 def ag2() -> Callable[[], Any]:
-    conversable = importlib.import_module("autogen").ConversableAgent
+    agent = importlib.import_module("autogen").ConversableAgent
     configured = {"model": "gpt-4o-mini", "api_key": "fake", "base_url": f"{URL}/v1"}
     options = {"config_list": [configured], "cache_seed": None}
-    assistant = conversable("assistant", llm_config=options, human_input_mode="NEVER")
-    user = conversable("user", llm_config=False, human_input_mode="NEVER")
     text = str(USER["content"])
-    return lambda: user.initiate_chat(assistant, message=text, max_turns=1, silent=True)
+
+    def chat_of_new_agents() -> Any:
+        # MLflow traces agents that are made while it is on.
+        assistant = agent("assistant", llm_config=options, human_input_mode="NEVER")
+        user = agent("user", llm_config=False, human_input_mode="NEVER")
+        return user.initiate_chat(assistant, message=text, max_turns=1, silent=True)
+
+    return chat_of_new_agents
 
 
 CASES: dict[str, tuple[str, Callable[[], Callable[[], Any]]]] = {
@@ -145,8 +150,6 @@ def tracer(peer: str) -> Any:
 def main(peer: str, case: str, blocks: int) -> None:
     library, prepare = CASES[case]
     autolog = getattr(tracer(peer), library).autolog
-    # MLflow traces agents of AG2 that are made while it is on.
-    autolog(silent=True)
     call = prepare()
     # Processor time of the calling thread, and the time that its caller waits.
     times: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
