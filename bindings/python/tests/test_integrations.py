@@ -10,6 +10,7 @@ import inspect
 import logging
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -214,6 +215,19 @@ def test_a_stream_keeps_its_type(traces):
     assert traces()[0].root.outputs == [1, 2]
 
 
+def test_a_stream_that_is_dropped_goes_at_once(traces):
+    gc.disable()
+    try:
+        stream = library.Client().stream([1, 2])
+        next(stream)
+        gone = weakref.ref(stream)
+        del stream
+        assert gone() is None
+        assert traces()[0].root.outputs == [1]
+    finally:
+        gc.enable()
+
+
 def test_an_asynchronous_stream_keeps_its_type(traces):
     async def run():
         stream = await library.Client().astream([1, 2])
@@ -361,6 +375,23 @@ def test_a_parent_that_the_context_lost(recording):
     integration.disable()
     (trace,) = recording.traces()
     assert trace.span("Client.create").parent == trace.root.id
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_tap_gives_the_items_as_they_were_read_if_it_gives_any(recording, works):
+    class Tapping(StreamSpec):
+        def tap(self, content, keep):
+            if works:
+                source = content._iterator
+                content._iterator = (keep(f"raw {i}") or item for i, item in enumerate(source))
+            return True
+
+    integration = build(Tapping())
+    integration.enable()
+    items = list(library.Client().stream([1, 2]))
+    integration.disable()
+    assert items == [1, 2]
+    assert recording.traces()[0].root.outputs == (["raw 0", "raw 1"] if works else [1, 2])
 
 
 def test_chunk_events_are_a_switch(recording):

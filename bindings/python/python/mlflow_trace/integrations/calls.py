@@ -178,6 +178,8 @@ class Call:
             if self.integration.chunk_events:
                 self.span._record_chunk(self._number, item)
                 self._number += 1
+            # A stream that had begun, or reads in another way by now, has given the tap nothing.
+            self._tapped = self._tapped and bool(self._items)
             if not self._tapped:
                 self._items.append(self.spec.item(item))
         except Exception as error:  # noqa: BLE001 - the caller is to get its item
@@ -247,12 +249,13 @@ class Call:
         if name is None:
             self.done(content)
             return result
+        # Before the source is there: some streams make it when it is first asked for.
+        self._tapped = self.spec.tap(content, self._items.append)
         source = getattr(content, name)
         make = passing_async if hasattr(source, "__anext__") else passing
         replacement = self._watch(self._pass_on(make, source))
         setattr(content, name, replacement)
         self.spec.replaced(self, replacement)
-        self._tapped = self.spec.tap(content, self._items.append)
         _on_close(content, self.done)
         return result
 
@@ -284,26 +287,25 @@ class Call:
 
 
 def _on_close(stream: Any, done: Callable[[], None]) -> None:
-    """Have `done` called before a stream is closed, which is also how its `with` block ends."""
-    close = getattr(stream, "close", None)
+    """Have `done` called before a stream is closed, which is also how its `with` block ends.
+
+    The stream is not part of a cycle by this: one that is dropped is closed at once, if it was.
+    """
+    close = getattr(type(stream), "close", None)
     if close is None:
         return
-    if inspect.iscoroutinefunction(close):
+    find = weakref.ref(stream)
 
-        @functools.wraps(close)
-        async def aclose(*args: Any, **kwargs: Any) -> Any:
-            done()
-            return await close(*args, **kwargs)
+    async def aclose(*args: Any, **kwargs: Any) -> Any:
+        done()
+        return None if (found := find()) is None else await close(found, *args, **kwargs)
 
-        stream.close = aclose
-        return
-
-    @functools.wraps(close)
     def close_traced(*args: Any, **kwargs: Any) -> Any:
         done()
-        return close(*args, **kwargs)
+        return None if (found := find()) is None else close(found, *args, **kwargs)
 
-    stream.close = close_traced
+    replacement = aclose if inspect.iscoroutinefunction(close) else close_traced
+    stream.close = functools.wraps(close)(replacement)
 
 
 def traced(integration: Integration, spec: Spec) -> Callable[[Any], Any]:

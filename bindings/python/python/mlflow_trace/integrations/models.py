@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -113,22 +114,25 @@ class ModelCall(Spec):
 
     def source(self, content: Any) -> str | None:
         """Return where a stream of OpenAI's or Anthropic's keeps its iterator."""
-        is_stream = type(content).__name__.endswith("Stream") and hasattr(content, "_iterator")
-        return "_iterator" if is_stream else None
+        kind = type(content)
+        has_source = "_iterator" in getattr(content, "__dict__", ()) or hasattr(kind, "_iterator")
+        return "_iterator" if has_source and kind.__name__.endswith("Stream") else None
 
     def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:
         """Keep the data of the events of OpenAI's and Anthropic's streams, which is JSON text."""
-        read = getattr(content, "_iter_events", None)
+        read = getattr(type(content), "_iter_events", None)
         if read is None:
             return False
+        # A copy reads: with a reference to itself, a stream that is dropped would stay open.
+        reader = copy.copy(content)
 
         def events() -> Any:
-            for event in read():
+            for event in read(reader):
                 keep(event.data)
                 yield event
 
         async def events_async() -> Any:
-            async for event in read():
+            async for event in read(reader):
                 keep(event.data)
                 yield event
 
