@@ -258,8 +258,15 @@ $(INTEGRATIONS)/.complete: tests/integrations/requirements.txt | $(STAMPS)/syste
 	@echo $(CURDIR)/bindings/python/python > $(INTEGRATIONS)/lib/$$(ls $(INTEGRATIONS)/lib)/site-packages/mlflow_trace.pth
 	@touch $@
 
+# What cannot be installed beside the others.
+$(INTEGRATIONS)-%/.complete: tests/integrations/requirements-%.txt | $(STAMPS)/system
+	$(PYTHON3) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@echo $(CURDIR)/bindings/python/python > $(@D)/lib/$$(ls $(@D)/lib)/site-packages/mlflow_trace.pth
+	@touch $@
+
 .PHONY: integrations test-integrations bench-integrations
-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 1 GB of Python packages
+integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete $(INTEGRATIONS)-ag21/.complete ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 1 GB of Python packages
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 URL = os.environ.get("FAKE_PROVIDER", "")
+# Where one integration traces several libraries, or versions that have nothing in common.
+INTEGRATIONS = {"ag21": "ag2", "langgraph": "langchain"}
 CASES: dict[str, Callable[[], Any]] = {}
 
 
@@ -51,7 +53,7 @@ def main(library: str, tracking_uri: str, prefix: str) -> None:
     import mlflow_trace
 
     mlflow_trace.set_tracking_uri(tracking_uri)
-    importlib.import_module(f"mlflow_trace.{library}").autolog()
+    importlib.import_module(f"mlflow_trace.{INTEGRATIONS.get(library, library)}").autolog()
     importlib.import_module(f"cases.{library}")
     for name, function in CASES.items():
         experiment = mlflow_trace.set_experiment(f"{prefix}-{name}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deviations import expected
-from trees import canonical
+from trees import again, canonical, plain
 
 HERE = Path(__file__).resolve().parent
 EQUAL = "equal"
@@ -48,7 +48,8 @@ def read(kind: str, library: str, case: str) -> dict[str, Any] | None:
         return None
     found = json.loads(path.read_text())
     assert isinstance(found, dict)
-    return found
+    seen = {part: plain(found[part]) for part in ("raised", "result") if part in found}
+    return {**found, **seen, "traces": [again(tree) for tree in found["traces"]]}
 
 
 def compare(library: str, case: str, recorded: dict[str, Any]) -> Verdict:
@@ -70,7 +71,7 @@ def compare(library: str, case: str, recorded: dict[str, Any]) -> Verdict:
     lines = [
         line
         for part in ("raised", "result", "traces")
-        for line in difference(part, ordered(wanted.get(part)), ordered(recorded.get(part)))
+        for line in difference(part, ordered(wanted.get(part)), ordered(plain(recorded.get(part))))
     ]
     return Verdict("FAILED", "\n".join(lines)) if lines else Verdict(verdict)
 

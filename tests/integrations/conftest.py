@@ -20,6 +20,7 @@ import fake_providers
 from mlflow_server import OFFLINE_ENVIRONMENT, SERVER_VARIABLE, MlflowServer
 from trees import from_server, plain
 
+OWN_ENVIRONMENT = ("ag21",)
 Table = dict[tuple[str, str], str]
 table: Table = {}
 
@@ -77,12 +78,20 @@ def recorded(mlflow_url: str, environment: dict[str, str]) -> Callable[[str], di
     return of
 
 
+def interpreter(library: str) -> str:
+    """The Python of a library: its own where it cannot be installed beside the others.
+
+    INTEGRATIONS_PYTHON is another one, to try other versions.
+    """
+    own = HERE.parents[1] / ".build" / f"integrations-{library}" / "bin" / "python"
+    usual = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
+    return str(own) if library in OWN_ENVIRONMENT else usual
+
+
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:
     from mlflow import MlflowClient
 
-    # Other versions of the libraries are tried with another interpreter.
-    python = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
-    command = [python, str(HERE / "case.py"), library, mlflow_url]
+    command = [interpreter(library), str(HERE / "case.py"), library, mlflow_url]
     command.append(f"{library}-{uuid.uuid4().hex[:8]}")
     finished = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240, check=False

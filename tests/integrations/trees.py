@@ -10,10 +10,25 @@ from typing import Any
 LEFT_OUT = {"mlflow.traceRequestId", "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType"}
 METADATA = ("mlflow.trace.session", "mlflow.trace.user", "mlflow.trace.tokenUsage")
 VARYING = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "HASH"),
+    # As much of an error's text as all versions of OpenAI's client give.
+    (re.compile(r"(Error code: \d+ - ).*(fake error \d+).*"), r"\1\2"),
+    (re.compile(r"(Traceback \(most recent call last\):\n)(?:[ ^].*\n)*"), r"\1"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
     (re.compile(r"<class '(?:[\w.<>]+\.)?(\w+)'>"), r"<class '\1'>"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
 )
+# Numbers that differ in every run, and versions.
+VARYING_KEYS = {
+    "chat_id",
+    "client_id",
+    "created_at",
+    "duration",
+    "lc_versions",
+    "mlflow.spanStartTimeNs",
+    "wrapper_id",
+}
 
 Tree = dict[str, Any]
 
@@ -21,13 +36,33 @@ Tree = dict[str, Any]
 def plain(value: Any) -> Any:
     """The value without nulls in objects, and with what differs in every run masked."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if item is not None}
+        return {
+            key: "VARIES" if key in VARYING_KEYS else plain(item)
+            for key, item in value.items()
+            if item is not None
+        }
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, str):
         for pattern, mask in VARYING:
             value = pattern.sub(mask, value)
     return value
+
+
+def again(tree: Tree) -> Tree:
+    """A tree that was written down, as `plain` and the order of siblings are by now."""
+    found = plain(tree)
+    assert isinstance(found, dict)
+    sort(found)
+    return found
+
+
+def sort(tree: Tree) -> None:
+    for below in ("spans", "children"):
+        for span in tree.get(below, []):
+            sort(span)
+        if below in tree:
+            tree[below].sort(key=canonical)
 
 
 def node(span: dict[str, Any]) -> Tree:
@@ -64,18 +99,12 @@ def trace_tree(info: dict[str, Any], spans: list[dict[str, Any]]) -> Tree:
     for span in spans:
         above = nodes.get(span["parent"])
         (roots if above is None else above.setdefault("children", [])).append(nodes[span["i"]])
-    for below in nodes.values():
-        if "children" in below:
-            below["children"].sort(key=canonical)
     metadata = {key: info["trace_metadata"].get(key) for key in METADATA}
     parsed = {
         key: json.loads(value) if value and value.startswith("{") else value
         for key, value in metadata.items()
     }
-    tree = {"state": info["state"], "metadata": parsed, "spans": sorted(roots, key=canonical)}
-    result = plain(tree)
-    assert isinstance(result, dict)
-    return result
+    return again({"state": info["state"], "metadata": parsed, "spans": roots})
 
 
 def from_server(trace: Any) -> Tree:

@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::error::invalid_argument;
+use crate::finder;
 use crate::join;
 use crate::lock::lock;
 use crate::settings::{Settings, optional_text, pairs, tags};
@@ -136,9 +137,14 @@ pub(crate) enum Current<'py> {
 }
 
 impl<'py> Current<'py> {
-    /// Reads the variable. Never fails: without a readable variable there is no current span.
+    /// Reads what is current. Never fails: without a readable variable there is no current span.
     #[inline]
     pub(crate) fn read(py: Python<'py>) -> Self {
+        finder::nearest(py, Current::of_variable(py))
+    }
+
+    #[inline]
+    fn of_variable(py: Python<'py>) -> Self {
         let Ok(value) = variable(py).and_then(|variable| variable.get.bind(py).call0()) else {
             return Current::Nothing;
         };
@@ -221,6 +227,24 @@ impl<'py> Current<'py> {
         }
     }
 
+    /// The same place, where nothing is recorded.
+    pub(crate) fn silent(&self, py: Python<'py>) -> Self {
+        match Bound::new(py, self.silent_frame(py)) {
+            Ok(frame) => Current::Frame(frame),
+            Err(_) => Current::Nothing,
+        }
+    }
+
+    fn silent_frame(&self, py: Python<'py>) -> Frame {
+        Frame {
+            settings: Some(Arc::new(Settings {
+                enabled: Some(false),
+                ..self.place().settings()
+            })),
+            ..self.frame(py)
+        }
+    }
+
     fn around(&self, py: Python<'py>) -> Around {
         match self {
             Current::Nothing => Around::Nothing,
@@ -286,7 +310,7 @@ fn abandon(
 
 /// Notes the last trace of the context. Where a span is active, that span's trace will be the last.
 pub(crate) fn note_last(py: Python<'_>, id: TraceId) {
-    let current = Current::read(py);
+    let current = Current::of_variable(py);
     if matches!(current, Current::Span(_)) || current.last() == Some(id) {
         return;
     }
@@ -378,7 +402,7 @@ impl ContextScope {
         let Some(token) = tokens.own else {
             return;
         };
-        let last = Current::read(py).last();
+        let last = Current::of_variable(py).last();
         let _ = reset(py, token);
         if let Some(last) = last {
             note_last(py, last);
@@ -412,15 +436,7 @@ pub(crate) fn activation(span: Bound<'_, LiveSpan>) -> ContextScope {
 
 /// The scope in which nothing is recorded.
 pub(crate) fn silence(py: Python<'_>) -> PyResult<ContextScope> {
-    let current = Current::read(py);
-    let frame = Frame {
-        settings: Some(Arc::new(Settings {
-            enabled: Some(false),
-            ..current.place().settings()
-        })),
-        ..current.frame(py)
-    };
-    ContextScope::of_frame(py, frame)
+    ContextScope::of_frame(py, Current::read(py).silent_frame(py))
 }
 
 /// The scope inside a root that is not sampled, or that came unsampled with a request.

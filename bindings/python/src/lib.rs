@@ -19,6 +19,7 @@ mod destination;
 mod dialect;
 mod engine;
 mod error;
+mod finder;
 mod hook;
 mod interpreter;
 mod join;
@@ -63,6 +64,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::error::error_kinds;
+    #[pymodule_export]
+    use crate::finder::set_span_finder;
     #[pymodule_export]
     use crate::hook::{refuse_end_hook, set_end_hook};
     #[pymodule_export]

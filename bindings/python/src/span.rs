@@ -33,6 +33,8 @@ pub(crate) struct LiveSpan {
     pub(crate) last: Option<TraceId>,
     /// It was left while another span was current, so it is no span's parent any more.
     pub(crate) abandoned: AtomicBool,
+    /// Tells which of two spans started first, see [`finder`].
+    pub(crate) order: u64,
     /// Why its content was withheld at its start, see [`hook`].
     pub(crate) withheld: u8,
     /// Somebody ends it, by way of the hook.
@@ -327,6 +329,12 @@ impl LiveSpan {
             true => Ok(()),
             false => self.set_outputs(result),
         }
+    }
+
+    /// Which of several spans, each inside the other, is the innermost: the one with the highest number. One that
+    /// started before somebody asked for it has 0, one that has ended None.
+    fn _order(&self) -> Option<u64> {
+        self.handle.is_recording().then_some(self.order)
     }
 
     /// Records one item of a stream as MLflow's chunk event.

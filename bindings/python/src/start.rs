@@ -17,7 +17,7 @@ use crate::lock::lock;
 use crate::settings::{SOURCE_RUN, merge, optional_text, pairs, tags as read_tags};
 use crate::span::{LiveSpan, time_argument};
 use crate::text::{contain, str_of, text_of, utf8};
-use crate::{destination, engine, hook, join, messages, view};
+use crate::{destination, engine, finder, hook, join, messages, view};
 
 /// What the caller asks of a new trace.
 #[derive(Default)]
@@ -92,6 +92,7 @@ fn start(
         name: name.clone().unbind(),
         settings,
         last: place.last,
+        order: finder::order(),
         abandoned: AtomicBool::new(false),
         withheld,
         ending: AtomicBool::new(false),

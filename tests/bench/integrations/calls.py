@@ -65,6 +65,56 @@ def gemini() -> Callable[[], Any]:
     return lambda: client.models.generate_content(model="gemini-2.5-flash", contents=text)
 
 
+def chat_model() -> Any:
+    library = importlib.import_module("langchain_openai")
+    options = {"base_url": f"{URL}/v1", "api_key": "fake", "max_retries": 0}
+    return library.ChatOpenAI(model="gpt-4o-mini", **options)
+
+
+def chain(stream: bool = False) -> Callable[[], Any]:
+    prompts = importlib.import_module("langchain_core.prompts")
+    parsers = importlib.import_module("langchain_core.output_parsers")
+    texts = [("system", SYSTEM["content"]), ("human", "{q}")]
+    prompt = prompts.ChatPromptTemplate.from_messages(texts)
+    built = prompt | chat_model() | parsers.StrOutputParser()
+    given = {"q": USER["content"]}
+    return lambda: list(built.stream(given)) if stream else built.invoke(given)
+
+
+def get_weather(city: str) -> str:
+    """Weather of a city."""
+    return f"sunny in {city}"
+
+
+def graph() -> Callable[[], Any]:
+    built = importlib.import_module("langchain.agents").create_agent(chat_model(), [get_weather])
+    return lambda: built.invoke({"messages": [USER]})
+
+
+def agno() -> Callable[[], Any]:
+    models = importlib.import_module("agno.models.openai")
+    model = models.OpenAIChat(id="gpt-4o-mini", api_key="fake", base_url=f"{URL}/v1")
+    options = {"tools": [get_weather], "telemetry": False}
+    agent = importlib.import_module("agno.agent").Agent(name="Helper", model=model, **options)
+    text = str(USER["content"])
+    return lambda: agent.run(text)
+
+
+def ag2() -> Callable[[], Any]:
+    agent = importlib.import_module("autogen").ConversableAgent
+    configured = {"model": "gpt-4o-mini", "api_key": "fake", "base_url": f"{URL}/v1"}
+    options = {"config_list": [configured], "cache_seed": None}
+    text = str(USER["content"])
+
+    def chat_of_new_agents() -> Any:
+        # MLflow traces agents that are made while it is on.
+        assistant = agent("assistant", llm_config=options, human_input_mode="NEVER")
+        user = agent("user", llm_config=False, human_input_mode="NEVER")
+        return user.initiate_chat(assistant, message=text, max_turns=1, silent=True)
+
+    return chat_of_new_agents
+
+
 CASES: dict[str, tuple[str, Callable[[], Callable[[], Any]]]] = {
     "openai chat": ("openai", chat),
     "openai chat, tool": ("openai", lambda: chat(tools=[{"type": "function", "function": TOOL}])),
@@ -74,6 +124,11 @@ CASES: dict[str, tuple[str, Callable[[], Callable[[], Any]]]] = {
     "anthropic messages": ("anthropic", messages),
     "anthropic messages, streamed": ("anthropic", lambda: messages(stream=True)),
     "gemini generate": ("gemini", gemini),
+    "langchain chain": ("langchain", chain),
+    "langchain chain, streamed": ("langchain", lambda: chain(stream=True)),
+    "langgraph agent, tool": ("langchain", graph),
+    "agno agent, tool": ("agno", agno),
+    "ag2 chat": ("ag2", ag2),
 }
 
 

@@ -60,7 +60,7 @@ from mlflow_trace.integrations.registry import NAMES as _NAMES
 from mlflow_trace.integrations.registry import autolog
 
 if TYPE_CHECKING:
-    from mlflow_trace import anthropic, gemini, http, openai
+    from mlflow_trace import ag2, agno, anthropic, gemini, http, langchain, openai
 
 __all__ = [
     "MlflowClient",
@@ -68,6 +68,8 @@ __all__ = [
     "MlflowTraceError",
     "__version__",
     "add_trace",
+    "ag2",
+    "agno",
     "anthropic",
     "autolog",
     "configure",
@@ -91,6 +93,7 @@ __all__ = [
     "get_tracking_uri",
     "health",
     "http",
+    "langchain",
     "log_assessment",
     "log_expectation",
     "log_feedback",

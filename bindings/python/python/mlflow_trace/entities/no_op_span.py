@@ -108,5 +108,8 @@ class NoOpSpan:
     def _returned(self, result: Any) -> None:
         pass
 
+    def _order(self) -> int | None:
+        return None
+
     def _record_chunk(self, index: int, chunk: Any) -> None:
         pass

@@ -65,6 +65,9 @@ class Spec:
         """Return the attribute of a stream object that holds the iterator which it reads from."""
         return None
 
+    def replaced(self, call: Call, source: Any) -> None:
+        """Put the iterator that is read from now where else the library looks for it."""
+
     def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:  # noqa: ARG002
         """Have `keep` called with what a stream object reads, before it is made items of.
 
@@ -250,9 +253,10 @@ class Call:
         self._tapped = self.spec.tap(content, self._items.append)
         source = getattr(content, name)
         make = passing_async if hasattr(source, "__anext__") else passing
-        setattr(content, name, self._pass_on(make, source))
+        replacement = self._watch(self._pass_on(make, source))
+        setattr(content, name, replacement)
+        self.spec.replaced(self, replacement)
         _on_close(content, self.done)
-        self._watch(content)
         return result
 
     def _pass_on(self, make: Callable[..., Any], source: Any) -> Any:
