@@ -2,13 +2,13 @@
 //!
 //! Servers decode text that holds a JSON object or array, with Python's reader, and hand it out as protobuf.
 //! Measured with 3.17.2: integers past 64 bits and too much depth are stored, and then every read of the
-//! trace fails. Text that the reader gives up by another error than that of a syntax makes them refuse the
+//! trace fails; with 3.14.0, lone surrogates too. Text that the reader gives up by another error than that of a syntax makes them refuse the
 //! span: it recurses once per bracket, and takes no integer of more than 4300 digits.
 
 use std::borrow::Cow;
 
 use super::attachment::spans::{Edit, rewrite};
-use super::keys;
+use super::{keys, surrogate};
 use crate::depth;
 use crate::json::{string_end, write_string};
 
@@ -42,7 +42,7 @@ pub(crate) fn protect(run: &mut Vec<u8>) {
 
 /// A quick look that errs on the safe side.
 fn may_harm(bytes: &[u8]) -> bool {
-    depth::may_be_deep(bytes) || has_digits(bytes, WIDE)
+    depth::may_be_deep(bytes) || has_digits(bytes, WIDE) || surrogate::may_be_there(bytes)
 }
 
 fn has_many(bytes: &[u8]) -> bool {
@@ -67,15 +67,17 @@ fn harmless(text: &str) -> Option<String> {
     let trimmed = text.trim_start();
     match trimmed.as_bytes().first()? {
         b'{' | b'[' => {}
+        b'"' => return surrogate::replaced(text).filter(|_| is_read(text)),
         b'-' | b'0'..=b'9' => {
             return has_digits(text.as_bytes(), MANY_DIGITS).then(|| quoted(text));
         }
         _ => return None,
     }
     let narrow = narrowed(text);
-    let limited = match depth::limit(narrow.as_deref().unwrap_or(text)) {
+    let paired = surrogate::replaced(narrow.as_deref().unwrap_or(text)).or(narrow);
+    let limited = match depth::limit(paired.as_deref().unwrap_or(text)) {
         Cow::Owned(limited) => Some(limited),
-        Cow::Borrowed(_) => narrow,
+        Cow::Borrowed(_) => paired,
     };
     let many = has_many(text.as_bytes());
     // A text that nothing would be done about is not parsed.
@@ -169,6 +171,11 @@ mod tests {
             ("{18446744073709551616}", None),
             ("18446744073709551616", None),
             ("see [18446744073709551616]", None),
+            ("\"see [18446744073709551616]\"", None),
+            (r#"{"a": "\udfff"}"#, Some(r#"{"a": "?"}"#)),
+            (r#""\ud800""#, Some(r#""?""#)),
+            (r#"["\ud800""#, None),
+            (r"see \ud800", None),
         ] {
             assert_eq!(harmless(text).as_deref(), expected, "{text}");
         }

@@ -14,5 +14,6 @@ pub(crate) mod outline;
 pub(crate) mod preview;
 pub(crate) mod span_json;
 pub(crate) mod span_type;
+mod surrogate;
 pub(crate) mod times;
 pub(crate) mod usage;
