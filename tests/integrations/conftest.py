@@ -20,7 +20,7 @@ import fake_providers
 from mlflow_server import OFFLINE_ENVIRONMENT, SERVER_VARIABLE, MlflowServer
 from trees import from_server, plain
 
-OWN_ENVIRONMENT = ("ag21",)
+OWN_ENVIRONMENT = {path.stem.removeprefix("requirements-") for path in HERE.glob("requirements-*")}
 Table = dict[tuple[str, str], str]
 table: Table = {}
 

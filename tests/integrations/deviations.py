@@ -140,6 +140,23 @@ def with_cached_tokens(tree: Tree) -> None:
         tree["metadata"]["mlflow.trace.tokenUsage"]["cache_read_input_tokens"] = counted
 
 
+# The clients whose replies are OpenAI's, and of which MLflow counts no cached tokens.
+LIKE_OPENAI = ("groq", "mistral")
+
+
+def with_tokens_from_cache(tree: Tree) -> None:
+    counted = 0
+    for span in spans_of(tree):
+        if format_of(span) not in LIKE_OPENAI or USAGE not in span["attributes"]:
+            continue
+        details = span["outputs"]["usage"].get("prompt_tokens_details", {})
+        if cached := details.get("cached_tokens"):
+            span["attributes"][USAGE]["cache_read_input_tokens"] = cached
+            counted += cached
+    if counted:
+        tree["metadata"]["mlflow.trace.tokenUsage"]["cache_read_input_tokens"] = counted
+
+
 RULES: list[tuple[str, Callable[[Tree], None]]] = [
     ("no chunk events unless asked for", without_chunk_events),
     ("tokens of a stream once", without_chunks_of_tokens),
@@ -150,6 +167,7 @@ RULES: list[tuple[str, Callable[[Tree], None]]] = [
     ("usage counted once, on leaves", with_usage_on_leaves),
     ("tools and format of messages in MLflow's terms, not OpenInference's", in_terms_of_mlflow),
     ("AG2's tools and cached tokens", with_cached_tokens),
+    ("cached tokens counted", with_tokens_from_cache),
 ]
 
 

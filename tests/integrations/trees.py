@@ -43,6 +43,9 @@ def plain(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [plain(item) for item in value]
+    if isinstance(value, float):
+        # What a server adds up comes out differently with the order.
+        return float(f"{value:.9g}")
     if isinstance(value, str):
         for pattern, mask in VARYING:
             value = pattern.sub(mask, value)

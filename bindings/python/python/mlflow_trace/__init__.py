@@ -60,7 +60,7 @@ from mlflow_trace.integrations.registry import NAMES as _NAMES
 from mlflow_trace.integrations.registry import autolog
 
 if TYPE_CHECKING:
-    from mlflow_trace import ag2, agno, anthropic, gemini, http, langchain, openai
+    from mlflow_trace import ag2, agno, anthropic, gemini, groq, http, langchain, mistral, openai
 
 __all__ = [
     "MlflowClient",
@@ -91,6 +91,7 @@ __all__ = [
     "get_last_active_trace_id",
     "get_trace",
     "get_tracking_uri",
+    "groq",
     "health",
     "http",
     "langchain",
@@ -98,6 +99,7 @@ __all__ = [
     "log_expectation",
     "log_feedback",
     "log_trace",
+    "mistral",
     "openai",
     "override_feedback",
     "search_experiments",

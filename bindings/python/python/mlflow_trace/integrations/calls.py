@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _NOTHING: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 _signature = functools.lru_cache(maxsize=None)(inspect.signature)
-# OpenAI's and Anthropic's marks of arguments that were not given.
-_NOT_GIVEN = frozenset({"Omit", "NotGiven"})
+# OpenAI's, Anthropic's and Mistral's marks of arguments that were not given.
+_NOT_GIVEN = frozenset({"Omit", "NotGiven", "Unset"})
 
 
 class Spec:
