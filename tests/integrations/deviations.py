@@ -52,8 +52,9 @@ def without_headers(tree: Tree) -> None:
         config = inputs.get("config") if isinstance(inputs, dict) else None
         if isinstance(config, dict):
             config.pop("http_options", None)
-        if isinstance(span.get("outputs"), dict):
-            span["outputs"].pop("sdk_http_response", None)
+        if isinstance(outputs := span.get("outputs"), dict):
+            outputs.pop("sdk_http_response", None)
+            outputs.get("ResponseMetadata", {}).pop("HTTPHeaders", None)
 
 
 def without_arguments_not_given(tree: Tree) -> None:

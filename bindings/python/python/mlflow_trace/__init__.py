@@ -60,7 +60,18 @@ from mlflow_trace.integrations.registry import NAMES as _NAMES
 from mlflow_trace.integrations.registry import autolog
 
 if TYPE_CHECKING:
-    from mlflow_trace import ag2, agno, anthropic, gemini, groq, http, langchain, mistral, openai
+    from mlflow_trace import (
+        ag2,
+        agno,
+        anthropic,
+        bedrock,
+        gemini,
+        groq,
+        http,
+        langchain,
+        mistral,
+        openai,
+    )
 
 __all__ = [
     "MlflowClient",
@@ -72,6 +83,7 @@ __all__ = [
     "agno",
     "anthropic",
     "autolog",
+    "bedrock",
     "configure",
     "create_experiment",
     "delete_assessment",

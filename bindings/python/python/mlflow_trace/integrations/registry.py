@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow_trace.integrations.patch import Undo, Wrap
 
 # Modules of this package, in MLflow's names.
-NAMES = ("ag2", "agno", "anthropic", "gemini", "groq", "langchain", "mistral", "openai")
+NAMES = ("ag2", "agno", "anthropic", "bedrock", "gemini", "groq", "langchain", "mistral", "openai")
 
 
 class Integration:
