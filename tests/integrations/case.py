@@ -20,7 +20,7 @@ from typing import Any
 
 URL = os.environ.get("FAKE_PROVIDER", "")
 # Where one integration traces several libraries, or versions that have nothing in common.
-INTEGRATIONS = {"ag21": "ag2", "langgraph": "langchain"}
+INTEGRATIONS = {"ag21": "ag2", "langgraph": "langchain", "ollama": "http"}
 CASES: dict[str, Callable[[], Any]] = {}
 
 

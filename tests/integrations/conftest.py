@@ -61,6 +61,7 @@ def environment(provider_url: str) -> dict[str, str]:
             "AG2_TELEMETRY": "false",
             "AGNO_TELEMETRY": "false",
             "LANGSMITH_TRACING": "false",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "true",
         }
     )
 

@@ -23,6 +23,7 @@ VARYING = (
 VARYING_KEYS = {
     "chat_id",
     "client_id",
+    "created",
     "created_at",
     "duration",
     "lc_versions",

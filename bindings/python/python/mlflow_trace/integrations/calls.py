@@ -65,6 +65,10 @@ class Spec:
         """Return the attribute of a stream object that holds the iterator which it reads from."""
         return None
 
+    def follows(self, call: Call, content: Any) -> bool:  # noqa: ARG002
+        """Whether `call` is told of the items of a stream in another way than by its source."""
+        return False
+
     def replaced(self, call: Call, source: Any) -> None:
         """Put the iterator that is read from now where else the library looks for it."""
 
@@ -245,6 +249,9 @@ class Call:
         if inspect.isasyncgen(result):
             return self._watch(self._pass_on(passing_async, result))
         content = self.spec.content(result)
+        if self.spec.follows(self, content):
+            self._watch(content)
+            return result
         name = self.spec.source(content)
         if name is None:
             self.done(content)

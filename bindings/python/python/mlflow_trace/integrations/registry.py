@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from mlflow_trace.integrations.patch import Undo, Wrap
 
 # Modules of this package, in MLflow's names.
-NAMES = ("ag2", "agno", "anthropic", "bedrock", "gemini", "groq", "langchain", "mistral", "openai")
+NAMES = (
+    "ag2",
+    "agno",
+    "anthropic",
+    "bedrock",
+    "dspy",
+    "gemini",
+    "groq",
+    "langchain",
+    "litellm",
+    "mistral",
+    "openai",
+)
 
 
 class Integration:
