@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         http,
         langchain,
         litellm,
+        llama_index,
         mistral,
         openai,
     )
@@ -111,6 +112,7 @@ __all__ = [
     "http",
     "langchain",
     "litellm",
+    "llama_index",
     "log_assessment",
     "log_expectation",
     "log_feedback",

@@ -27,6 +27,7 @@ NAMES = (
     "groq",
     "langchain",
     "litellm",
+    "llama_index",
     "mistral",
     "openai",
 )
