@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         llama_index,
         mistral,
         openai,
+        smolagents,
     )
 
 __all__ = [
@@ -127,6 +128,7 @@ __all__ = [
     "set_trace_tag",
     "set_tracking_uri",
     "shutdown",
+    "smolagents",
     "start_span",
     "start_span_no_context",
     "stats",
