@@ -59,7 +59,6 @@ def json_looking_strings(mlflow: Any) -> object:
         '{"a": 1e5, "a": 2}',
         '{"é": "\\u00e9"}',
         "[NaN]",
-        '["\\ud800"]',
         "[[1.50]]",
         '{"a": 1}\n',
     ]
@@ -69,6 +68,16 @@ def json_looking_strings(mlflow: Any) -> object:
             span.add_event(mlflow.entities.SpanEvent(f"event {index}", TIME, {"text": text}))
         span.set_inputs(texts[0])
         span.set_outputs(texts[2])
+    return own(span)
+
+
+@program
+def json_looking_surrogates(mlflow: Any) -> object:
+    with mlflow.start_span("texts") as span:
+        span.set_attribute("lone", '["\\ud800"]')
+        span.set_attribute("two", '{"a": "\\udc00\\ud83dx", "b": "\\ud83d\\ude00"}')
+        span.set_attribute("quoted", '"\\ud800"')
+        span.set_attribute("escaped", '["\\\\ud800"]')
     return own(span)
 
 

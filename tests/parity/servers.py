@@ -60,6 +60,16 @@ EXPECTED = (
 )
 
 
+# Servers of these versions store what the program records, of either SDK, and then fail at every page of a search that
+# has it: from the first version, before the second.
+UNREADABLE = {"json_looking_surrogates": ((3, 11), (3, 17))}
+
+
+def unreadable() -> list[str]:
+    """The programs whose traces the server could not read."""
+    return [name for name, (since, before) in UNREADABLE.items() if since <= version() < before]
+
+
 @functools.cache
 def version() -> Version:
     """The version of the server."""
