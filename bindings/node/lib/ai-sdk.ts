@@ -8,6 +8,7 @@ import { bindContext, type Context, contextOf } from './context.js';
 import { noteSending } from './integrations/call.js';
 import { guarded } from './integrations/guard.js';
 import { read } from './integrations/model.js';
+import { type Ending, unwatch, watch } from './integrations/watch.js';
 import { NoOpSpan, UnsampledSpan } from './noop.js';
 import { type LiveSpan, RecordingSpan } from './span.js';
 import { announce, openSpan } from './trace.js';
@@ -26,6 +27,9 @@ const TYPES: Record<string, SpanType> = {
   embedMany: 'EMBEDDING',
   rerank: 'RERANKER',
 };
+
+/** What is done as a part of something else. */
+const PARTS = new Set(['step', 'languageModelCall', 'executeTool']);
 
 /** What the SDK says of a piece of work: as it starts, and then with what came of it. */
 interface Message {
@@ -60,12 +64,12 @@ export function enableAiSdk(): () => void {
 
 function subscribe(): () => void {
   const channel = tracingChannel<unknown, Message>(CHANNEL);
-  const spans = new WeakMap<object, RecordingSpan>();
+  const works = new WeakMap<object, Work>();
   /** Results of streams, by call and kind of work: in order, so that each is the latest of its kind when that ends. */
   const streamed = new Map<string, unknown>();
   const keep = (kind: string) => (event: unknown) => {
     const call = read(event, 'callId');
-    if (typeof call === 'string') streamed.set(call + kind, event);
+    if (typeof call === 'string' && open.has(call)) streamed.set(call + kind, event);
   };
   const integration: Integration = {
     onLanguageModelCallEnd: keep('languageModelCall'),
@@ -75,22 +79,25 @@ function subscribe(): () => void {
   const start = (message: Message, context: Context | undefined): Context | undefined =>
     guarded('work of the AI SDK', () => {
       const span = begin(message);
-      if (span instanceof RecordingSpan) spans.set(message, span);
-      else if (span instanceof NoOpSpan && !(span instanceof UnsampledSpan)) return context;
+      if (span instanceof RecordingSpan) {
+        const work = new Work(span, callOf(message));
+        works.set(message, work);
+        watch(work, message);
+      } else if (span instanceof NoOpSpan && !(span instanceof UnsampledSpan)) return context;
       return contextOf(span);
     }) ?? context;
   const end = (message: Message): void => {
-    const span = spans.get(message);
-    if (span === undefined) return;
-    spans.delete(message);
-    const key = `${String(message.event?.callId)}${message.type}`;
+    const work = works.get(message);
+    if (work === undefined) return;
+    works.delete(message);
+    const key = work.call + message.type;
     const result = streamed.get(key) ?? message.result;
     streamed.delete(key);
     guarded('a result of the AI SDK', () => {
-      recordResult(span, message, result);
+      recordResult(work.span, message, result);
     });
-    if (message.error !== undefined) span.recordException(message.error);
-    span.end();
+    if (!PARTS.has(message.type)) work.endParts(message.error);
+    work.end(message.error);
   };
   const ignore = (): void => undefined;
   const subscribers: TracingChannelSubscribers<Message> = {
@@ -114,6 +121,41 @@ function subscribe(): () => void {
     const at = list.indexOf(integration);
     if (at >= 0) list.splice(at, 1);
   };
+}
+
+/** Open work by call. */
+const open = new Map<string, Set<Work>>();
+
+/** A piece of work whose span is open. The SDK's message of it tells when it ends; a stream that is left forgets that. */
+class Work implements Ending {
+  constructor(
+    readonly span: RecordingSpan,
+    readonly call: string,
+  ) {
+    const others = open.get(call);
+    if (others === undefined) open.set(call, new Set([this]));
+    else others.add(this);
+  }
+
+  end(error?: unknown): void {
+    unwatch(this);
+    const others = open.get(this.call);
+    others?.delete(this);
+    if (others?.size === 0) open.delete(this.call);
+    if (error !== undefined) this.span.recordException(error);
+    this.span.end();
+  }
+
+  /** Ends what the SDK says no more of: a step that fails, or is aborted. */
+  endParts(error: unknown): void {
+    if (this.call === '') return;
+    for (const part of open.get(this.call) ?? []) if (part !== this) part.end(error);
+  }
+}
+
+function callOf({ event }: Message): string {
+  const call = event?.callId;
+  return typeof call === 'string' ? call : '';
 }
 
 function integrations(): unknown[] {
