@@ -119,6 +119,9 @@ function exchange(
   const context = contextOf(span);
   const given = guarded('the headers of a trace', () => runIn(context, () => withTraceHeaders(args))) ?? args;
   const follower = new Exchange(span, route[3]);
+  guarded('a request', () => {
+    follower.endWith(args[1]?.signal ?? (args[0] instanceof Request ? args[0].signal : undefined));
+  });
   return runIn(context, () => send(...given)).then(
     (response) => guarded('a response', () => follower.follow(response)) ?? response,
     (error: unknown) => {
@@ -164,11 +167,27 @@ class Exchange implements Ending {
   private status = 0;
   private type = '';
   private isEnded = false;
+  private forgetSignal: (() => void) | undefined;
 
   constructor(
     private readonly span: RecordingSpan,
     private readonly dialect: Dialect,
   ) {}
+
+  /** Ends when the caller gives up, which nobody may read to its end then. */
+  endWith(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    // With a reader, its next step tells more.
+    const end = (): void => {
+      setImmediate(() => {
+        this.end();
+      }).unref();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    this.forgetSignal = () => {
+      signal.removeEventListener('abort', end);
+    };
+  }
 
   /** A response like `response` whose body is noted as it is read. */
   follow(response: Response): Response {
@@ -223,6 +242,7 @@ class Exchange implements Ending {
     if (this.isEnded) return;
     this.isEnded = true;
     unwatch(this);
+    this.forgetSignal?.();
     guarded('a reply', () => {
       if (this.size > 0) this.record(Buffer.concat(this.parts).toString());
     });

@@ -2,7 +2,7 @@
 import { SpanAttributeKey } from './constants.js';
 import { traced } from './integrations/call.js';
 import { followCopies, type TracedOptions, tracedClient } from './integrations/hooks.js';
-import { ModelCall } from './integrations/model.js';
+import { ModelCall, read } from './integrations/model.js';
 
 export { type TracedOptions, untraced } from './integrations/hooks.js';
 
@@ -12,7 +12,15 @@ class OpenAiCall extends ModelCall {
     const attributes: Record<string, unknown> = { ...(request as object) };
     delete attributes.messages;
     delete attributes.input;
+    // Not all of them have a dialect that tells it.
+    if (typeof attributes.model === 'string') attributes[SpanAttributeKey.MODEL] = attributes.model;
     return attributes;
+  }
+
+  override content(value: unknown): unknown {
+    // What the library adds to a response: all text of its output once more.
+    if (read(value, 'object') !== 'response' || read(value, 'output_text') === undefined) return value;
+    return { ...(value as object), output_text: undefined };
   }
 }
 

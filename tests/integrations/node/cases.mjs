@@ -138,8 +138,6 @@ export const cases = {
     },
     gives: "Stream",
     traces: [[CHAT_UNCOUNTED]],
-    // What the reader would have learned.
-    wire: [],
   },
   "openai chat stream by its helper": {
     run: async ({ openai }) => {

@@ -139,7 +139,10 @@ test("a stream that is never read is a span when it is forgotten", async () => {
     messages: [{ role: "user", content: "Hi" }],
     stream: true,
   };
-  await openai.chat.completions.create(request);
+  const forget = async () => {
+    await openai.chat.completions.create(request);
+  };
+  await forget();
   const { gc } = globalThis;
   assert.ok(gc, "run with --expose-gc");
   let trees = [];
