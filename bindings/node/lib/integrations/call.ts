@@ -231,11 +231,21 @@ class Call implements Ending {
         return followed;
       });
     });
-    // Without a reader nothing else tells that it is over. With one, the reader's next step does.
-    stream.controller?.signal?.addEventListener('abort', () => setImmediate(() => this.end()).unref(), {
-      once: true,
-    });
+    this.endWith(stream.controller?.signal);
     watch(this, stream);
+  }
+
+  /**
+   * Ends with a stream that its caller aborts: without a reader nothing else tells. With one, the reader's next step tells
+   * more. What listens must not refer to the stream, as the request refers to the signal.
+   */
+  private endWith(signal: AbortSignal | undefined): void {
+    const end = (): void => {
+      setImmediate(() => {
+        this.end();
+      }).unref();
+    };
+    signal?.addEventListener('abort', end, { once: true });
   }
 
   /** An iterator of the same kind, each of whose steps runs with the span active. */

@@ -1,13 +1,13 @@
 // The traces that MLflow's own integrations stored for the same calls in Python, as they should be here.
-import { readFileSync } from "node:fs";
-import { withoutNulls } from "./traces.mjs";
+import { readFileSync } from 'node:fs';
+import { withoutNulls } from './traces.mjs';
 
-const USAGE = "mlflow.chat.tokenUsage";
+const USAGE = 'mlflow.chat.tokenUsage';
 
 /** What MLflow stored, and whether anything of it is to be otherwise here. */
 export function golden(library, name) {
   const file = new URL(`../../golden/${library}/${name}.json`, import.meta.url);
-  const { traces, raised } = JSON.parse(readFileSync(file, "utf8"));
+  const { traces, raised } = JSON.parse(readFileSync(file, 'utf8'));
   return { raised, trees: traces.map(({ spans }) => expected(spans[0])) };
 }
 
@@ -17,19 +17,13 @@ export function golden(library, name) {
  */
 function expected(span) {
   const tree = structuredClone(span);
-  tree.name = tree.name.replace(/^Async/, "");
-  delete tree.attributes["mlflow.llm.cost"];
+  tree.name = tree.name.replace(/^Async/, '');
+  delete tree.attributes['mlflow.llm.cost'];
   delete tree.message;
-  tree.events = withoutStack(tree.events).filter(
-    ({ name }) => !name.startsWith("mlflow.chunk."),
-  );
+  tree.events = withoutStack(tree.events).filter(({ name }) => !name.startsWith('mlflow.chunk.'));
   for (const part of [tree.inputs, tree.attributes]) {
     for (const [key, value] of Object.entries(part ?? {})) {
-      if (
-        key === "extra_headers" ||
-        value === "NOT_GIVEN" ||
-        String(value).startsWith("<openai.")
-      )
+      if (key === 'extra_headers' || value === 'NOT_GIVEN' || String(value).startsWith('<openai.'))
         delete part[key];
     }
   }
@@ -41,8 +35,8 @@ function expected(span) {
   if (tree.outputs?.automatic_function_calling_history?.length === 0) {
     delete tree.outputs.automatic_function_calling_history;
   }
-  for (const { function: tool } of tree.attributes["mlflow.chat.tools"] ?? []) {
-    if (tool.parameters !== undefined) tool.parameters.type ??= "object";
+  for (const { function: tool } of tree.attributes['mlflow.chat.tools'] ?? []) {
+    if (tool.parameters !== undefined) tool.parameters.type ??= 'object';
   }
   if (tree.children !== undefined) {
     tree.children = inOrder(tree.children.map(expected));
@@ -63,7 +57,7 @@ function inOrder(trees) {
 
 function sorted(value) {
   if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
+  if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.keys(value)
       .sort()
@@ -75,7 +69,7 @@ function withoutStack(events = []) {
   // The message of an error is the library's, whose wording differs by language.
   return events.map(({ name, attributes }) => ({
     name,
-    type: attributes["exception.type"],
+    type: attributes['exception.type'],
   }));
 }
 
@@ -88,19 +82,14 @@ export function asInPython(tree, { spelling = (value) => value } = {}) {
     inputs: renamed(inputs, spelling),
     outputs: renamed(outputs, spelling),
     events: withoutStack(events),
-    children:
-      children &&
-      inOrder(children.map((child) => asInPython(child, { spelling }))),
+    children: children && inOrder(children.map((child) => asInPython(child, { spelling }))),
   });
 }
 
 function renamed(value, spelling) {
   if (Array.isArray(value)) return value.map((item) => renamed(item, spelling));
-  if (typeof value !== "object" || value === null) return value;
+  if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, member]) => [
-      spelling(key),
-      renamed(member, spelling),
-    ]),
+    Object.entries(value).map(([key, member]) => [spelling(key), renamed(member, spelling)]),
   );
 }

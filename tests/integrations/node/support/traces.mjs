@@ -1,25 +1,23 @@
 // Traces as they are compared: no ids, no times, no nulls, siblings in order of their start.
-import { createRequire } from "node:module";
-import * as mlflow from "mlflow-trace";
+import { createRequire } from 'node:module';
+import * as mlflow from 'mlflow-trace';
 
-process.env.MLFLOW_TRACE_QUIET = "true";
+process.env.MLFLOW_TRACE_QUIET = 'true';
 
-const require = createRequire(
-  new URL("../../../../bindings/node/", import.meta.url),
-);
-const { native } = require("./dist/native.js");
+const require = createRequire(new URL('../../../../bindings/node/', import.meta.url));
+const { native } = require('./dist/native.js');
 
 /** Said elsewhere in the tree, or different in every run, or by the server alone. */
 const LEFT_OUT = [
-  "mlflow.traceRequestId",
-  "mlflow.spanInputs",
-  "mlflow.spanOutputs",
-  "mlflow.spanType",
-  "mlflow.llm.cost",
+  'mlflow.traceRequestId',
+  'mlflow.spanInputs',
+  'mlflow.spanOutputs',
+  'mlflow.spanType',
+  'mlflow.llm.cost',
 ];
 
 export function recordInMemory() {
-  mlflow.init({ exporter: "memory", batchDelayMs: 0 });
+  mlflow.init({ exporter: 'memory', batchDelayMs: 0 });
 }
 
 /** The traces that arrived since the last call, each as the tree of its root. */
@@ -48,21 +46,16 @@ function toTree(spans) {
 
 function toNode(span) {
   const attributes = Object.fromEntries(
-    Object.entries(span.attributes).map(([key, value]) => [
-      key,
-      JSON.parse(value),
-    ]),
+    Object.entries(span.attributes).map(([key, value]) => [key, JSON.parse(value)]),
   );
   const node = {
     name: span.name,
-    type: attributes["mlflow.spanType"],
-    status: span.status.code.replace("STATUS_CODE_", ""),
+    type: attributes['mlflow.spanType'],
+    status: span.status.code.replace('STATUS_CODE_', ''),
     message: span.status.message || undefined,
-    inputs: attributes["mlflow.spanInputs"],
-    outputs: attributes["mlflow.spanOutputs"],
-    attributes: Object.fromEntries(
-      Object.entries(attributes).filter(([key]) => !LEFT_OUT.includes(key)),
-    ),
+    inputs: attributes['mlflow.spanInputs'],
+    outputs: attributes['mlflow.spanOutputs'],
+    attributes: Object.fromEntries(Object.entries(attributes).filter(([key]) => !LEFT_OUT.includes(key))),
     events: (span.events ?? []).map(({ name, attributes }) => ({
       name,
       attributes,
@@ -74,22 +67,16 @@ function toNode(span) {
 /** The value without nulls and nothing in objects. */
 export function withoutNulls(value) {
   if (Array.isArray(value)) return value.map(withoutNulls);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).filter(
-    ([, member]) => member !== null && member !== undefined,
-  );
-  return Object.fromEntries(
-    entries.map(([key, member]) => [key, withoutNulls(member)]),
-  );
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+  return Object.fromEntries(entries.map(([key, member]) => [key, withoutNulls(member)]));
 }
 
 /** What is seen of a tree at a glance: `name [type] status`, and the tokens. */
 export function outline({ name, type, status, attributes, children = [] }) {
-  const usage = attributes["mlflow.chat.tokenUsage"];
+  const usage = attributes['mlflow.chat.tokenUsage'];
   const tokens =
-    usage === undefined
-      ? ""
-      : ` ${usage.input_tokens}+${usage.output_tokens}=${usage.total_tokens}`;
+    usage === undefined ? '' : ` ${usage.input_tokens}+${usage.output_tokens}=${usage.total_tokens}`;
   return [
     `${name} [${type}] ${status}${tokens}`,
     ...children.flatMap((child) => outline(child).map((line) => `  ${line}`)),
