@@ -30,7 +30,7 @@ export async function takeTrees() {
     .map((text) => toTree(JSON.parse(text).spans));
 }
 
-function toTree(spans) {
+export function toTree(spans) {
   const nodes = new Map(spans.map((span) => [span.span_id, toNode(span)]));
   const sorted = [...spans].sort((a, b) =>
     BigInt(a.start_time_unix_nano) < BigInt(b.start_time_unix_nano) ? -1 : 1,
@@ -46,7 +46,7 @@ function toTree(spans) {
 
 function toNode(span) {
   const attributes = Object.fromEntries(
-    Object.entries(span.attributes).map(([key, value]) => [key, JSON.parse(value)]),
+    Object.entries(span.attributes).map(([key, value]) => [key, fromJson(value)]),
   );
   const node = {
     name: span.name,
@@ -62,6 +62,15 @@ function toNode(span) {
     })),
   };
   return withoutNulls(node);
+}
+
+/** Some exporters write text as it is. */
+function fromJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The value without nulls and nothing in objects. */
