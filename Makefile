@@ -143,12 +143,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node view e2e parity otlp; do \
+	for suite in lint rust c abi python node view e2e parity otlp integrations-node; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp
+suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp integrations-node
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -250,6 +250,17 @@ $(COLLECTORS)/.complete: tests/otlp/requirements.txt | $(STAMPS)/system
 collectors: setup $(STAMPS)/python $(COLLECTORS)/.complete ## Send traces to a real collector and a real backend; installs 900 MB of Python packages
 	COLLECTORS_PYTHON=$(COLLECTORS)/bin/python $(PYTHON) -m pytest --timeout 300 tests/otlp/test_backends.py
 
+NODE_INTEGRATIONS := tests/integrations/node
+$(NODE_INTEGRATIONS)/node_modules/.complete: $(NODE_INTEGRATIONS)/package.json $(NODE_INTEGRATIONS)/package-lock.json | $(STAMPS)/system
+	npm ci --prefix $(NODE_INTEGRATIONS) --no-audit --no-fund --ignore-scripts
+	@ln -sfn ../../../../$(NODE) $(NODE_INTEGRATIONS)/node_modules/mlflow-trace
+	@touch $@
+
+.PHONY: integrations-node
+integrations-node: setup $(STAMPS)/node $(NODE_INTEGRATIONS)/node_modules/.complete ## The same with client libraries of Node; installs 200 MB of Node packages
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) node --expose-gc --test $(NODE_INTEGRATIONS)/*.test.mjs 2>&1 | tee $(LOGS)/integrations-node.log
+
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
 	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
@@ -293,7 +304,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs' '$(NODE_INTEGRATIONS)/{*,support/*}.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans
