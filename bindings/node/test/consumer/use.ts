@@ -17,7 +17,9 @@ class Agent {
 }
 
 class Client {
-  readonly chat = { completions: { create: (request: { model: string }): Promise<string> => Promise.resolve(request.model) } };
+  readonly chat = {
+    completions: { create: (request: { model: string }): Promise<string> => Promise.resolve(request.model) },
+  };
 }
 const options: TracedOptions = { chunkEvents: true };
 const client: Client = tracedOpenAI(new Client(), options);
