@@ -261,6 +261,17 @@ integrations-node: setup $(STAMPS)/node $(NODE_INTEGRATIONS)/node_modules/.compl
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) node --expose-gc --test $(NODE_INTEGRATIONS)/*.test.mjs 2>&1 | tee $(LOGS)/integrations-node.log
 
+# What needs a newer Node than the rest: the Vercel AI SDK 7 and Mastra. NODE22 is its binary.
+NODE22 ?= node
+$(NODE_INTEGRATIONS)22/node_modules/.complete: $(NODE_INTEGRATIONS)22/package.json $(NODE_INTEGRATIONS)22/package-lock.json | $(STAMPS)/system
+	npm ci --prefix $(NODE_INTEGRATIONS)22 --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: integrations-node22
+integrations-node22: setup $(STAMPS)/node $(NODE_INTEGRATIONS)/node_modules/.complete $(NODE_INTEGRATIONS)22/node_modules/.complete ## The same with libraries that need Node 22, NODE22=/path/to/node; installs 150 MB of Node packages
+	@$(NODE22) -e 'process.exit(parseInt(process.versions.node) < 22)' || { echo "$(NODE22) is older than Node 22" >&2; exit 1; }
+	$(NODE22) --test --test-force-exit $(NODE_INTEGRATIONS)22/*.test.mjs
+
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
 	@$(PYTHON) tests/w3c/run.py "$(SUITE)" --check
@@ -304,7 +315,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs' '$(NODE_INTEGRATIONS)/{*,support/*}.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs' '$(NODE_INTEGRATIONS)/{*,support/*}.mjs' '$(NODE_INTEGRATIONS)22/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans

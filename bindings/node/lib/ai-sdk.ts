@@ -65,11 +65,9 @@ export function enableAiSdk(): () => void {
 function subscribe(): () => void {
   const channel = tracingChannel<unknown, Message>(CHANNEL);
   const works = new WeakMap<object, Work>();
-  /** Results of streams, by call and kind of work: in order, so that each is the latest of its kind when that ends. */
-  const streamed = new Map<string, unknown>();
   const keep = (kind: string) => (event: unknown) => {
     const call = read(event, 'callId');
-    if (typeof call === 'string' && open.has(call)) streamed.set(call + kind, event);
+    if (typeof call === 'string') open.get(call)?.streamed.set(kind, event);
   };
   const integration: Integration = {
     onLanguageModelCallEnd: keep('languageModelCall'),
@@ -90,9 +88,9 @@ function subscribe(): () => void {
     const work = works.get(message);
     if (work === undefined) return;
     works.delete(message);
-    const key = work.call + message.type;
-    const result = streamed.get(key) ?? message.result;
-    streamed.delete(key);
+    const streamed = open.get(work.call)?.streamed;
+    const result = streamed?.get(message.type) ?? message.result;
+    streamed?.delete(message.type);
     guarded('a result of the AI SDK', () => {
       recordResult(work.span, message, result);
     });
@@ -123,8 +121,14 @@ function subscribe(): () => void {
   };
 }
 
-/** Open work by call. */
-const open = new Map<string, Set<Work>>();
+/** A call of the SDK of which something is open. */
+interface Call {
+  readonly works: Set<Work>;
+  /** Results of streams by kind of work: in order, so that each is the latest of its kind when that ends. */
+  readonly streamed: Map<string, unknown>;
+}
+
+const open = new Map<string, Call>();
 
 /** A piece of work whose span is open. The SDK's message of it tells when it ends; a stream that is left forgets that. */
 class Work implements Ending {
@@ -132,16 +136,15 @@ class Work implements Ending {
     readonly span: RecordingSpan,
     readonly call: string,
   ) {
-    const others = open.get(call);
-    if (others === undefined) open.set(call, new Set([this]));
-    else others.add(this);
+    if (!open.has(call)) open.set(call, { works: new Set(), streamed: new Map() });
+    open.get(call)?.works.add(this);
   }
 
   end(error?: unknown): void {
     unwatch(this);
-    const others = open.get(this.call);
-    others?.delete(this);
-    if (others?.size === 0) open.delete(this.call);
+    const works = open.get(this.call)?.works;
+    works?.delete(this);
+    if (works?.size === 0) open.delete(this.call);
     if (error !== undefined) this.span.recordException(error);
     this.span.end();
   }
@@ -149,7 +152,7 @@ class Work implements Ending {
   /** Ends what the SDK says no more of: a step that fails, or is aborted. */
   endParts(error: unknown): void {
     if (this.call === '') return;
-    for (const part of open.get(this.call) ?? []) if (part !== this) part.end(error);
+    for (const part of open.get(this.call)?.works ?? []) if (part !== this) part.end(error);
   }
 }
 

@@ -16,6 +16,8 @@ const LEFT_OUT = [
   'mlflow.llm.cost',
 ];
 
+export { mlflow };
+
 export function recordInMemory() {
   mlflow.init({ exporter: 'memory', batchDelayMs: 0 });
 }
