@@ -55,7 +55,6 @@ function start(
   const parent = parentOf(parentRunId);
   if (tags?.includes(HIDDEN) === true) {
     runs.alias(runId, parent);
-    hidden.add(runId);
     return;
   }
   runs.start(runId, parent, { name, spanType }, (span) => {
@@ -68,15 +67,8 @@ function start(
   });
 }
 
-const hidden = new Set<string>();
-
-function end(runId: string, fill: (span: LiveSpan) => void): void {
-  if (hidden.delete(runId)) runs.forget(runId);
-  else runs.end(runId, fill);
-}
-
 function fail(runId: string, error: unknown): void {
-  end(runId, (span) => {
+  runs.end(runId, (span) => {
     // How a graph stops for its user, or goes elsewhere: no error, though it is thrown.
     if (read(error, 'is_bubble_up') === true)
       span.addEvent('interrupt', { value: read(error, 'interrupts') });
@@ -185,7 +177,7 @@ export class MlflowCallbackHandler {
 
   /** A model has answered. */
   handleLLMEnd(output: unknown, runId: string): void {
-    end(runId, (span) => {
+    runs.end(runId, (span) => {
       span.setOutputs(toChoices(output));
       const usage = usageOf(output);
       if (usage !== undefined) span.setAttribute(SpanAttributeKey.TOKEN_USAGE, usage);
@@ -222,7 +214,7 @@ export class MlflowCallbackHandler {
 
   /** It has come to its end. */
   handleChainEnd(outputs: unknown, runId: string): void {
-    end(runId, (span) => {
+    runs.end(runId, (span) => {
       span.setOutputs(plain(outputs));
     });
   }
@@ -250,7 +242,7 @@ export class MlflowCallbackHandler {
 
   /** A tool has come to its end. */
   handleToolEnd(output: unknown, runId: string): void {
-    end(runId, (span) => {
+    runs.end(runId, (span) => {
       span.setOutputs(plain(output));
     });
   }
@@ -278,7 +270,7 @@ export class MlflowCallbackHandler {
 
   /** A retriever has found documents. */
   handleRetrieverEnd(documents: unknown, runId: string): void {
-    end(runId, (span) => {
+    runs.end(runId, (span) => {
       if (!Array.isArray(documents)) return;
       span.setOutputs(
         documents.map((document: unknown) => ({

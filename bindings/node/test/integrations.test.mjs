@@ -29,14 +29,21 @@ const call = (client, ...args) => client.chat.completions.create(REQUEST, ...arg
 test('a value, a promise, a thenable of another kind: each comes as it would', async () => {
   assert.equal(call(tracedOpenAI(clientOf(() => REPLY))), REPLY);
   assert.equal(await call(tracedOpenAI(clientOf(async () => REPLY))), REPLY);
-  const thenable = { then: (resolve) => resolve(REPLY), cancel() {} };
+  let asked = 0;
+  const thenable = { then: (resolve) => resolve(REPLY, asked++), cancel() {} };
   assert.equal(call(tracedOpenAI(clientOf(() => thenable))), thenable);
+  assert.equal(asked, 0);
+  assert.equal(await thenable, REPLY);
+  class Cancellable extends Promise {}
+  const promise = Cancellable.resolve(REPLY);
+  assert.equal(call(tracedOpenAI(clientOf(() => promise))), promise);
+  assert.equal(await promise, REPLY);
   const traces = await takeTraces();
   assert.deepEqual(
     traces.map(({ spans }) => spans[0].name),
-    ['Completions', 'Completions', 'Completions'],
+    ['Completions', 'Completions', 'Completions', 'Completions'],
   );
-  assert.equal(traces[1].spans[0].attributes['mlflow.chat.tokenUsage'].input_tokens, 1);
+  for (const { spans } of traces) assert.equal(spans[0].attributes['mlflow.chat.tokenUsage'].input_tokens, 1);
 });
 
 test('what the library throws is what its caller gets', async () => {
@@ -78,6 +85,20 @@ test('a generator stays one, is closed when its reader leaves, and its error is 
   const [span] = (await takeTrace()).spans;
   assert.equal(span.outputs.choices[0].message.content, 'Hello');
   assert.equal(span.status.code, 'STATUS_CODE_ERROR');
+});
+
+test('an iterator whose steps are no promises', async () => {
+  let left = 2;
+  const source = {
+    next: () => (left-- > 0 ? { done: false, value: {} } : { done: true }),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+  const stream = await call(tracedOpenAI(clientOf(async () => source)));
+  assert.deepEqual(stream.next(), { done: false, value: {} });
+  for await (const _ of stream);
+  assert.equal((await takeTraces()).length, 1);
 });
 
 test('steps of a generator run inside the span, and its reader does not', async () => {

@@ -27,6 +27,7 @@ export interface Spec extends Pick<SpanOptions, 'name' | 'spanType'> {
 }
 
 type Step = IteratorResult<unknown>;
+type Then = (this: unknown, ...callbacks: unknown[]) => unknown;
 type Source = Pick<AsyncGenerator, 'next'> & Partial<Pick<AsyncGenerator, 'return' | 'throw'>>;
 /** What OpenAI's and Anthropic's libraries give: a promise that reads the body once somebody asks for it. */
 interface ApiPromise {
@@ -138,14 +139,32 @@ class Call implements Ending {
       this.followApiPromise(result);
       return result;
     }
-    if (!types.isPromise(result)) return this.take(result);
-    return result.then(
-      (value) => this.instead(value, () => this.take(value)),
-      (error: unknown) => {
-        this.fail(error);
-        throw error;
-      },
-    );
+    if (has(result, 'then') && typeof result.then === 'function') {
+      return this.followThenable(result, result.then as Then);
+    }
+    return this.take(result);
+  }
+
+  /** Gives a promise of what comes of a promise. One of another kind stays itself: it may be lazy, and have other methods. */
+  private followThenable(result: object, then: Then): unknown {
+    const fulfilled = (value: unknown): unknown => this.instead(value, () => this.take(value));
+    const rejected = (error: unknown): never => {
+      this.fail(error);
+      throw error;
+    };
+    if (types.isPromise(result) && result.constructor === Promise) return result.then(fulfilled, rejected);
+    define(result, 'then', (onFulfilled: unknown, onRejected: unknown) => {
+      const both = [
+        (value: unknown) => call(onFulfilled, fulfilled(value)),
+        (error: unknown) => {
+          this.fail(error);
+          if (typeof onRejected !== 'function') throw error;
+          return call(onRejected, error);
+        },
+      ] as const;
+      return Reflect.apply(then, result, both);
+    });
+    return result;
   }
 
   /** Takes what the caller gets: the reply, or a stream of it. Gives what the caller is to have. */
@@ -250,6 +269,13 @@ class Call implements Ending {
 
   /** An iterator of the same kind, each of whose steps runs with the span active. */
   private followIterator(source: Source): object {
+    const settle = (result: Step, isLast: boolean): Step => {
+      guarded('an item of a stream', () => {
+        if (result.done === true || isLast) this.end();
+        else this.keep(result.value);
+      });
+      return result;
+    };
     const step = (take: () => Promise<Step>, isLast: boolean): Promise<Step> => {
       let taken: Promise<Step>;
       try {
@@ -258,12 +284,9 @@ class Call implements Ending {
         this.fail(error);
         throw error;
       }
+      if (!types.isPromise(taken)) return settle(taken, isLast) as never;
       return taken.then(
-        (result) => {
-          if (result.done === true || isLast) this.end();
-          else this.keep(result.value);
-          return result;
-        },
+        (result) => settle(result, isLast),
         (error: unknown) => {
           this.fail(error);
           throw error;
@@ -283,16 +306,19 @@ class Call implements Ending {
   }
 
   private keep(item: unknown): void {
-    guarded('an item of a stream', () => {
-      const text = this.spec.text(item);
-      if (this.hooks.options.chunkEvents === true) {
-        this.span.addEvent(`mlflow.chunk.item.${this.chunks++}`, { 'mlflow.chunk.value': text });
-      }
-      this.characters += text.length;
-      if (this.characters <= MAX_CHARACTERS) this.texts.push(text);
-      else reportOnce('the end of a stream is not recorded', `it has more than ${MAX_CHARACTERS} characters`);
-    });
+    const text = this.spec.text(item);
+    if (this.hooks.options.chunkEvents === true) {
+      this.span.addEvent(`mlflow.chunk.item.${this.chunks++}`, { 'mlflow.chunk.value': text });
+    }
+    this.characters += text.length;
+    if (this.characters <= MAX_CHARACTERS) this.texts.push(text);
+    else reportOnce('the end of a stream is not recorded', `it has more than ${MAX_CHARACTERS} characters`);
   }
+}
+
+/** What a callback of a promise makes of a value; without one it is passed on. */
+function call(callback: unknown, value: unknown): unknown {
+  return typeof callback === 'function' ? (Reflect.apply(callback, undefined, [value]) as unknown) : value;
 }
 
 function isApiPromise(value: unknown): value is ApiPromise {

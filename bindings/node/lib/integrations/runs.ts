@@ -12,6 +12,7 @@ const MAX_RUNS = 10_000;
 /** Spans of a framework that announces by id when its work starts and ends. No method throws. */
 export class Runs {
   private readonly open = new Map<string, LiveSpan>();
+  private readonly aliases = new Map<string, LiveSpan>();
   /** What is never said to have ended, such as a stream that was left. */
   private readonly rest = {
     end: (): void => {
@@ -21,7 +22,7 @@ export class Runs {
 
   /** The span of an open run. */
   span(id: string | undefined): LiveSpan | undefined {
-    return id === undefined ? undefined : this.open.get(id);
+    return id === undefined ? undefined : (this.open.get(id) ?? this.aliases.get(id));
   }
 
   /** Starts a run unless it has started. `parent` undefined: it is below the active span. */
@@ -46,18 +47,15 @@ export class Runs {
     });
   }
 
-  /** Has what is below `id` be below what `parent` stands for. */
+  /** Has what is below `id`, which has no span of its own, be below what `parent` stands for. */
   alias(id: string, parent: LiveSpan | undefined): void {
-    if (parent !== undefined && !this.open.has(id)) this.open.set(id, parent);
-  }
-
-  /** Forgets a run without ending its span. */
-  forget(id: string): void {
-    this.open.delete(id);
+    if (parent !== undefined) this.aliases.set(id, parent);
+    if (this.aliases.size > MAX_RUNS) this.aliases.delete(this.aliases.keys().next().value!);
   }
 
   /** Ends a run; only the first end counts. */
   end(id: string, fill?: (span: LiveSpan) => void, endTimeNs?: bigint): void {
+    this.aliases.delete(id);
     const span = this.open.get(id);
     if (span === undefined) return;
     this.open.delete(id);
