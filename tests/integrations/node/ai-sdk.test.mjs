@@ -31,7 +31,7 @@ test('version 6, through OpenTelemetry', async () => {
     { name: 'agent' },
   );
   assert.equal(text, 'The tool said: sunny in Paris');
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(
     outline(tree).map((line) => line.replace(/ \[.*/, '')),
     [
@@ -101,7 +101,7 @@ after(() => disable());
 
 test('version 7', async () => {
   await generate();
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), OUTLINE);
   const [call, tool] = tree.children[0].children;
   assert.deepEqual(call.outputs, {
@@ -135,7 +135,7 @@ test('version 7: a stream, whose results are told after its end', async () => {
     ),
   );
   tell('onEnd', { text: 'Hello', finishReason: 'stop' });
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), [
     'ai.streamText [LLM] OK',
     '  step 0 [CHAIN] OK',
@@ -155,14 +155,14 @@ test('version 7: a stream that fails, of whose step nothing more is told', async
     }),
     failure,
   );
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), ['ai.streamText [LLM] ERROR', '  step 0 [CHAIN] ERROR']);
 });
 
 test('version 7: what is not to be recorded is not', async () => {
   const event = { ...called, recordInputs: false, recordOutputs: false };
   await work('languageModelCall', event, async () => ({ content: [toolCall], usage }));
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual([tree.inputs, tree.outputs], [undefined, undefined]);
   assert.equal(tree.attributes['mlflow.chat.tokenUsage'].total_tokens, 30);
 });

@@ -244,7 +244,9 @@ for (const [library, each] of Object.entries(cases)) {
       const { raised, trees } = golden(library, name);
       await (raised ? assert.rejects(run) : run());
       trees.forEach(differences[library]?.[name] ?? (() => {}));
-      const found = (await takeTrees()).map((tree) => asInPython(tree, { spelling: spelling[library] }));
+      const found = (await takeTrees(trees.length)).map((tree) =>
+        asInPython(tree, { spelling: spelling[library] }),
+      );
       assert.deepEqual(found, trees);
     });
   }

@@ -73,7 +73,7 @@ async function outlines() {
 
 test('a model', async () => {
   await model.invoke('Hi there');
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), [MODEL]);
   assert.deepEqual(tree.inputs, { messages: [{ role: 'user', content: 'Hi there' }] });
   const content = 'Hello from the fake provider. You said: Hi there';
@@ -93,7 +93,7 @@ test('a model', async () => {
 
 test('a chain, its values with their messages as plain objects', async () => {
   await chain.invoke({ q: 'Hi there' });
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), CHAIN);
   assert.deepEqual(tree.inputs, { q: 'Hi there' });
   const messages = [
@@ -110,7 +110,7 @@ test('a chain that streams', async () => {
   let text = '';
   for await (const part of await chain.stream({ q: 'Hi there' })) text += part;
   assert.equal(text, 'Hello from the fake provider. You said: Hi there');
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), CHAIN);
   const tokens = tree.children[1].events.map(({ name, attributes }) => [name, attributes.token]);
   assert.ok(tokens.some(([name, token]) => name === 'new_token' && token === 'Hello '));
@@ -174,7 +174,7 @@ test('spans and runs in each other', async () => {
 
 test('an error', async () => {
   await assert.rejects(chain.invoke({ q: 'Hi #fake:error=429' }), { status: 429 });
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), [
     'RunnableSequence [CHAIN] ERROR',
     '  ChatPromptTemplate [CHAIN] OK',
@@ -193,7 +193,7 @@ test('a graph that waits for its user has not failed, and its thread is the sess
     .addEdge(START, 'ask')
     .compile({ checkpointer: new MemorySaver() });
   await graph.invoke({ messages: [] }, { configurable: { thread_id: 't-1' } });
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), ['LangGraph [CHAIN] OK', '  ask [CHAIN] OK']);
   assert.equal(tree.children[0].events[0].name, 'interrupt');
   assert.equal(tree.children[0].events[0].attributes.value[0].value, 'ok?');
@@ -211,7 +211,7 @@ test('a retriever', async () => {
     }
   }
   await new Fixed().invoke('tracing');
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.deepEqual(outline(tree), ['Fixed [RETRIEVER] OK']);
   assert.equal(tree.inputs, 'tracing');
   assert.deepEqual(tree.outputs, [{ page_content: 'tracing', metadata: { source: 'a' }, id: '1' }]);

@@ -94,7 +94,7 @@ const cases = {
 for (const [name, [run, gives, lines]] of Object.entries(cases)) {
   test(name, async () => {
     assert.deepEqual(await run(), gives);
-    assert.deepEqual((await takeTrees()).map(outline), [lines]);
+    assert.deepEqual((await takeTrees(1)).map(outline), [lines]);
     assert.deepEqual(mlflow.diagnostics(), []);
   });
 }

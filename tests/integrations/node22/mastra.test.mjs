@@ -85,9 +85,7 @@ const cases = {
 for (const [name, [run, lines]] of Object.entries(cases)) {
   test(name, async () => {
     assert.equal(typeof (await run()), 'string');
-    // Mastra hands its spans over after the caller has its result.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.deepEqual((await takeTrees()).map(outline), [lines]);
+    assert.deepEqual((await takeTrees(1)).map(outline), [lines]);
     assert.deepEqual(mlflow.diagnostics(), []);
   });
 }
@@ -95,7 +93,6 @@ for (const [name, [run, lines]] of Object.entries(cases)) {
 test('an error', async () => {
   const options = { modelSettings: { maxRetries: 0 } };
   await assert.rejects(mastra.getAgent('plain').generate('Hi #fake:error=400', options));
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const [tree] = await takeTrees();
+  const [tree] = await takeTrees(1);
   assert.equal(outline(tree)[0], "agent run: 'plain' [AGENT] ERROR");
 });

@@ -22,14 +22,20 @@ export function recordInMemory() {
   mlflow.init({ exporter: 'memory', batchDelayMs: 0 });
 }
 
-/** The traces that arrived since the last call, each as the tree of its root. */
-export async function takeTrees() {
-  // What ends after the caller has its result, such as a stream whose body is closed.
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  await mlflow.flushTraces(5000);
-  return native()
-    .memoryTraces()
-    .map((text) => toTree(JSON.parse(text).spans));
+/** The traces that arrived since the last call, each as the tree of its root; `count` of them are waited for. */
+export async function takeTrees(count = 0) {
+  const trees = [];
+  for (let tries = 0; tries === 0 || (trees.length < count && tries < 100); tries++) {
+    // What ends after the caller has its result, such as a stream whose body is closed.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await mlflow.flushTraces(5000);
+    trees.push(
+      ...native()
+        .memoryTraces()
+        .map((text) => toTree(JSON.parse(text).spans)),
+    );
+  }
+  return trees;
 }
 
 export function toTree(spans) {
