@@ -8,7 +8,7 @@ import { bindContext, type Context, contextOf } from './context.js';
 import { noteSending } from './integrations/call.js';
 import { guarded } from './integrations/guard.js';
 import { read } from './integrations/model.js';
-import { type Ending, unwatch, watch } from './integrations/watch.js';
+import { type Ending, release, unwatch, watch } from './integrations/watch.js';
 import { NoOpSpan, UnsampledSpan } from './noop.js';
 import { type LiveSpan, RecordingSpan } from './span.js';
 import { announce, openSpan } from './trace.js';
@@ -29,7 +29,8 @@ const TYPES: Record<string, SpanType> = {
 };
 
 /** What is done as a part of something else. */
-const PARTS = new Set(['step', 'languageModelCall', 'executeTool']);
+const MODEL_CALL = 'languageModelCall';
+const PARTS = new Set(['step', MODEL_CALL, 'executeTool']);
 
 /** What the SDK says of a piece of work: as it starts, and then with what came of it. */
 interface Message {
@@ -66,11 +67,14 @@ function subscribe(): () => void {
   const channel = tracingChannel<unknown, Message>(CHANNEL);
   const works = new WeakMap<object, Work>();
   const keep = (kind: string) => (event: unknown) => {
-    const call = read(event, 'callId');
-    if (typeof call === 'string') open.get(call)?.streamed.set(kind, event);
+    const id = read(event, 'callId');
+    const call = typeof id === 'string' ? open.get(id) : undefined;
+    const waiting = call?.waiting;
+    if (kind === MODEL_CALL && waiting !== undefined) finish(waiting.work, waiting.message, event);
+    else call?.streamed.set(kind, event);
   };
   const integration: Integration = {
-    onLanguageModelCallEnd: keep('languageModelCall'),
+    onLanguageModelCallEnd: keep(MODEL_CALL),
     onStepEnd: keep('step'),
     onEnd: keep('streamText'),
   };
@@ -78,7 +82,7 @@ function subscribe(): () => void {
     guarded('work of the AI SDK', () => {
       const span = begin(message);
       if (span instanceof RecordingSpan) {
-        const work = new Work(span, callOf(message));
+        const work = new Work(span, callOf(message), PARTS.has(message.type));
         works.set(message, work);
         watch(work, message);
       } else if (span instanceof NoOpSpan && !(span instanceof UnsampledSpan)) return context;
@@ -88,14 +92,16 @@ function subscribe(): () => void {
     const work = works.get(message);
     if (work === undefined) return;
     works.delete(message);
-    const streamed = open.get(work.call)?.streamed;
-    const result = streamed?.get(message.type) ?? message.result;
-    streamed?.delete(message.type);
-    guarded('a result of the AI SDK', () => {
-      recordResult(work.span, message, result);
-    });
-    if (!PARTS.has(message.type)) work.endParts(message.error);
-    work.end(message.error);
+    const call = open.get(work.call);
+    const told = call?.streamed.get(message.type);
+    call?.streamed.delete(message.type);
+    if (told === undefined && call !== undefined && read(message.result, 'stream') !== undefined) {
+      // The answer has only begun: how it ends is told later, or with the end of the whole call.
+      release(work);
+      call.waiting = { work, message: { type: message.type, event: message.event } };
+      return;
+    }
+    finish(work, message, told ?? message.result);
   };
   const ignore = (): void => undefined;
   const subscribers: TracingChannelSubscribers<Message> = {
@@ -126,6 +132,8 @@ interface Call {
   readonly works: Set<Work>;
   /** Results of streams by kind of work: in order, so that each is the latest of its kind when that ends. */
   readonly streamed: Map<string, unknown>;
+  /** A model's answer that is still streaming. */
+  waiting?: { readonly work: Work; readonly message: Message };
 }
 
 const open = new Map<string, Call>();
@@ -135,25 +143,30 @@ class Work implements Ending {
   constructor(
     readonly span: RecordingSpan,
     readonly call: string,
+    private readonly isPart: boolean,
   ) {
     if (!open.has(call)) open.set(call, { works: new Set(), streamed: new Map() });
     open.get(call)?.works.add(this);
   }
 
   end(error?: unknown): void {
+    const call = open.get(this.call);
+    if (call?.works.delete(this) !== true) return;
     unwatch(this);
-    const works = open.get(this.call)?.works;
-    works?.delete(this);
-    if (works?.size === 0) open.delete(this.call);
+    if (call.waiting?.work === this) call.waiting = undefined;
+    // What the SDK says no more of: a step that fails, or is aborted.
+    if (!this.isPart && this.call !== '') for (const part of call.works) part.end(error);
+    if (call.works.size === 0) open.delete(this.call);
     if (error !== undefined) this.span.recordException(error);
     this.span.end();
   }
+}
 
-  /** Ends what the SDK says no more of: a step that fails, or is aborted. */
-  endParts(error: unknown): void {
-    if (this.call === '') return;
-    for (const part of open.get(this.call)?.works ?? []) if (part !== this) part.end(error);
-  }
+function finish(work: Work, message: Message, result: unknown): void {
+  guarded('a result of the AI SDK', () => {
+    recordResult(work.span, message, result);
+  });
+  work.end(message.error);
 }
 
 function callOf({ event }: Message): string {
@@ -175,7 +188,7 @@ function begin(message: Message): LiveSpan {
   const span = openSpan(nameOf(type, event), { spanType: TYPES[type] ?? 'UNKNOWN' });
   if (!(span instanceof RecordingSpan)) return span;
   if (event.recordInputs !== false) span.setInputs(inputsOf(type, event));
-  if (type === 'languageModelCall') {
+  if (type === MODEL_CALL) {
     noteSending(span);
     const { provider, modelId, tools } = event;
     span.setAttribute(SpanAttributeKey.MESSAGE_FORMAT, 'vercel_ai');
@@ -214,7 +227,7 @@ function recordResult(span: RecordingSpan, { type, event }: Message, result: unk
   if (result === undefined || result === null) return;
   if (event?.recordOutputs !== false) span.setOutputs(outputsOf(type, result));
   // On the model's own calls alone: what is above them would count the tokens again.
-  const isModelCall = type === 'languageModelCall';
+  const isModelCall = type === MODEL_CALL;
   if (isModelCall || type === 'embed' || type === 'embedMany') {
     const usage = usageOf(read(result, 'usage'));
     if (usage !== undefined) span.setAttribute(SpanAttributeKey.TOKEN_USAGE, usage);

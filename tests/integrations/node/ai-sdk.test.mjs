@@ -144,6 +144,23 @@ test('version 7: a stream, whose results are told after its end', async () => {
   assert.equal(tree.outputs.text, 'Hello');
 });
 
+test('version 7: a stream that takes its time', async () => {
+  await work('streamText', called, () =>
+    work('step', { stepNumber: 0 }, async () => {
+      await work('languageModelCall', called, async () => ({ stream: new ReadableStream() }));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      tell('onLanguageModelCallEnd', {
+        content: [{ type: 'text', text: 'Hello' }],
+        usage,
+        finishReason: 'stop',
+      });
+    }),
+  );
+  const [tree] = await takeTrees(1);
+  assert.equal(outline(tree)[2], '    ai.languageModelCall [CHAT_MODEL] OK 21+9=30');
+  assert.equal(tree.children[0].children[0].outputs.text, 'Hello');
+});
+
 test('version 7: a stream that fails, of whose step nothing more is told', async () => {
   const failure = new Error('fake error 429');
   const forever = new Promise(() => {});

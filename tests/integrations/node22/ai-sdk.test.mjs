@@ -91,6 +91,27 @@ const cases = {
   ],
 };
 
+test('a stream that takes its time', async () => {
+  const chunk = (delta, finish_reason = null) =>
+    `data: ${JSON.stringify({ id: 'x', model: 'm', created: 1, choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
+  async function* body() {
+    for (const content of ['a ', 'b ']) {
+      yield chunk({ content });
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    yield `${chunk({}, 'stop')}data: [DONE]\n\n`;
+  }
+  const headers = { 'content-type': 'text/event-stream' };
+  const fetch = async () =>
+    new Response(ReadableStream.from(body()).pipeThrough(new TextEncoderStream()), { headers });
+  const slow = createOpenAI({ apiKey: 'fake', fetch }).chat('m');
+  assert.equal(await read(ai.streamText(request('Hi', { model: slow })).textStream), 'a b ');
+  const [tree] = await takeTrees(1);
+  const call = tree.children[0].children[0];
+  assert.equal(call.outputs.text, 'a b ');
+  assert.equal(call.outputs.finishReason, 'stop');
+});
+
 for (const [name, [run, gives, lines]] of Object.entries(cases)) {
   test(name, async () => {
     assert.deepEqual(await run(), gives);
