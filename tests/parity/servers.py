@@ -57,6 +57,12 @@ EXPECTED = (
         "MLflow .*too many 500 error responses",
         "MLflow's client tries again what the server fails at, and then does not say what that was",
     ),
+    Expected(
+        ALL,
+        "parity::json_looking_surrogates",
+        "/sizes/[a-z0-9_]+: ",
+        "the question mark that stands for a lone surrogate is shorter than its escape",
+    ),
 )
 
 
