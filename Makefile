@@ -143,12 +143,12 @@ test: setup build ## Run the lints and every suite against one real MLflow serve
 	@rm -rf $(LOGS); mkdir -p $(LOGS)
 	@code=0; $(SERVER) $(MAKE) --no-print-directory --keep-going suites || code=$$?; \
 	echo; echo "The runners' summary lines"; \
-	for suite in lint rust c abi python node view e2e parity otlp integrations; do \
+	for suite in lint rust c abi python node view e2e parity otlp integrations integrations-node; do \
 	    echo "$$suite:"; grep -aE $(SUMMARY) $(LOGS)/$$suite.log | sed 's/^/  /' || echo "  failed without a summary"; \
 	done; \
 	exit $$code
 
-suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp test-integrations
+suites: lint test-rust test-c abi test-python test-node test-view test-e2e parity test-otlp test-integrations integrations-node
 
 test-rust: setup ## Test the engine and the Rust side of the C ABI
 	@mkdir -p $(LOGS)
@@ -265,16 +265,40 @@ $(INTEGRATIONS)-%/.complete: tests/integrations/requirements-%.txt | $(STAMPS)/s
 	@echo $(CURDIR)/bindings/python/python > $(@D)/lib/$$(ls $(@D)/lib)/site-packages/mlflow_trace.pth
 	@touch $@
 
-.PHONY: integrations test-integrations bench-integrations
-integrations: $(patsubst tests/integrations/requirements-%.txt,$(INTEGRATIONS)-%/.complete,$(wildcard tests/integrations/requirements-*.txt)) ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table; installs 2 GB of Python packages
+.PHONY: integrations integrations-python test-integrations bench-integrations
+integrations: integrations-python integrations-node ## Run real client libraries against a fake provider, compare with MLflow's traces, print the table
+
+integrations-python: $(patsubst tests/integrations/requirements-%.txt,$(INTEGRATIONS)-%/.complete,$(wildcard tests/integrations/requirements-*.txt)) ## The same with the libraries of Python, LIBRARIES=openai,gemini; installs 2 GB of Python packages
 # The frameworks, and what has an environment of its own, are left to `make integrations`.
 test-integrations: LIBRARIES := openai,anthropic,gemini
-integrations test-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete
+integrations-python test-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
 
 bench-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Measure what tracing adds to calls of client libraries beside MLflow's integrations, for docs/bench; BENCH=--quick to try it
 	$(INTEGRATIONS)/bin/python tests/bench/integrations/run.py $(BENCH)
+
+NODE_INTEGRATIONS := tests/integrations/node
+$(NODE_INTEGRATIONS)/node_modules/.complete: $(NODE_INTEGRATIONS)/package.json $(NODE_INTEGRATIONS)/package-lock.json | $(STAMPS)/system
+	npm ci --prefix $(NODE_INTEGRATIONS) --no-audit --no-fund --ignore-scripts
+	@ln -sfn ../../../../$(NODE) $(NODE_INTEGRATIONS)/node_modules/mlflow-trace
+	@touch $@
+
+.PHONY: integrations-node
+integrations-node: setup $(STAMPS)/node $(NODE_INTEGRATIONS)/node_modules/.complete ## The same with client libraries of Node; installs 200 MB of Node packages
+	@mkdir -p $(LOGS)
+	$(WITH_SERVER) node --expose-gc --test $(NODE_INTEGRATIONS)/*.test.mjs 2>&1 | tee $(LOGS)/integrations-node.log
+
+# What needs a newer Node than the rest: the Vercel AI SDK 7 and Mastra. NODE22 is its binary.
+NODE22 ?= node
+$(NODE_INTEGRATIONS)22/node_modules/.complete: $(NODE_INTEGRATIONS)22/package.json $(NODE_INTEGRATIONS)22/package-lock.json | $(STAMPS)/system
+	npm ci --prefix $(NODE_INTEGRATIONS)22 --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: integrations-node22
+integrations-node22: setup $(STAMPS)/node $(NODE_INTEGRATIONS)/node_modules/.complete $(NODE_INTEGRATIONS)22/node_modules/.complete ## The same with libraries that need Node 22, NODE22=/path/to/node; installs 150 MB of Node packages
+	@$(NODE22) -e 'process.exit(parseInt(process.versions.node) < 22)' || { echo "$(NODE22) is older than Node 22" >&2; exit 1; }
+	$(NODE22) --test --test-force-exit $(NODE_INTEGRATIONS)22/*.test.mjs
 
 # SUITE is resolved first, so that a missing one is noticed before anything is built.
 w3c: setup ## Run the public test suite of W3C Trace Context; SUITE is a checkout of github.com/w3c/trace-context
@@ -324,7 +348,7 @@ lint-python: setup $(STAMPS)/python
 
 lint-node: $(NODE)/node_modules/.complete
 	npm run lint --prefix $(NODE)
-	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs'
+	$(NODE)/node_modules/.bin/prettier --config $(NODE)/.prettierrc.json --check 'examples/**/*.mjs' 'tests/e2e/bench/*.mjs' 'tests/e2e/ends/*.mjs' 'tests/w3c/*.mjs' 'tests/faults/*.mjs' 'tests/view/*.mjs' 'tests/bench/node/*.mjs' '$(NODE_INTEGRATIONS)/{*,support/*}.mjs' '$(NODE_INTEGRATIONS)22/*.mjs'
 
 bench: setup build bench-record $(STAMPS)/bench/spans ## Measure what a span costs the thread that records it, in every language
 	$(STAMPS)/bench/spans
@@ -442,7 +466,7 @@ sanitize: setup $(STAMPS)/valgrind ## Run the C and C++ suites under AddressSani
 include packaging/package.mk
 
 clean: ## Remove everything that make made
-	rm -rf .build target .venv $(NODE)/node_modules $(NODE)/dist $(NODE)/*.node examples/demo/frontend/node_modules
+	rm -rf .build target .venv $(NODE_INTEGRATIONS)/node_modules $(NODE_INTEGRATIONS)22/node_modules $(NODE)/node_modules $(NODE)/dist $(NODE)/*.node examples/demo/frontend/node_modules
 	rm -rf .pytest_cache .ruff_cache .mypy_cache bindings/python/.*_cache examples/demo/.*_cache examples/demo/agent/.*_cache
 	find bindings examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f bindings/python/python/mlflow_trace/*.so

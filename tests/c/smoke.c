@@ -265,7 +265,7 @@ CASE(statistics_know_the_spool)
     CHECK_OK(mlflow_tracer_new(config, &tracer, NULL));
     mlflow_config_free(config);
     CHECK_OK(mlflow_span_end(check_start(tracer, "kept"), NULL));
-    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 100, NULL, NULL), MLFLOW_ERROR_TIMEOUT);
+    CHECK_STATUS(mlflow_tracer_shutdown(tracer, 1000, NULL, NULL), MLFLOW_ERROR_TIMEOUT);
     CHECK(check_stat(tracer, "spooled") == 1);
     CHECK(check_stat(tracer, "pending") == 1);
     CHECK(check_stat(tracer, "spool_degraded") == 0);

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "server")]
 
 import fake_providers
-from mlflow_server import OFFLINE_ENVIRONMENT, SERVER_VARIABLE, MlflowServer
+from mlflow_server import OFFLINE_ENVIRONMENT, shared_or_own
 from trees import from_server, plain
 
 OWN_ENVIRONMENT = {path.stem.removeprefix("requirements-") for path in HERE.glob("requirements-*")}
@@ -28,12 +28,8 @@ table: Table = {}
 @pytest.fixture(scope="session")
 def mlflow_url() -> Iterator[str]:
     """The server that the suites share, or one of this session's own."""
-    shared = os.environ.get(SERVER_VARIABLE)
-    if shared:
-        yield shared
-    else:
-        with MlflowServer() as server:
-            yield server.url
+    with shared_or_own() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

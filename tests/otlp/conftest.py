@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +11,11 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "server")]
 
-from mlflow_server import SERVER_VARIABLE, MlflowServer
+from mlflow_server import shared_or_own
 
 
 @pytest.fixture(scope="session")
 def mlflow_url() -> Iterator[str]:
     """The server that the suites share, or one of this session's own."""
-    shared = os.environ.get(SERVER_VARIABLE)
-    if shared:
-        yield shared
-    else:
-        with MlflowServer() as server:
-            yield server.url
+    with shared_or_own() as url:
+        yield url

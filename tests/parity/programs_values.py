@@ -59,7 +59,6 @@ def json_looking_strings(mlflow: Any) -> object:
         '{"a": 1e5, "a": 2}',
         '{"é": "\\u00e9"}',
         "[NaN]",
-        '["\\ud800"]',
         "[[1.50]]",
         '{"a": 1}\n',
     ]
@@ -70,6 +69,15 @@ def json_looking_strings(mlflow: Any) -> object:
         span.set_inputs(texts[0])
         span.set_outputs(texts[2])
     return own(span)
+
+
+@program
+def json_looking_surrogates(mlflow: Any) -> None:
+    with mlflow.start_span("texts") as span:
+        span.set_attribute("lone", '["\\ud800"]')
+        span.set_attribute("two", '{"a": "\\udc00\\ud83dx", "b": "\\ud83d\\ude00"}')
+        span.set_attribute("quoted", '"\\ud800"')
+        span.set_attribute("escaped", '["\\\\ud800"]')
 
 
 @program

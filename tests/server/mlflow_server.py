@@ -190,6 +190,17 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
+def shared_or_own() -> Iterator[str]:
+    """The URL of the server that the suites share, or of one that runs meanwhile."""
+    shared = os.environ.get(SERVER_VARIABLE)
+    if shared:
+        yield shared
+    else:
+        with MlflowServer() as server:
+            yield server.url
+
+
+@contextmanager
 def signals_as_exit() -> Iterator[None]:
     """Turn the first ending signal into SystemExit and ignore the next ones, so that whatever was
     started is always stopped."""

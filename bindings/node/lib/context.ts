@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Channel } from 'node:diagnostics_channel';
 import { type Anchor, currentAnchor } from './clock.js';
 import { TRACE_ID_PREFIX } from './constants.js';
 import type { TraceIdentity } from './encode.js';
@@ -68,6 +69,16 @@ export interface Context {
   readonly span: LiveSpan | null;
   readonly remote: RemoteParent | null;
   readonly scope: TraceScope | null;
+  /** The run of a framework inside which this came to be in force. */
+  readonly run?: string;
+}
+
+/** A framework that knows itself which of its runs executes the present code. */
+export interface RunSource {
+  /** The id of the run. */
+  current(): string | undefined;
+  /** Its span. */
+  span(run: string): LiveSpan | undefined;
 }
 
 /** The context of another tracing library, whose spans and ours share traces. */
@@ -91,8 +102,37 @@ export function foreignSpan(): RemoteParent | undefined {
   return foreign?.current();
 }
 
+let runs: RunSource | undefined;
+
+/** Lets the runs of a framework be parents of what starts inside them. */
+export function joinRuns(source: RunSource): void {
+  runs ??= source;
+}
+
 export function currentContext(): Context | undefined {
-  return storage.getStore();
+  const context = storage.getStore();
+  return runs === undefined ? context : nearest(context, runs);
+}
+
+/** The run that executes the present code is nearer than a span, unless that was started inside it. */
+function nearest(context: Context | undefined, source: RunSource): Context | undefined {
+  const run = source.current();
+  if (run === undefined || context?.run === run) return context;
+  const span = source.span(run);
+  return span === undefined ? context : { span, remote: null, scope: context?.scope ?? null, run };
+}
+
+/** Has what runs inside an event of `channel` be in the context that `toContext` makes of it, until what is returned is called. */
+export function bindContext<M>(
+  channel: Channel<unknown, M>,
+  toContext: (message: M, outer: Context | undefined) => Context | undefined,
+): () => void {
+  // The store may be undefined, as outside of every context.
+  const store = storage as AsyncLocalStorage<Context | undefined>;
+  channel.bindStore(store, (message) => toContext(message, store.getStore()));
+  return () => {
+    channel.unbindStore(store);
+  };
 }
 
 /** Runs `run` and all that it starts inside `context`, whose span is the nearest then. */
@@ -109,5 +149,5 @@ export function runScoped<T>(context: Context, run: () => T): T {
 /** The present context with `span` active in it. */
 export function contextOf(span: LiveSpan): Context {
   const outer = storage.getStore();
-  return { span, remote: null, scope: outer === undefined ? null : outer.scope };
+  return { span, remote: null, scope: outer === undefined ? null : outer.scope, run: runs?.current() };
 }

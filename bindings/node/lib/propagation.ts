@@ -62,7 +62,8 @@ export function withTracingContextFromHeaders<T>(headers: HeadersLike, run: () =
     report(`headers of the caller's trace could not be read: ${String(error)}`);
   }
   if (remote === undefined) return run();
-  const context: Context = { span: null, remote, scope: currentContext()?.scope ?? null };
+  const outer = currentContext();
+  const context: Context = { span: null, remote, scope: outer?.scope ?? null, run: outer?.run };
   return runIn(context, run);
 }
 

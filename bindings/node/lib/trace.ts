@@ -118,7 +118,8 @@ export function updateCurrentTrace(update: TraceUpdate, span?: LiveSpan | null):
 export function tracingContext<T>(options: TracingContextOptions, run: () => T): T {
   const outer = currentContext();
   const scope = mergeScope(outer?.scope ?? null, options);
-  return runScoped({ span: outer?.span ?? null, remote: outer?.remote ?? null, scope }, run);
+  const inForce = { span: outer?.span ?? null, remote: outer?.remote ?? null, run: outer?.run };
+  return runScoped({ ...inForce, scope }, run);
 }
 
 /** Starts a span under the parent that the options or the context name, and lets processors see it. */

@@ -126,7 +126,7 @@ function startCall(
 }
 
 /** Gives the wrapper the name, length and own properties of the function it stands for. */
-function impersonate(traced: AnyFunction, fn: AnyFunction): AnyFunction {
+export function impersonate(traced: AnyFunction, fn: AnyFunction): AnyFunction {
   for (const key of Reflect.ownKeys(fn)) {
     const descriptor = Reflect.getOwnPropertyDescriptor(fn, key);
     // A function's own `prototype` cannot be redefined; `arguments` and `caller` belong to one function alone.

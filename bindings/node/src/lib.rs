@@ -4,7 +4,7 @@
 //! Every function may be called from any thread of Node. Panics become JavaScript errors.
 
 mod client;
-mod dialect;
+pub mod dialect;
 mod engine;
 mod error;
 mod otel;

@@ -80,6 +80,15 @@ test('ESM, and both at once are one', () => {
   assert.equal(run('use.mjs'), 'true 0\n');
 });
 
+test('each integration, without the library that it is for', () => {
+  const program = `const client = { chat: { completions: { create: (request) => request.model } } };
+    const { tracedOpenAI } = require('mlflow-trace/openai');
+    for (const entry of ['anthropic', 'gemini', 'langchain', 'ai-sdk', 'mastra', 'http']) require('mlflow-trace/' + entry);
+    console.log(tracedOpenAI(client) === client, client.chat.completions.create({ model: 'm' }));`;
+  writeFileSync(join(project, 'integrations.cjs'), program);
+  assert.equal(run('integrations.cjs'), 'true m\n');
+});
+
 for (const [kind, extension] of [
   ['ESM', 'mts'],
   ['CommonJS', 'cts'],

@@ -80,6 +80,26 @@ test('the entry point for OpenTelemetry exports the same in both', async () => {
   assert.equal(Object.keys(cjs).filter((name) => name !== '__esModule').length, 2);
 });
 
+const INTEGRATIONS = {
+  openai: ['tracedOpenAI', 'untraced'],
+  anthropic: ['tracedAnthropic', 'untraced'],
+  gemini: ['tracedGemini', 'untraced'],
+  langchain: ['MlflowCallbackHandler', 'enableLangchain'],
+  'ai-sdk': ['enableAiSdk'],
+  mastra: ['MlflowMastraExporter'],
+  http: ['enableHttp'],
+};
+for (const [entry, names] of Object.entries(INTEGRATIONS)) {
+  test(`the entry point ${entry} exports the same in both`, async () => {
+    const esm = await import(`mlflow-trace/${entry}`);
+    const cjs = require(`mlflow-trace/${entry}`);
+    const found = Object.keys(esm).filter((name) => name !== 'module.exports');
+    assert.deepEqual(found.sort(), names);
+    for (const name of names) assert.equal(esm[name], cjs[name]);
+    assert.equal(Object.keys(cjs).filter((name) => name !== '__esModule').length, names.length);
+  });
+}
+
 test('the versions of package and engine agree', () => {
   const { native } = require('../dist/native.js');
   assert.equal(native().version(), require('mlflow-trace/package.json').version);

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
-const entries = ['index.d.mts', 'otel.d.mts'].map((name) =>
-  fileURLToPath(new URL(`../${name}`, import.meta.url)),
-);
+const integrations = readdirSync(new URL('../entries/', import.meta.url));
+const entries = [
+  'index.d.mts',
+  'otel.d.mts',
+  ...integrations.filter((name) => name.endsWith('.d.mts')).map((name) => `entries/${name}`),
+].map((name) => fileURLToPath(new URL(`../${name}`, import.meta.url)));
 
 /** Forms of JSON and of OpenTelemetry's, whose members are named and described by others. */
 const FOREIGN = /Json$|^Otel(Span|Event)$/;

@@ -120,8 +120,10 @@ impl Tracer {
     /// Makes a call about a trace, and again once everything is delivered if there was none.
     fn delivered<T>(&self, call: impl Fn(&Client) -> Result<T>) -> Result<T> {
         let client = self.client();
+        // Asked before: it may be delivered while the call finds that it is not.
+        let is_pending = self.stats().pending > 0;
         match call(&client) {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.stats().pending > 0 => {
+            Err(error) if error.kind() == ErrorKind::NotFound && is_pending => {
                 self.flush(DELIVERY);
                 call(&client)
             }

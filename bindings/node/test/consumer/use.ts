@@ -1,6 +1,9 @@
 // What a program in TypeScript may write; compiled strictly, then run.
 import * as mlflow from 'mlflow-trace';
 import { init, type LiveSpan, SpanType, startSpan, trace, withSpan } from 'mlflow-trace';
+import { enableHttp } from 'mlflow-trace/http';
+import { MlflowCallbackHandler } from 'mlflow-trace/langchain';
+import { tracedOpenAI, type TracedOptions, untraced } from 'mlflow-trace/openai';
 import { MlflowSpanExporter, MlflowSpanProcessor } from 'mlflow-trace/otel';
 import { BasicTracerProvider, BatchSpanProcessor, type SpanProcessor } from '@opentelemetry/sdk-trace-base';
 
@@ -12,6 +15,20 @@ class Agent {
     return `${question}?`;
   }
 }
+
+class Client {
+  readonly chat = {
+    completions: { create: (request: { model: string }): Promise<string> => Promise.resolve(request.model) },
+  };
+}
+const options: TracedOptions = { chunkEvents: true };
+const client: Client = tracedOpenAI(new Client(), options);
+const answered: Promise<string> = client.chat.completions.create({ model: 'm' });
+void answered.then(() => untraced(client));
+const disableHttp: () => void = enableHttp();
+disableHttp();
+const handlerName: string = new MlflowCallbackHandler().name;
+if (handlerName === '') throw new Error('a handler has a name');
 
 const add = trace((a: number, b: number): number => a + b, { name: 'add', attributes: { unit: 'm' } });
 const sum: number = add(1, 2);

@@ -1,0 +1,1 @@
+export { enableAiSdk } from '../dist/ai-sdk.js';

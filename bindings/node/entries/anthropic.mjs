@@ -1,0 +1,1 @@
+export { tracedAnthropic, untraced } from '../dist/anthropic.js';

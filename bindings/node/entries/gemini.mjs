@@ -1,0 +1,1 @@
+export { tracedGemini, untraced } from '../dist/gemini.js';

@@ -1,0 +1,1 @@
+export { enableHttp } from '../dist/http.js';

@@ -1,0 +1,1 @@
+export { enableLangchain, MlflowCallbackHandler } from '../dist/langchain.js';

@@ -1,0 +1,1 @@
+export { MlflowMastraExporter } from '../dist/mastra.js';

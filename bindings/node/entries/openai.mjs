@@ -1,0 +1,1 @@
+export { tracedOpenAI, untraced } from '../dist/openai.js';
