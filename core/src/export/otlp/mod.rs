@@ -54,6 +54,8 @@ pub(super) struct OtlpExporter {
     genai: bool,
     /// Bytes of spans that a request should have: fewer after the collector found one too long.
     limit: Cell<usize>,
+    /// Room for the next trace to be written anew: what the last one leaves.
+    emptied: Cell<Vec<u8>>,
 }
 
 /// The collector takes nothing now; what is left is offered again, as this says.
@@ -94,6 +96,7 @@ impl OtlpExporter {
         wire::bytes_field(&mut scope, 2, crate::VERSION.as_bytes());
         OtlpExporter {
             limit: Cell::new(shared.config.batch_bytes()),
+            emptied: Cell::default(),
             collector: OnceCell::new(),
             scope,
             genai: shared.config.flag("otlp.genai_semconv"),
@@ -135,7 +138,11 @@ impl OtlpExporter {
         keep_inline(trace);
         // What lies behind the collector may be an MLflow server.
         guard::protect(&mut trace.spans);
-        trace.spans = outgoing::spans(trace, self.genai);
+        let mut spans = self.emptied.take();
+        outgoing::write_spans(&mut spans, trace, self.genai);
+        std::mem::swap(&mut trace.spans, &mut spans);
+        spans.clear();
+        self.emptied.set(spans);
         // The end of a trace all of whose spans went before it.
         trace.progress.settled = trace.spans.is_empty();
     }

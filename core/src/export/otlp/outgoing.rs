@@ -3,8 +3,6 @@
 //! The engine's own bytes are OTLP already and stay as they are. What it leaves to MLflow's server to know, or has no
 //! use for, is added: the trace id in MLflow's form, the tags of the trace on its root, the kind and the flags.
 
-use std::collections::HashSet;
-
 use serde_json::Value as Json;
 
 use super::semconv;
@@ -45,81 +43,143 @@ impl Changes {
     }
 }
 
-/// The spans of a trace as they go out; with `semconv` in the words of the GenAI semantic conventions.
-pub(super) fn spans(trace: &Finished, semconv: bool) -> Vec<u8> {
-    let here: HashSet<&[u8]> = reader::spans(&trace.spans)
-        .map(|span| bytes_of(span, field::SPAN_ID))
+/// Writes the spans of a trace as they go out; with `semconv` in the words of the GenAI semantic conventions.
+pub(super) fn write_spans(out: &mut Vec<u8>, trace: &Finished, semconv: bool) {
+    let mut here: Vec<&[u8]> = reader::spans(&trace.spans)
+        .map(|span| first(span, field::SPAN_ID))
         .collect();
-    let mut out = Vec::with_capacity(trace.spans.len() + 128 * trace.span_count as usize);
+    here.sort_unstable();
+    let mut request_id = Vec::new();
+    if !semconv {
+        let id = Value::Str(&trace.id.to_mlflow());
+        encode_key_value(
+            &mut request_id,
+            field::ATTRIBUTES,
+            keys::TRACE_REQUEST_ID,
+            id,
+        );
+    }
+    let mut outgoing = Outgoing {
+        trace,
+        here,
+        request_id,
+        semconv,
+        added: Vec::new(),
+    };
+    out.reserve(trace.spans.len() + 128 * trace.span_count as usize);
     for (part, raw) in reader::raw_fields(&trace.spans) {
         let span = part
             .bytes()
             .filter(|_| part.number == SCOPE_SPANS_SPANS)
-            .and_then(|span| outgoing(span, trace, &here, semconv));
-        match span {
-            Some(span) => wire::bytes_field(&mut out, SCOPE_SPANS_SPANS, &span),
-            None => out.extend_from_slice(raw),
+            .and_then(|span| outgoing.write(out, span));
+        // One that cannot be read is left to the collector.
+        if span.is_none() {
+            out.extend_from_slice(raw);
         }
     }
-    out
 }
 
-/// One span; `None` for one that cannot be read, which is left to the collector.
-fn outgoing(
-    span: &[u8],
-    trace: &Finished,
-    here: &HashSet<&[u8]>,
+/// What the spans of a trace have in common as they go out.
+struct Outgoing<'a> {
+    trace: &'a Finished,
+    /// The ids of these spans, sorted.
+    here: Vec<&'a [u8]>,
+    /// The attribute with the trace's id in MLflow's form; empty where spans get none.
+    request_id: Vec<u8>,
     semconv: bool,
-) -> Option<Vec<u8>> {
-    let fields: Vec<(Field<'_>, &[u8])> = reader::raw_fields(span).collect();
-    if fields.iter().map(|(_, raw)| raw.len()).sum::<usize>() != span.len() {
-        return None;
+    /// What the span in hand gets.
+    added: Vec<u8>,
+}
+
+impl Outgoing<'_> {
+    /// Writes one span; `None`, and nothing written, for one that cannot be read.
+    fn write(&mut self, out: &mut Vec<u8>, span: &[u8]) -> Option<()> {
+        let mut changes = match self.semconv {
+            true => semconv::translate(span),
+            false => Changes::default(),
+        };
+        let is_root = first(span, field::PARENT_SPAN_ID).is_empty();
+        if is_root && self.trace.has_info {
+            changes.attributes.extend(tags(self.trace));
+        }
+        let (mut read, mut kept) = (0, 0);
+        let mut has_kind = changes.kind.is_some();
+        let mut parent: &[u8] = &[];
+        for (part, raw) in reader::raw_fields(span) {
+            read += raw.len();
+            if !self.stays(&changes, &part) {
+                continue;
+            }
+            kept += raw.len();
+            match part.number {
+                field::PARENT_SPAN_ID => parent = part.bytes().unwrap_or_default(),
+                field::KIND => has_kind = true,
+                _ => {}
+            }
+        }
+        if read != span.len() {
+            return None;
+        }
+        self.add(&changes, has_kind, parent);
+        wire::length_prefix(out, SCOPE_SPANS_SPANS, kept + self.added.len());
+        if kept == read {
+            out.extend_from_slice(span);
+        } else {
+            reader::raw_fields(span)
+                .filter(|(part, _)| self.stays(&changes, part))
+                .for_each(|(_, raw)| out.extend_from_slice(raw));
+        }
+        out.extend_from_slice(&self.added);
+        Some(())
     }
-    let parent = bytes_of(span, field::PARENT_SPAN_ID);
-    let mut changes = match semconv {
-        true => semconv::translate(span),
-        false => Changes {
-            attributes: vec![(
-                keys::TRACE_REQUEST_ID.to_owned(),
-                trace.id.to_mlflow().into(),
-            )],
-            ..Changes::default()
-        },
-    };
-    if parent.is_empty() && trace.has_info {
-        changes.attributes.extend(tags(trace));
-    }
-    let mut out = Vec::with_capacity(span.len() + 128);
-    for (part, raw) in &fields {
-        let stays = match part.number {
-            field::ATTRIBUTES => !changes.drops(bytes_of(part.bytes()?, 1)),
+
+    /// Whether a field of a span goes out as it is.
+    fn stays(&self, changes: &Changes, part: &Field<'_>) -> bool {
+        match part.number {
+            field::ATTRIBUTES => {
+                let key = first(part.bytes().unwrap_or_default(), 1);
+                let is_replaced =
+                    !self.request_id.is_empty() && key == keys::TRACE_REQUEST_ID.as_bytes();
+                !is_replaced && !changes.drops(key)
+            }
             field::NAME => changes.name.is_none(),
             field::KIND => changes.kind.is_none() && part.value != FieldValue::Varint(0),
             field::FLAGS => false,
             _ => true,
-        };
-        if stays {
-            out.extend_from_slice(raw);
         }
     }
-    if let Some(name) = &changes.name {
-        wire::bytes_field(&mut out, field::NAME, name.as_bytes());
+
+    /// Collects what a span gets.
+    fn add(&mut self, changes: &Changes, has_kind: bool, parent: &[u8]) {
+        let flags = self.flags(parent);
+        let added = &mut self.added;
+        added.clear();
+        if let Some(name) = &changes.name {
+            wire::bytes_field(added, field::NAME, name.as_bytes());
+        }
+        match changes.kind {
+            Some(kind) => wire::varint_field(added, field::KIND, kind),
+            None if !has_kind => wire::varint_field(added, field::KIND, INTERNAL),
+            None => {}
+        }
+        added.extend_from_slice(&self.request_id);
+        for (key, value) in &changes.attributes {
+            attribute(added, key, value);
+        }
+        if let Some(flags) = flags {
+            wire::fixed32_field(added, field::FLAGS, flags);
+        }
     }
-    let has_kind = fields
-        .iter()
-        .any(|(part, _)| part.number == field::KIND && part.value != FieldValue::Varint(0));
-    match changes.kind {
-        Some(kind) => wire::varint_field(&mut out, field::KIND, kind),
-        None if !has_kind => wire::varint_field(&mut out, field::KIND, INTERNAL),
-        None => {}
+
+    /// Where a parent lives is not on the wire: one that is not among the spans of its trace is taken for a span of
+    /// another process, unless others of the trace went before these or follow; then nothing is said.
+    fn flags(&self, parent: &[u8]) -> Option<u32> {
+        if parent.is_empty() || self.here.binary_search(&parent).is_ok() {
+            return Some(HAS_IS_REMOTE);
+        }
+        let is_whole = self.trace.earlier == 0 && !self.trace.goes_on;
+        is_whole.then_some(HAS_IS_REMOTE | IS_REMOTE)
     }
-    for (key, value) in &changes.attributes {
-        attribute(&mut out, key, value);
-    }
-    if let Some(flags) = flags(parent, trace, here) {
-        wire::fixed32_field(&mut out, field::FLAGS, flags);
-    }
-    Some(out)
 }
 
 /// What the host set of the trace as tags, as attributes of its root; a server makes tags of them again.
@@ -132,16 +192,6 @@ fn tags(trace: &Finished) -> impl Iterator<Item = (String, Json)> {
         })
 }
 
-/// Where a parent lives is not on the wire: one that is not among the spans of its trace is taken for a span of
-/// another process, unless others of the trace went before these or follow; then nothing is said.
-fn flags(parent: &[u8], trace: &Finished, here: &HashSet<&[u8]>) -> Option<u32> {
-    if parent.is_empty() || here.contains(parent) {
-        return Some(HAS_IS_REMOTE);
-    }
-    let is_whole = trace.earlier == 0 && !trace.goes_on;
-    is_whole.then_some(HAS_IS_REMOTE | IS_REMOTE)
-}
-
 fn attribute(out: &mut Vec<u8>, key: &str, value: &Json) {
     let text = json::to_text(value);
     let number = field::ATTRIBUTES;
@@ -152,11 +202,10 @@ fn attribute(out: &mut Vec<u8>, key: &str, value: &Json) {
     }
 }
 
-/// The payload of the last field of this number; empty without one.
-fn bytes_of(message: &[u8], number: u32) -> &[u8] {
+/// The payload of the first field of this number; empty without one.
+fn first(message: &[u8], number: u32) -> &[u8] {
     reader::raw_fields(message)
-        .filter(|(part, _)| part.number == number)
-        .last()
+        .find(|(part, _)| part.number == number)
         .and_then(|(part, _)| part.bytes())
         .unwrap_or_default()
 }
