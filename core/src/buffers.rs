@@ -26,7 +26,41 @@ const KEPT: usize = 2 << 20;
 /// Bytes of each size that a thread keeps.
 const KEPT_LOCAL: usize = 256 << 10;
 
-static SHARED: ForkCell<Mutex<[Vec<Vec<u8>>; SIZES.len()]>> = ForkCell::new();
+/// The empty buffers of one size that cross.
+#[derive(Default)]
+struct Shelf {
+    buffers: Vec<Vec<u8>>,
+    /// How many more were taken than came back since the last [`stock`].
+    missing: isize,
+}
+
+static SHARED: ForkCell<Mutex<[Shelf; SIZES.len()]>> = ForkCell::new();
+
+/// Makes as many buffers as are missing, for the exporter's thread: while traces wait, their buffers do not come back, and the
+/// system takes its time to give more memory, which those who record should not have to wait for.
+pub(crate) fn stock() {
+    for (size, bytes) in SIZES.into_iter().enumerate() {
+        let wanted = {
+            let shelf = &mut SHARED.get_or_init(Mutex::default).lock()[size];
+            let missing = usize::try_from(std::mem::take(&mut shelf.missing)).unwrap_or(0);
+            missing
+                .min(KEPT / bytes)
+                .saturating_sub(shelf.buffers.len())
+        };
+        if wanted > 0 {
+            let made: Vec<_> = (0..wanted).map(|_| touched(bytes)).collect();
+            let mut shared = SHARED.get_or_init(Mutex::default).lock();
+            shared[size].buffers.extend(made);
+        }
+    }
+}
+
+/// An empty buffer whose memory the system has given.
+fn touched(bytes: usize) -> Vec<u8> {
+    let mut buffer = vec![1; bytes];
+    buffer.clear();
+    buffer
+}
 
 /// The empty buffers of one thread, by size.
 #[derive(Default)]
@@ -47,8 +81,10 @@ impl Buffers {
     #[cold]
     fn refill(&mut self, size: usize) -> Vec<u8> {
         let mut shared = SHARED.get_or_init(Mutex::default).lock();
-        let keep = shared[size].len().saturating_sub(Self::batch(size));
-        self.0[size].extend(shared[size].drain(keep..));
+        let Shelf { buffers, missing } = &mut shared[size];
+        let keep = buffers.len().saturating_sub(Self::batch(size));
+        *missing += (buffers.len() - keep).max(1) as isize;
+        self.0[size].extend(buffers.drain(keep..));
         let used = self.0[size].pop();
         used.unwrap_or_else(|| Vec::with_capacity(SIZES[size]))
     }
@@ -96,10 +132,12 @@ impl Buffers {
     #[cold]
     fn spill(&mut self, size: usize) {
         let mut shared = SHARED.get_or_init(Mutex::default).lock();
-        let room = (KEPT / SIZES[size]).saturating_sub(shared[size].len());
+        let Shelf { buffers, missing } = &mut shared[size];
+        let room = (KEPT / SIZES[size]).saturating_sub(buffers.len());
         let batch = Self::batch(size);
+        *missing -= batch as isize;
         let keep = self.0[size].len() - batch;
-        shared[size].extend(self.0[size].drain(keep..).take(room));
+        buffers.extend(self.0[size].drain(keep..).take(room));
     }
 }
 
@@ -116,6 +154,24 @@ mod tests {
         assert!(buffers.take().is_empty());
         buffers.give(Vec::with_capacity(1 << 20));
         assert!(buffers.take().capacity() < 1 << 20);
+    }
+
+    #[test]
+    fn what_is_missing_is_made_by_another_thread() {
+        // The largest size, which no other test of this process uses; exporters of others may be the ones that make them.
+        let size = SIZES.len() - 1;
+        let waiting = || {
+            SHARED.get_or_init(Mutex::default).lock()[size]
+                .buffers
+                .len()
+        };
+        let mut buffers = Buffers::default();
+        let _taken: Vec<_> = (0..3).map(|_| buffers.of_size(size)).collect();
+        std::thread::spawn(stock).join().unwrap();
+        assert_eq!(waiting(), 3);
+        let made = buffers.of_size(size);
+        assert!(made.is_empty() && made.capacity() >= SIZES[size]);
+        assert!(waiting() < 3);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::lane::{Lane, Load};
 pub(crate) use super::ledger::{Bounds, Room, Slice};
 use super::ledger::{Ledger, SLICE};
 use super::outbox::Outbox;
+use crate::buffers;
 use crate::finished::Finished;
 use crate::lock::{Condvar, Mutex};
 use crate::sync::{AtomicBool, AtomicUsize, Notify};
@@ -386,6 +387,7 @@ impl Queue {
     /// What there is to do; `None` when nothing is left and the tracer is closing.
     pub(crate) fn look(&self) -> Option<View> {
         self.free_buried();
+        buffers::stock();
         let mut routing = self.routing.lock();
         let (requested, closing) = {
             let ledger = self.ledger.lock();
