@@ -35,10 +35,6 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Arguments> {
             "--only" => {
                 let only = arguments.next()?;
                 parsed.only = only.split(',').map(str::to_owned).collect();
-                // What callers feel is measured against it.
-                if parsed.only.iter().any(|only| only.starts_with('F')) {
-                    parsed.only.push("F0".to_owned());
-                }
             }
             _ => return None,
         }
@@ -65,7 +61,9 @@ fn main() -> ExitCode {
         std::fs::create_dir_all(&scratch),
     ) {
         (Some(producer), _, Ok(())) | (None, Ok(producer), Ok(())) => {
-            Settings::new(arguments.scale, producer, scratch.clone())
+            let mut settings = Settings::new(arguments.scale, producer, scratch.clone());
+            settings.judges_callers = true;
+            settings
         }
         (_, Err(error), _) | (_, _, Err(error)) => {
             eprintln!("{error}");

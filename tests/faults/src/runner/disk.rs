@@ -116,7 +116,7 @@ pub(super) fn unusable(settings: &Settings, row: &mut Row) -> Outcome {
         ("read-only", PathBuf::from("/proc/self/spool"), None),
         ("deleted", deleted.clone(), Some(deleted)),
     ];
-    // One after the other: what callers feel is compared with one producer alone.
+    // One after the other: callers of several producers at once would feel each other.
     for (name, spool, delete) in cases {
         let mut part = Row::default();
         // A directory that was removed is made again.

@@ -20,11 +20,7 @@ pub(super) fn nothing(settings: &Settings, row: &mut Row) -> Outcome {
     let mut scene = Scene::start(settings, &["--rate", "2000"])?;
     std::thread::sleep(Duration::from_secs(4));
     scene.producer.ask("stop")?;
-    let (reading, _) = scene.producer.settle(AFTERWARDS)?;
-    let _ = settings.usual_p999.set(reading.p999);
-    if let Some(limit) = settings.patience() {
-        row.fact(format!("callers of the other rows may feel {limit:?}"));
-    }
+    scene.producer.settle(AFTERWARDS)?;
     row.judge(settings, &mut scene, Counting::Exact)
 }
 

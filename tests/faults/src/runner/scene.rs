@@ -40,8 +40,10 @@ pub(crate) struct Reading {
     pub(crate) dropped: u64,
     /// Spans whose calls were timed.
     pub(crate) calls: u64,
-    /// In nanoseconds.
+    /// The 99.9th percentile of what they took, in nanoseconds.
     pub(crate) p999: u64,
+    /// The same of a thread beside them that records with another library.
+    pub(crate) peer_p999: u64,
     pub(crate) stats: Value,
     pub(crate) diagnostics: Vec<(String, String)>,
 }
@@ -61,6 +63,7 @@ impl Reading {
             dropped: dropped.filter_map(|(_, spans)| spans.as_u64()).sum(),
             calls: reply["latency"]["calls"].as_u64().unwrap_or(0),
             p999: reply["latency"]["p999"].as_u64().unwrap_or(0),
+            peer_p999: reply["peer"]["p999"].as_u64().unwrap_or(0),
             stats: stats.clone(),
             diagnostics: diagnostics
                 .map(|entry| (word(&entry["reason"]), word(&entry["text"])))

@@ -29,6 +29,7 @@
 )]
 
 mod dying;
+mod peer;
 mod recording;
 mod stopwatch;
 

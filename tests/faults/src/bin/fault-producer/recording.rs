@@ -14,6 +14,7 @@ use mlflow_trace_faults::report::Reporter;
 use mlflow_trace_faults::{otlp, seal};
 use serde_json::{Value as Json, json};
 
+use crate::peer::Peer;
 use crate::stopwatch::Stopwatch;
 
 /// What is recorded, and how fast.
@@ -50,6 +51,8 @@ pub(crate) struct Host {
     /// Spans started, as the program counts them.
     started: AtomicU64,
     latencies: Mutex<Histogram>,
+    /// What a thread feels that records at the same pace with another library.
+    of_peer: Mutex<Histogram>,
     diagnostics: Mutex<Vec<Json>>,
 }
 
@@ -72,12 +75,15 @@ impl Crew {
 pub(crate) fn start(host: &Arc<Host>) -> Crew {
     let stopping = Arc::new(AtomicBool::new(false));
     let threads = match host.pace.rate {
-        0 => 0,
-        _ => host.pace.threads,
+        0 => 0..0,
+        _ => 0..host.pace.threads + 1,
     };
-    let threads = (0..threads).map(|_| {
+    let threads = threads.map(|number| {
         let (host, stopping) = (host.clone(), stopping.clone());
-        std::thread::spawn(move || host.keep_pace(&stopping))
+        std::thread::spawn(move || match number {
+            0 => host.follow_with_peer(&stopping),
+            _ => host.keep_pace(&stopping, || host.record_trace()),
+        })
     });
     Crew {
         threads: threads.collect(),
@@ -103,6 +109,7 @@ impl Host {
             list,
             started: AtomicU64::new(0),
             latencies: Mutex::default(),
+            of_peer: Mutex::default(),
             diagnostics: Mutex::default(),
         })
     }
@@ -117,18 +124,27 @@ impl Host {
         Host::new(self.tracer.clone(), self.pace.clone(), list)
     }
 
-    fn keep_pace(&self, stopping: &AtomicBool) {
+    fn keep_pace(&self, stopping: &AtomicBool, work: impl Fn()) {
         let a_second = self.pace.rate as f64 / self.pace.threads as f64 / self.pace.spans as f64;
         let interval = Duration::from_secs_f64(1.0 / a_second);
         let mut next = Instant::now();
         while !stopping.load(Ordering::Relaxed) {
-            self.record_trace();
+            work();
             next += interval;
             let now = Instant::now();
             // What the machine did not let it do in time is caught up on, within reason.
             next = next.max(now - Duration::from_millis(200));
             std::thread::sleep(next.saturating_duration_since(now));
         }
+    }
+
+    fn follow_with_peer(&self, stopping: &AtomicBool) {
+        let peer = Peer::new();
+        self.keep_pace(stopping, || {
+            let took = peer.record_trace(self.pace.spans, self.pace.bytes);
+            let mut of_peer = self.of_peer.lock().unwrap();
+            took.into_iter().for_each(|nanos| of_peer.add(nanos));
+        });
     }
 
     /// A root with children.
@@ -218,6 +234,7 @@ impl Host {
             "started": started,
             "stats": stats,
             "latency": self.latencies.lock().unwrap().to_json(),
+            "peer": self.of_peer.lock().unwrap().to_json(),
             "diagnostics": *diagnostics,
         })
     }
