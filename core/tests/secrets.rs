@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -329,5 +330,63 @@ fn files_of_traces_hold_no_credentials() {
         let content = std::fs::read_to_string(&path).unwrap();
         assert!(content.contains("kept"));
         assert_clean("file", &format!("{} {content}", path.display()));
+    }
+}
+
+/// Every file below a directory, as text.
+fn files_below(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => {
+                let content = std::fs::read(&path).unwrap();
+                let content = String::from_utf8_lossy(&content);
+                found.push(format!("{} {content}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_spool_holds_no_credentials() {
+    // What is refused is kept aside with the reason, what waits as it was.
+    for status in [400, 401, 503] {
+        let server = Server::start(move |seen| reply(status, &echo(seen)));
+        let uri = server.url.replace("//", &format!("//me:{IN_URL}@"));
+        let query = format!("{}/v1/traces?key={IN_URL}", server.url);
+        let header = format!("x-api-key={IN_URL}");
+        let cases: [&[(&str, &str)]; 4] = [
+            &[("tracking_uri", &uri), ("http.headers", &header)],
+            &[("tracking_uri", &server.url), ("tracking_token", CANARY)],
+            &[
+                ("tracking_uri", "databricks"),
+                ("databricks.host", &server.url),
+                ("databricks.token", CANARY),
+            ],
+            &[("otlp.traces_endpoint", &query), ("otlp.headers", &header)],
+        ];
+        for options in cases {
+            let files = Files::new("secrets-spool");
+            let directory = files.path("spool");
+            let spool = [
+                ("spool", "write-through"),
+                ("spool.dir", directory.as_str()),
+                ("batch.delay_ms", "0"),
+            ];
+            let tracer = Tracer::new(config(&[options, &spool].concat())).unwrap();
+            tracer.start(SpanStart::new("kept")).end().unwrap();
+            until("something is told", || {
+                tracer.has_diagnostics() || tracer.flush(Duration::from_millis(5)) == 0
+            });
+            tracer.shutdown(Duration::ZERO);
+            let what = format!("{status} {options:?}");
+            assert_arrived(&what, &server);
+            let found = files_below(Path::new(&directory));
+            assert!(found.iter().any(|text| text.contains("kept")), "{what}");
+            found.iter().for_each(|text| assert_clean(&what, text));
+        }
     }
 }
