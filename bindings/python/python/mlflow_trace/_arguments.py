@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace._native import Parameters
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable
-
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Arguments:
@@ -22,16 +20,22 @@ class Arguments:
 
     __slots__ = ("_receiver", "_signature", "read")
 
+    _signature: inspect.Signature
+    _receiver: str | None
+
     read: Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any] | None]
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        import inspect
+
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
             self.read = _unknown
             return
         parameters = signature.parameters.values()
-        if all(parameter.kind in _NAMED for parameter in parameters):
+        if all(parameter.kind in named for parameter in parameters):
             defaults = {
                 p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty
             }

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mlflow_trace._arguments import Arguments
-from mlflow_trace._generators import wrap_async_generator, wrap_generator
 from mlflow_trace._native import start_sampled_span, start_span
 from mlflow_trace.exceptions import InvalidArgumentError
 from mlflow_trace.tracing.otel_provider import unify
@@ -128,9 +126,15 @@ def _wrap(
     scope: Callable[[], SpanScope],
     output_reducer: Callable[[list[Any]], Any] | None,
 ) -> Callable[..., Any]:
+    import inspect
+
     if inspect.isgeneratorfunction(function):
+        from mlflow_trace._generators import wrap_generator
+
         return wrap_generator(function, scope, output_reducer)
     if inspect.isasyncgenfunction(function):
+        from mlflow_trace._generators import wrap_async_generator
+
         return wrap_async_generator(function, scope, output_reducer)
     if output_reducer is not None:
         message = "The output_reducer argument is only supported for generator functions."
