@@ -341,7 +341,7 @@ lint-python: setup $(STAMPS)/python
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
-	$(MYPY) --strict tests/bench/python/*.py
+	MYPYPATH=tests/faults $(MYPY) --strict tests/bench/python/*.py
 	MYPYPATH=tests/integrations:tests/server $(MYPY) --strict --follow-imports=silent $(filter-out %/fake_providers.py,$(wildcard tests/integrations/*.py))
 	MYPYPATH=tests/bench/integrations $(MYPY) --strict tests/bench/integrations/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
@@ -393,8 +393,9 @@ valgrind-node: setup $(STAMPS)/valgrind $(STAMPS)/node ## The same under memchec
 	valgrind -q --error-exitcode=99 --num-callers=30 --fair-sched=try --smc-check=all-non-file --undef-value-errors=no \
 	    node --jitless $(WORKER_STRESS) $(WORKERS)
 
-bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
-	$(PYTHON) tests/bench/python/run.py $(BENCH)
+bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs, for docs/bench; BENCH=--quick to try it
+	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
+	MLFLOW_TRACE_ORACLE_SINK=$(RELEASE)/oracle-sink $(PYTHON) tests/bench/python/run.py $(BENCH)
 
 # Each of these looks for one kind of fault: docs/testing.md says which, and what is left out.
 check-deep: loom asan valgrind ## Run the next three: models, AddressSanitizer, valgrind
