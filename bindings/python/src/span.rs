@@ -105,10 +105,31 @@ impl LiveSpan {
                 "attributes must be a dictionary; they are ignored",
             );
         };
-        for (key, value) in json::members(attributes)? {
-            self.set_attribute(&key, &value)?;
+        let members = json::members(attributes)?;
+        // Plain ones that follow each other are handed over together.
+        let mut plain = Vec::with_capacity(members.len());
+        for (key, value) in &members {
+            let text = key
+                .cast::<PyString>()
+                .ok()
+                .and_then(|key| key.to_str().ok());
+            match text.zip(json::plain(value)) {
+                Some(pair) => plain.push(pair),
+                None => {
+                    self.set_plain(&mut plain);
+                    self.set_attribute(key, value)?;
+                }
+            }
         }
+        self.set_plain(&mut plain);
         Ok(())
+    }
+
+    fn set_plain(&self, pairs: &mut Vec<(&str, Value<'_>)>) {
+        if !pairs.is_empty() {
+            ignore(self.handle.set_attributes(pairs));
+            pairs.clear();
+        }
     }
 
     fn snapshot(&self) -> Option<serde_json::Value> {

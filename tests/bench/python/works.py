@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from peers import Peer
+from peers import ATTRIBUTES, Peer
 
 CHILDREN = 10
 CALLS = 1000
@@ -41,22 +41,29 @@ class Work(NamedTuple):
     parts: int = 1
 
 
-def tree(peer: Peer, fill: Callable[[Any], None], children: int = CHILDREN) -> Work:
+def tree(peer: Peer, children: int = CHILDREN) -> Work:
+    start = peer.span
+
     def run() -> None:
-        with peer.span("root"):
+        with start("root"):
             for _ in range(children):
-                with peer.span("child") as span:
-                    fill(span)
+                with start("child") as span:
+                    span.set_attributes(ATTRIBUTES)
 
     return Work(run, children + 1)
 
 
 def filled(peer: Peer, inputs: Any, outputs: Any, children: int = CHILDREN) -> Work:
-    def fill(span: Any) -> None:
-        peer.attributes(span)
-        peer.content(span, inputs, outputs)
+    start, content = peer.span, peer.content
 
-    return tree(peer, fill, children)
+    def run() -> None:
+        with start("root"):
+            for _ in range(children):
+                with start("child") as span:
+                    span.set_attributes(ATTRIBUTES)
+                    content(span, inputs, outputs)
+
+    return Work(run, children + 1)
 
 
 def trace10(peer: Peer) -> Work:
@@ -65,8 +72,10 @@ def trace10(peer: Peer) -> Work:
 
 
 def root(peer: Peer) -> Work:
+    start = peer.span
+
     def run() -> None:
-        with peer.span("root"):
+        with start("root"):
             pass
 
     return Work(run)
@@ -117,7 +126,7 @@ def generator(peer: Peer) -> Work:
 
 WORKS: dict[str, Callable[[Peer], Work]] = {
     "W1": root,
-    "W2": lambda peer: tree(peer, peer.attributes),
+    "W2": tree,
     "W3": lambda peer: filled(peer, TEXT, TEXT),
     "W3d": lambda peer: filled(peer, REQUEST, REPLY),
     "decorated": decorated,

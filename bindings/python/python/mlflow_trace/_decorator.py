@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from mlflow_trace._arguments import Arguments
+from mlflow_trace._arguments import Arguments, name_of
 from mlflow_trace._native import start_sampled_span, start_span
 from mlflow_trace.exceptions import InvalidArgumentError
 from mlflow_trace.tracing.otel_provider import unify
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_FUNCTION_NAME = "mlflow.spanFunctionName"
-
 
 @overload
 def trace(
@@ -100,9 +97,8 @@ def trace(
         start = start_span
         if sampling_ratio_override is not None:
             start = functools.partial(start_sampled_span, sampling_ratio_override)
-        scope = functools.partial(
-            start,
-            name or _name_of(function),
+        options: list[Any] = [
+            name or name_of(function),
             span_type,
             attributes,
             trace_destination,
@@ -110,15 +106,15 @@ def trace(
             None,
             links,
             description,
-        )
+        ]
+        # Every call hands them over, so only those up to the last that is given.
+        while options[-1] is None:
+            options.pop()
+        scope = functools.partial(start, *options)
         wrapped = _dress(_wrap(function, scope, output_reducer), function)
         return descriptor(wrapped) if descriptor else wrapped
 
     return decorate if func is None else decorate(func)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def _wrap(
@@ -147,13 +143,11 @@ def _wrap(
 def _wrap_function(
     function: Callable[..., Any], scope: Callable[[], SpanScope]
 ) -> Callable[..., Any]:
-    arguments = Arguments(function)
-    function_name = _name_of(function)
+    record = Arguments(function).record
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with scope() as span:
-            span.set_attribute(_FUNCTION_NAME, function_name)
-            span.set_inputs(arguments.read(args, kwargs))
+            record(span, args, kwargs)
             result = function(*args, **kwargs)
             span._returned(result)
             return result
@@ -164,13 +158,11 @@ def _wrap_function(
 def _wrap_coroutine(
     function: Callable[..., Any], scope: Callable[[], SpanScope]
 ) -> Callable[..., Any]:
-    arguments = Arguments(function)
-    function_name = _name_of(function)
+    record = Arguments(function).record
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with scope() as span:
-            span.set_attribute(_FUNCTION_NAME, function_name)
-            span.set_inputs(arguments.read(args, kwargs))
+            record(span, args, kwargs)
             result = await function(*args, **kwargs)
             span._returned(result)
             return result
