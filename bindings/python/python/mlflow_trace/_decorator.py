@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+
 @overload
 def trace(
     func: Callable[_P, _R],
