@@ -280,7 +280,7 @@ impl<'a> Writer<'a> {
 
     fn int(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Failure> {
         if let Ok(number) = number.extract::<i64>() {
-            let _ = write!(self.out, "{number}");
+            self.out.push_str(itoa::Buffer::new().format(number));
             return Ok(());
         }
         self.string(&wide(number)?);

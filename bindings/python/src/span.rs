@@ -20,7 +20,7 @@ use crate::{context, hook, json, messages, text, update, view};
 ///
 /// Every method may be called from any thread and at any time; after the span has ended, what would
 /// change it is ignored. Nothing here raises, except for an interrupt by the user.
-#[pyclass(frozen, weakref, freelist = 64, module = "mlflow_trace._native")]
+#[pyclass(frozen, weakref, module = "mlflow_trace._native")]
 pub(crate) struct LiveSpan {
     pub(crate) handle: Span,
     /// Children go where their parent goes, whatever is configured meanwhile.

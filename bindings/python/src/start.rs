@@ -161,7 +161,7 @@ struct Entered {
 }
 
 /// The context manager of `start_span`: a span that is current while it is open.
-#[pyclass(frozen, freelist = 64, module = "mlflow_trace._native")]
+#[pyclass(frozen, module = "mlflow_trace._native")]
 pub(crate) struct SpanScope {
     request: Request,
     entered: Mutex<Option<Entered>>,
