@@ -198,6 +198,19 @@ test-python: setup $(STAMPS)/python ## Test the Python binding
 	@mkdir -p $(LOGS)
 	cd bindings/python && $(WITH_SERVER) $(PYTHON) -m pytest 2>&1 | tee $(CURDIR)/$(LOGS)/python.log
 
+# With other interpreters on the same build, where the suite's optional packages are what pip finds for them.
+PYTHONS ?= python3.10 python3.12 python3.13
+.PHONY: test-pythons
+test-pythons: setup $(STAMPS)/python ## Run Python's suite with other interpreters, PYTHONS="python3.10 python3.13"
+	@for python in $(PYTHONS); do \
+	    environment=$(CURDIR)/$(STAMPS)/pythons/$$(basename $$python); \
+	    $$python -m venv $$environment; \
+	    $$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/server/requirements-pythons.txt; \
+	done
+	cd bindings/python && $(WITH_SERVER) bash -c 'for python in $(PYTHONS); do \
+	    echo "$$python"; PYTHONPATH=python $(CURDIR)/$(STAMPS)/pythons/$$(basename $$python)/bin/python -m pytest -p no:cacheprovider || exit 1; \
+	done'
+
 test-node: setup $(STAMPS)/node ## Test the Node binding
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) npm test --prefix $(NODE) 2>&1 | tee $(LOGS)/node.log
