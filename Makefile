@@ -208,7 +208,7 @@ test-pythons: setup $(STAMPS)/python ## Run Python's suite with other interprete
 	    $$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/server/requirements-pythons.txt; \
 	done
 	cd bindings/python && $(WITH_SERVER) bash -c 'for python in $(PYTHONS); do \
-	    echo "$$python"; PYTHONPATH=python $(CURDIR)/$(STAMPS)/pythons/$$(basename $$python)/bin/python -m pytest -p no:cacheprovider || exit 1; \
+	    echo "$$python"; PYTHONPATH=$(CURDIR)/bindings/python/python $(CURDIR)/$(STAMPS)/pythons/$$(basename $$python)/bin/python -m pytest -p no:cacheprovider || exit 1; \
 	done'
 
 test-node: setup $(STAMPS)/node ## Test the Node binding

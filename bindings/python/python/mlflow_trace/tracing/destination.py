@@ -23,6 +23,9 @@ else:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = ["MlflowExperiment", "MlflowExperimentLocation", "set_destination"]
 
