@@ -50,15 +50,12 @@ class Ours(Peer):
     def __init__(self, url: str | None, trace_info: str) -> None:
         self.module: Any = importlib.import_module("mlflow_trace")
         self.span = self.module.start_span
+        # A span that is dropped costs less.
+        self.module.configure(queue_max_bytes=2**30)
         if url is None:
             self.module.configure(exporter="none")
         else:
-            self.module.configure(
-                tracking_uri=url,
-                experiment_id="0",
-                queue_max_bytes=2**30,
-                export_trace_info=trace_info,
-            )
+            self.module.configure(tracking_uri=url, experiment_id="0", export_trace_info=trace_info)
 
     def decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
         decorated: Callable[..., Any] = self.module.trace(function)
