@@ -198,6 +198,19 @@ test-python: setup $(STAMPS)/python ## Test the Python binding
 	@mkdir -p $(LOGS)
 	cd bindings/python && $(WITH_SERVER) $(PYTHON) -m pytest 2>&1 | tee $(CURDIR)/$(LOGS)/python.log
 
+# With other interpreters on the same build, where the suite's optional packages are what pip finds for them.
+PYTHONS ?= python3.10 python3.12 python3.13
+.PHONY: test-pythons
+test-pythons: setup $(STAMPS)/python ## Run Python's suite with other interpreters, PYTHONS="python3.10 python3.13"
+	@for python in $(PYTHONS); do \
+	    environment=$(CURDIR)/$(STAMPS)/pythons/$$(basename $$python); \
+	    $$python -m venv $$environment; \
+	    $$environment/bin/python -m pip install --quiet --disable-pip-version-check -r tests/server/requirements-pythons.txt; \
+	done
+	cd bindings/python && $(WITH_SERVER) bash -c 'for python in $(PYTHONS); do \
+	    echo "$$python"; PYTHONPATH=$(CURDIR)/bindings/python/python $(CURDIR)/$(STAMPS)/pythons/$$(basename $$python)/bin/python -m pytest -p no:cacheprovider || exit 1; \
+	done'
+
 test-node: setup $(STAMPS)/node ## Test the Node binding
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) npm test --prefix $(NODE) 2>&1 | tee $(LOGS)/node.log
@@ -341,7 +354,7 @@ lint-python: setup $(STAMPS)/python
 	MYPYPATH=tests/c $(MYPY) --strict tests/abi/*.py
 	$(MYPY) --strict tests/languages/*.py
 	$(MYPY) --strict tests/w3c/*.py
-	$(MYPY) --strict tests/bench/python/*.py
+	MYPYPATH=tests/faults $(MYPY) --strict tests/bench/python/*.py
 	MYPYPATH=tests/integrations:tests/server $(MYPY) --strict --follow-imports=silent $(filter-out %/fake_providers.py,$(wildcard tests/integrations/*.py))
 	MYPYPATH=tests/bench/integrations $(MYPY) --strict tests/bench/integrations/*.py
 	cd bindings/python && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(MYPY)
@@ -393,8 +406,9 @@ valgrind-node: setup $(STAMPS)/valgrind $(STAMPS)/node ## The same under memchec
 	valgrind -q --error-exitcode=99 --num-callers=30 --fair-sched=try --smc-check=all-non-file --undef-value-errors=no \
 	    node --jitless $(WORKER_STRESS) $(WORKERS)
 
-bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs; BENCH=--quick to try it
-	$(PYTHON) tests/bench/python/run.py $(BENCH)
+bench-python: setup $(STAMPS)/python ## Measure the Python package beside MLflow's and OpenTelemetry's SDKs, for docs/bench; BENCH=--quick to try it
+	cargo build --locked --release -p mlflow-trace-faults --bin oracle-sink
+	MLFLOW_TRACE_ORACLE_SINK=$(RELEASE)/oracle-sink $(PYTHON) tests/bench/python/run.py $(BENCH)
 
 # Each of these looks for one kind of fault: docs/testing.md says which, and what is left out.
 check-deep: loom asan valgrind ## Run the next three: models, AddressSanitizer, valgrind

@@ -59,7 +59,7 @@ enum Around {
 }
 
 /// What there is besides an active span of its own: scopes, a remote parent, the last trace.
-#[pyclass(frozen, freelist = 16, module = "mlflow_trace._native")]
+#[pyclass(frozen, module = "mlflow_trace._native")]
 #[derive(Default)]
 pub(crate) struct Frame {
     around: Around,

@@ -57,25 +57,35 @@ pub(crate) fn with_content<R>(
     keeper: Option<&Keeper>,
     record: impl FnOnce(Value<'_>) -> R,
 ) -> PyResult<R> {
+    if let Some(plain) = plain(value) {
+        return Ok(record(plain));
+    }
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(record(Value::Str(&utf8(text))));
     }
-    if value.is_none() {
-        return Ok(record(Value::Null));
-    }
-    if let Ok(flag) = value.cast::<PyBool>() {
-        return Ok(record(Value::Bool(flag.is_true())));
-    }
     if let Ok(number) = value.cast::<PyInt>() {
-        return match number.extract::<i64>() {
-            Ok(number) => Ok(record(Value::Int(number))),
-            Err(_) => Ok(record(Value::Str(&wide(number)?))),
-        };
-    }
-    if let Ok(number) = value.cast::<PyFloat>() {
-        return Ok(record(Value::Double(number.value())));
+        return Ok(record(Value::Str(&wide(number)?)));
     }
     with_json(value, keeper, record)
+}
+
+/// A scalar that the engine takes as it is: no text with lone surrogates, no integer beyond 64 bits.
+#[inline]
+pub(crate) fn plain<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return text.to_str().ok().map(Value::Str);
+    }
+    if value.is_none() {
+        return Some(Value::Null);
+    }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Some(Value::Bool(flag.is_true()));
+    }
+    if let Ok(number) = value.cast::<PyInt>() {
+        return number.extract().ok().map(Value::Int);
+    }
+    let number = value.cast::<PyFloat>().ok()?;
+    Some(Value::Double(number.value()))
 }
 
 fn with_json<R>(
@@ -270,7 +280,7 @@ impl<'a> Writer<'a> {
 
     fn int(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Failure> {
         if let Ok(number) = number.extract::<i64>() {
-            let _ = write!(self.out, "{number}");
+            self.out.push_str(itoa::Buffer::new().format(number));
             return Ok(());
         }
         self.string(&wide(number)?);

@@ -3,6 +3,11 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::span::LiveSpan;
+
+/// The attribute that names the function.
+const FUNCTION_NAME: &str = "mlflow.spanFunctionName";
+
 /// The first parameter of methods, which is not recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Receiver {
@@ -16,6 +21,7 @@ enum Receiver {
 /// Named parameters alone: no positional-only ones, no `*args`, no `**kwargs`.
 #[pyclass(frozen, module = "mlflow_trace._native")]
 pub(crate) struct Parameters {
+    function_name: Py<PyAny>,
     names: Py<PyTuple>,
     defaults: Py<PyDict>,
     /// How many may be given by position.
@@ -27,6 +33,7 @@ pub(crate) struct Parameters {
 impl Parameters {
     #[new]
     fn new(
+        function_name: Py<PyAny>,
         names: Bound<'_, PyTuple>,
         defaults: Bound<'_, PyDict>,
         positional: usize,
@@ -38,11 +45,31 @@ impl Parameters {
             _ => Receiver::None,
         };
         Ok(Parameters {
+            function_name,
             names: names.unbind(),
             defaults: defaults.unbind(),
             positional,
             receiver,
         })
+    }
+
+    /// Takes down the function's name and the arguments of a call; nothing in a span that is not recorded.
+    fn record(
+        &self,
+        span: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let Ok(span) = span.cast::<LiveSpan>() else {
+            return Ok(());
+        };
+        let py = span.py();
+        let span = span.get();
+        span.set_value(FUNCTION_NAME, self.function_name.bind(py))?;
+        match self.bind(py, args, kwargs)? {
+            Some(inputs) => span.set_inputs(&inputs),
+            None => span.set_inputs(py.None().bind(py)),
+        }
     }
 
     /// The arguments of a call by name, in the order of the parameters, without the receiver; None where the call

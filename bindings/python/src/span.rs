@@ -20,7 +20,7 @@ use crate::{context, hook, json, messages, text, update, view};
 ///
 /// Every method may be called from any thread and at any time; after the span has ended, what would
 /// change it is ignored. Nothing here raises, except for an interrupt by the user.
-#[pyclass(frozen, weakref, freelist = 64, module = "mlflow_trace._native")]
+#[pyclass(frozen, weakref, module = "mlflow_trace._native")]
 pub(crate) struct LiveSpan {
     pub(crate) handle: Span,
     /// Children go where their parent goes, whatever is configured meanwhile.
@@ -105,10 +105,31 @@ impl LiveSpan {
                 "attributes must be a dictionary; they are ignored",
             );
         };
-        for (key, value) in json::members(attributes)? {
-            self.set_attribute(&key, &value)?;
+        let members = json::members(attributes)?;
+        // Plain ones that follow each other are handed over together.
+        let mut plain = Vec::with_capacity(members.len());
+        for (key, value) in &members {
+            let text = key
+                .cast::<PyString>()
+                .ok()
+                .and_then(|key| key.to_str().ok());
+            match text.zip(json::plain(value)) {
+                Some(pair) => plain.push(pair),
+                None => {
+                    self.set_plain(&mut plain);
+                    self.set_attribute(key, value)?;
+                }
+            }
         }
+        self.set_plain(&mut plain);
         Ok(())
+    }
+
+    fn set_plain(&self, pairs: &mut Vec<(&str, Value<'_>)>) {
+        if !pairs.is_empty() {
+            ignore(self.handle.set_attributes(pairs));
+            pairs.clear();
+        }
     }
 
     fn snapshot(&self) -> Option<serde_json::Value> {

@@ -28,8 +28,8 @@ struct Wishes {
 }
 
 /// What became of a span.
-enum Started {
-    Live(LiveSpan),
+enum Started<'py> {
+    Live(Bound<'py, LiveSpan>),
     /// Its trace is not sampled.
     Unsampled(SpanContext),
     /// Nothing is recorded: where it is switched off, in a trace that is not sampled, after shutdown.
@@ -37,19 +37,19 @@ enum Started {
 }
 
 #[inline]
-fn start(
-    py: Python<'_>,
-    name: &Bound<'_, PyString>,
+fn start<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyString>,
     span_type: Option<&str>,
     place: Place,
     start_time_ns: Option<u64>,
     wishes: &Wishes,
-) -> Started {
+) -> PyResult<Started<'py>> {
     let settings = place.settings;
     let inherited = settings.as_deref();
     let is_off = inherited.is_some_and(|settings| settings.enabled == Some(false));
     if place.unsampled || is_off || !engine::is_enabled(py) {
-        return Started::Off;
+        return Ok(Started::Off);
     }
     let text = utf8(name);
     let request = SpanStart {
@@ -73,18 +73,18 @@ fn start(
         .flatten(),
     };
     let Some(((handle, context), tracer)) = started else {
-        return Started::Off;
+        return Ok(Started::Off);
     };
     // What is recorded only for its errors is not sampled, but live.
     if context.flags & SAMPLED == 0 && !handle.is_recording() {
         let _ = handle.end();
-        return Started::Unsampled(context);
+        return Ok(Started::Unsampled(context));
     }
     let withheld = hook::reasons();
     if withheld != 0 {
         let _ = handle.withhold();
     }
-    Started::Live(LiveSpan {
+    let span = LiveSpan {
         handle,
         tracer,
         context,
@@ -98,7 +98,9 @@ fn start(
         ending: AtomicBool::new(false),
         covers: AtomicBool::new(false),
         record: OnceLock::new(),
-    })
+    };
+    // Made an object here: the struct is large, and would be copied on its way.
+    Bound::new(py, span).map(Started::Live)
 }
 
 /// The name of a span; anything that is no string is written as `str(name)`.
@@ -159,7 +161,7 @@ struct Entered {
 }
 
 /// The context manager of `start_span`: a span that is current while it is open.
-#[pyclass(frozen, freelist = 64, module = "mlflow_trace._native")]
+#[pyclass(frozen, module = "mlflow_trace._native")]
 pub(crate) struct SpanScope {
     request: Request,
     entered: Mutex<Option<Entered>>,
@@ -169,7 +171,7 @@ pub(crate) struct SpanScope {
 impl SpanScope {
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let span = match self.request.start(py)? {
-            Started::Live(span) => Bound::new(py, span)?,
+            Started::Live(span) => span,
             Started::Unsampled(context) => {
                 let scope = context::unsampled(py, context)?;
                 scope.enter(py);
@@ -197,7 +199,7 @@ impl SpanScope {
     /// Starts the span without making it current. Returns it, and the scope in which it is current.
     fn detached<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ContextScope)> {
         let span = match self.request.start(py)? {
-            Started::Live(span) => Bound::new(py, span)?,
+            Started::Live(span) => span,
             Started::Unsampled(context) => {
                 return Ok((no_op(py)?, context::unsampled(py, context)?));
             }
@@ -274,7 +276,7 @@ impl Request {
         }
     }
 
-    fn start(&self, py: Python<'_>) -> PyResult<Started> {
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Started<'py>> {
         let name = span_name(py, self.name.as_ref().map(|name| name.bind(py)))?;
         let span_type = self
             .span_type
@@ -284,7 +286,7 @@ impl Request {
         join::begin(py);
         let place = Current::read(py).joined_place(py);
         let wishes = self.wishes(py, &place)?;
-        Ok(start(py, &name, span_type.as_deref(), place, None, &wishes))
+        start(py, &name, span_type.as_deref(), place, None, &wishes)
     }
 
     fn wishes(&self, py: Python<'_>, place: &Place) -> PyResult<Wishes> {
@@ -410,8 +412,8 @@ pub(crate) fn start_span(
 
 /// As `start_span`; this share of the roots is recorded, whatever the option `sampling.ratio` says.
 #[pyfunction]
-#[pyo3(signature = (sampling_ratio, name, span_type, attributes, trace_destination, log_level,
-    run_id, links, description))]
+#[pyo3(signature = (sampling_ratio, name = None, span_type = None, attributes = None, trace_destination = None,
+    log_level = None, run_id = None, links = None, description = None))]
 #[expect(
     clippy::too_many_arguments,
     reason = "those of start_span and one more"
@@ -505,10 +507,11 @@ pub(crate) fn start_span_no_context<'py>(
         place,
         start_time_ns,
         &wishes,
-    );
-    let Started::Live(span) = started else {
+    )?;
+    let Started::Live(started) = started else {
         return no_op(py);
     };
+    let span = started.get();
     if let Some(update) = wishes.update.filter(|update| child && !update.is_empty()) {
         let _ = span.handle.update_trace(&update);
     }
@@ -521,6 +524,6 @@ pub(crate) fn start_span_no_context<'py>(
         log_level,
         links,
     }
-    .put_on(&span)?;
-    Ok(Bound::new(py, span)?.into_any())
+    .put_on(span)?;
+    Ok(started.into_any())
 }

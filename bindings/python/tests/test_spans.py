@@ -38,6 +38,25 @@ def test_nested_spans_make_one_trace(recording):
     assert root.trace_id.startswith("tr-")
 
 
+def test_attributes_of_all_kinds_keep_their_last_value(recording):
+    with mlflow_trace.start_span("span") as span:
+        span.set_attributes(
+            {"a": 1, "b": {"x": [1]}, "c": "text", 3: "no text", "d\ud800": True, "e": "\ud800"}
+        )
+        span.set_attributes({"a": 2.5, "f": 2**70, "g": None, "h": False})
+    own = recording.span().own
+    assert own == {
+        "a": 2.5,
+        "b": {"x": [1]},
+        "c": "text",
+        "d?": True,
+        "e": "?",
+        "f": str(2**70),
+        "g": None,
+        "h": False,
+    }
+
+
 def test_defaults(recording):
     with mlflow_trace.start_span() as span:
         assert isinstance(span, LiveSpan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Generic, TypeVar
 
 from mlflow_trace import _native
@@ -26,6 +25,8 @@ class PagedList(list[T], Generic[T]):
 
 def call(method: str, tracking_uri: str | None = None, **arguments: Any) -> Any:
     """Call a method of the client; arguments that are None are left out."""
+    import json
+
     given = {name: value for name, value in arguments.items() if value is not None}
     try:
         text = json.dumps(given, allow_nan=False)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mlflow_trace import _native
 from mlflow_trace._call import PagedList, call
 from mlflow_trace._logging import logger
-from mlflow_trace.entities import Experiment
 from mlflow_trace.exceptions import InvalidArgumentError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_trace.entities import Assessment, Trace, TraceInfo
+    from mlflow_trace.entities import Assessment, Experiment, Trace, TraceInfo
 
 __all__ = ["MlflowClient"]
 
@@ -79,11 +78,15 @@ class MlflowClient:
 
     def get_experiment(self, experiment_id: str) -> Experiment:
         """Return the experiment of this id, deleted or not."""
+        from mlflow_trace.entities import Experiment
+
         found = self._call("find_experiment", experiment_id=str(experiment_id))
         return Experiment.from_dictionary(found)
 
     def get_experiment_by_name(self, name: str) -> Experiment | None:
         """Return the experiment of this name, deleted or not; None if there is none."""
+        from mlflow_trace.entities import Experiment
+
         found = self._call("find_experiment_by_name", name=name)
         return None if found is None else Experiment.from_dictionary(found)
 
@@ -96,6 +99,8 @@ class MlflowClient:
         page_token: str | None = None,
     ) -> PagedList[Experiment]:
         """Return a page of the experiments that match."""
+        from mlflow_trace.entities import Experiment
+
         if view_type not in _VIEW_TYPES:
             message = f"{view_type!r} is no view type"
             raise InvalidArgumentError(message)

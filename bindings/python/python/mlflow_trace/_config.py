@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
-from mlflow_trace.entities import Experiment
 from mlflow_trace.exceptions import InvalidArgumentError, UnsupportedError
 from mlflow_trace.tracing.otel_provider import unify
+
+if TYPE_CHECKING:
+    from mlflow_trace.entities import Experiment
 
 
 def configure(**options: Any) -> None:
@@ -74,6 +75,10 @@ def set_experiment(
         UnsupportedError: With a `trace_location`.
 
     """
+    import json
+
+    from mlflow_trace.entities import Experiment
+
     if (experiment_name is None) == (experiment_id is None):
         message = "Must specify exactly one of: `experiment_id` or `experiment_name`."
         raise InvalidArgumentError(message)
@@ -95,6 +100,8 @@ def health() -> dict[str, Any]:
     epoch. `pending` is a number of spans, `dropped` one for each reason, see `stats`. `messages`
     are those of `diagnostics`, which this call takes as well.
     """
+    import json
+
     return {
         "recording": _native.is_enabled(),
         "tracking_uri": _native.tracking_server(),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from mlflow_trace._arguments import Arguments
-from mlflow_trace._generators import wrap_async_generator, wrap_generator
+from mlflow_trace._arguments import Arguments, name_of
 from mlflow_trace._native import start_sampled_span, start_span
 from mlflow_trace.exceptions import InvalidArgumentError
 from mlflow_trace.tracing.otel_provider import unify
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_FUNCTION_NAME = "mlflow.spanFunctionName"
 
 
 @overload
@@ -102,9 +98,8 @@ def trace(
         start = start_span
         if sampling_ratio_override is not None:
             start = functools.partial(start_sampled_span, sampling_ratio_override)
-        scope = functools.partial(
-            start,
-            name or _name_of(function),
+        options: list[Any] = [
+            name or name_of(function),
             span_type,
             attributes,
             trace_destination,
@@ -112,15 +107,15 @@ def trace(
             None,
             links,
             description,
-        )
+        ]
+        # Every call hands them over, so only those up to the last that is given.
+        while options[-1] is None:
+            options.pop()
+        scope = functools.partial(start, *options)
         wrapped = _dress(_wrap(function, scope, output_reducer), function)
         return descriptor(wrapped) if descriptor else wrapped
 
     return decorate if func is None else decorate(func)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def _wrap(
@@ -128,9 +123,15 @@ def _wrap(
     scope: Callable[[], SpanScope],
     output_reducer: Callable[[list[Any]], Any] | None,
 ) -> Callable[..., Any]:
+    import inspect
+
     if inspect.isgeneratorfunction(function):
+        from mlflow_trace._generators import wrap_generator
+
         return wrap_generator(function, scope, output_reducer)
     if inspect.isasyncgenfunction(function):
+        from mlflow_trace._generators import wrap_async_generator
+
         return wrap_async_generator(function, scope, output_reducer)
     if output_reducer is not None:
         message = "The output_reducer argument is only supported for generator functions."
@@ -143,13 +144,11 @@ def _wrap(
 def _wrap_function(
     function: Callable[..., Any], scope: Callable[[], SpanScope]
 ) -> Callable[..., Any]:
-    arguments = Arguments(function)
-    function_name = _name_of(function)
+    record = Arguments(function).record
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with scope() as span:
-            span.set_attribute(_FUNCTION_NAME, function_name)
-            span.set_inputs(arguments.read(args, kwargs))
+            record(span, args, kwargs)
             result = function(*args, **kwargs)
             span._returned(result)
             return result
@@ -160,13 +159,11 @@ def _wrap_function(
 def _wrap_coroutine(
     function: Callable[..., Any], scope: Callable[[], SpanScope]
 ) -> Callable[..., Any]:
-    arguments = Arguments(function)
-    function_name = _name_of(function)
+    record = Arguments(function).record
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         with scope() as span:
-            span.set_attribute(_FUNCTION_NAME, function_name)
-            span.set_inputs(arguments.read(args, kwargs))
+            record(span, args, kwargs)
             result = await function(*args, **kwargs)
             span._returned(result)
             return result

@@ -177,7 +177,16 @@ class ContextScope:
 class Parameters:
     """The parameters of a traced function, all of which have names."""
 
-    def __new__(cls, names: tuple[str, ...], defaults: dict[str, Any], positional: int) -> Self: ...
+    def __new__(
+        cls,
+        function_name: str,
+        names: tuple[str, ...],
+        defaults: dict[str, Any],
+        positional: int,
+    ) -> Self: ...
+    def record(
+        self, span: LiveSpan | NoOpSpan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None: ...
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None: ...
 
 @final
@@ -206,14 +215,14 @@ def start_span(
 ) -> SpanScope: ...
 def start_sampled_span(
     sampling_ratio: float,
-    name: str | None,
-    span_type: str | None,
-    attributes: dict[str, Any] | None,
-    trace_destination: Any,
-    log_level: _Level | None,
-    run_id: str | None,
-    links: Iterable[Link] | None,
-    description: str | None,
+    name: str | None = None,
+    span_type: str | None = None,
+    attributes: dict[str, Any] | None = None,
+    trace_destination: Any = None,
+    log_level: _Level | None = None,
+    run_id: str | None = None,
+    links: Iterable[Link] | None = None,
+    description: str | None = None,
 ) -> SpanScope: ...
 def start_span_no_context(
     name: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow_trace import _native
@@ -79,6 +78,8 @@ def search_traces(
         InvalidStateError: Without an experiment.
 
     """
+    import importlib.util
+
     if sql_warehouse_id is not None:
         message = "`sql_warehouse_id` is not supported"
         raise UnsupportedError(message)

@@ -4,17 +4,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace._native import LiveSpan
-from mlflow_trace.entities.experiment import Experiment, ViewType
-from mlflow_trace.entities.no_op_span import NoOpSpan
-from mlflow_trace.entities.span_parts import (
-    Link,
-    SpanEvent,
-    SpanLogLevel,
-    SpanStatus,
-    SpanStatusCode,
-    SpanType,
-)
-from mlflow_trace.entities.trace_state import TraceState
 
 if TYPE_CHECKING:
     from mlflow_trace.entities.assessment import (
@@ -26,8 +15,18 @@ if TYPE_CHECKING:
         Feedback,
         IssueReference,
     )
+    from mlflow_trace.entities.experiment import Experiment, ViewType
+    from mlflow_trace.entities.no_op_span import NoOpSpan
     from mlflow_trace.entities.session import Session
     from mlflow_trace.entities.span import Span
+    from mlflow_trace.entities.span_parts import (
+        Link,
+        SpanEvent,
+        SpanLogLevel,
+        SpanStatus,
+        SpanStatusCode,
+        SpanType,
+    )
     from mlflow_trace.entities.trace import Trace, TraceData
     from mlflow_trace.entities.trace_info import TraceInfo
     from mlflow_trace.entities.trace_location import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
         UCSchemaLocation,
         UnityCatalog,
     )
+    from mlflow_trace.entities.trace_state import TraceState
 
 __all__ = [
     "Assessment",
@@ -71,7 +71,7 @@ __all__ = [
     "ViewType",
 ]
 
-# Programs that only record need none of these, and should not pay for their import.
+# A program pays for the import of those that it uses.
 _LATER = {
     "assessment": (
         "Assessment",
@@ -82,8 +82,18 @@ _LATER = {
         "Feedback",
         "IssueReference",
     ),
+    "experiment": ("Experiment", "ViewType"),
+    "no_op_span": ("NoOpSpan",),
     "session": ("Session",),
     "span": ("Span",),
+    "span_parts": (
+        "Link",
+        "SpanEvent",
+        "SpanLogLevel",
+        "SpanStatus",
+        "SpanStatusCode",
+        "SpanType",
+    ),
     "trace": ("Trace", "TraceData"),
     "trace_info": ("TraceInfo",),
     "trace_location": (
@@ -94,13 +104,18 @@ _LATER = {
         "UCSchemaLocation",
         "UnityCatalog",
     ),
+    "trace_state": ("TraceState",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        if name in names or name == module:
+            loaded = importlib.import_module(f"{__name__}.{module}")
+            # The module itself is an attribute of this one by now.
+            if name in names:
+                globals()[name] = getattr(loaded, name)
+            return globals()[name]
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
 

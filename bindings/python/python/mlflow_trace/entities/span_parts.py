@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, Final
@@ -78,6 +77,8 @@ class SpanEvent:
     @classmethod
     def from_exception(cls, exception: BaseException) -> SpanEvent:
         """Describe an exception, by OpenTelemetry's conventions."""
+        import traceback
+
         try:
             message = str(exception)
             stacktrace = "".join(traceback.format_exception(exception)).strip()

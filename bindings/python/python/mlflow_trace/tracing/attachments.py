@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import mimetypes
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlparse
 
 from mlflow_trace._logging import logger
 from mlflow_trace._native import Content
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
 __all__ = ["Attachment"]
@@ -43,6 +42,9 @@ class Attachment:
             OSError: Where the file cannot be read.
 
         """
+        import mimetypes
+        from pathlib import Path
+
         path = Path(path)
         if content_type is None:
             guessed, _ = mimetypes.guess_type(str(path))
@@ -66,6 +68,8 @@ class Attachment:
 
     def ref(self, trace_id: str) -> str:
         """Return what stands for the content in the spans of a trace."""
+        from urllib.parse import urlencode
+
         query = {
             "content_type": self._content_type,
             "trace_id": trace_id,
@@ -79,6 +83,8 @@ class Attachment:
 
         None for anything else; a size that is missing or no positive number is None.
         """
+        from urllib.parse import parse_qs, urlparse
+
         parsed = urlparse(ref_uri)
         parts = {name: values[0] for name, values in parse_qs(parsed.query).items()}
         attachment_id = parsed.hostname

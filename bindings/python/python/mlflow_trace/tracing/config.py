@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -86,6 +85,8 @@ def _install(processors: tuple[_Processor, ...]) -> None:
 
 
 def _checked(processors: Iterable[_Processor]) -> tuple[_Processor, ...]:
+    import inspect
+
     try:
         checked = tuple(processors)
     except TypeError:

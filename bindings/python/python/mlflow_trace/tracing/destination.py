@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
-from mlflow_trace.entities.trace_location import MlflowExperimentLocation
 from mlflow_trace.exceptions import InvalidArgumentError, UnsupportedError
 
-__all__ = ["MlflowExperiment", "MlflowExperimentLocation", "set_destination"]
+if TYPE_CHECKING:
+    from mlflow_trace.entities.trace_location import MlflowExperimentLocation
 
-MlflowExperiment = MlflowExperimentLocation
-"""MLflow's old name."""
+    MlflowExperiment = MlflowExperimentLocation
+    """MLflow's old name."""
+else:
+
+    def __getattr__(name: str) -> object:
+        # With what it imports it would be a good part of the package's own import.
+        if name in __all__:
+            from mlflow_trace.entities.trace_location import MlflowExperimentLocation
+
+            return MlflowExperimentLocation
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+__all__ = ["MlflowExperiment", "MlflowExperimentLocation", "set_destination"]
 
 
 def set_destination(destination: Any, *, context_local: bool = False) -> None:
