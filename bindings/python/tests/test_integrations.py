@@ -394,10 +394,10 @@ def test_a_parent_that_the_context_lost(recording):
 @pytest.mark.parametrize("works", [True, False])
 def test_a_tap_gives_the_items_as_they_were_read_if_it_gives_any(recording, works):
     class Tapping(StreamSpec):
-        def tap(self, content, keep):
+        def tap(self, content, kept):
             if works:
                 source = content._iterator
-                content._iterator = (keep(f"raw {i}") or item for i, item in enumerate(source))
+                content._iterator = (kept.append(f"raw {i}") or item for i, item in enumerate(source))
             return True
 
     integration = build(Tapping())
