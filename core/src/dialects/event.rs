@@ -79,6 +79,12 @@ impl<'a> Event<'a> {
         Some(self.0.remove(self.position(name)?).1)
     }
 
+    /// Takes out a member unless it is null.
+    pub(super) fn take_told(&mut self, name: &str) -> Option<Part<'a>> {
+        let at = self.position(name)?;
+        (!self.0[at].1.is_null()).then(|| self.0.remove(at).1)
+    }
+
     /// Takes out a member that is an object; an empty one if there is none.
     pub(super) fn take_members(&mut self, name: &str) -> Event<'a> {
         match self.take(name) {

@@ -264,7 +264,7 @@ impl Dialect {
     fn join(self, events: &mut dyn Iterator<Item = Event<'_>>) -> Object {
         let mut error = Value::Null;
         let mut events = events.filter_map(|mut event| {
-            if let Some(found) = event.take("error").filter(|found| !found.is_null()) {
+            if let Some(found) = event.take_told("error") {
                 error = found.into_value();
             }
             (!event.is_empty()).then_some(event)

@@ -273,6 +273,7 @@ def merge_span(
     events: list[tuple[str, int, Mapping[str, Any]]],
     failure: str | None,
 ) -> None: ...
+
 @final
 class Tap:
     def __new__(cls, source: Iterable[Any], attribute: str, kept: list[Any]) -> Self: ...

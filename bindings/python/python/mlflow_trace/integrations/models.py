@@ -127,7 +127,7 @@ class ModelCall(Spec):
         read = getattr(type(content), "_iter_events", None)
         if read is None or not hasattr(content, "__dict__"):
             return False
-        # Another object reads: with a reference to itself, a stream that is dropped would stay open.
+        # Another object reads: a stream with a reference to itself would not close when dropped.
         reader = object.__new__(type(content))
         vars(reader).update(vars(content))
         vars(reader).pop("_iterator", None)
