@@ -69,7 +69,7 @@ pub use client::{Client, Experiment};
 pub use config::Config;
 pub use context::SpanContext;
 pub use diagnostics::Diagnostic;
-pub use dialects::Dialect;
+pub use dialects::{Dialect, ReplyFacts, RequestFacts};
 pub use error::{Error, ErrorKind, Recorded, Result};
 pub use id::{SpanId, TraceId};
 pub use ingest::HostRules;

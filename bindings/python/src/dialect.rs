@@ -36,18 +36,27 @@ pub(crate) fn dialect_fold(
     dialect: &str,
     chunks: &Bound<'_, PyAny>,
 ) -> PyResult<String> {
-    fold(named(py, dialect)?, chunks)
+    let dialect = named(py, dialect)?;
+    with_chunks(
+        chunks,
+        |body| dialect.fold_body(body),
+        |chunks| dialect.fold(chunks),
+    )
 }
 
-/// As [`dialect_fold`]; a text is the body of the stream.
-pub(crate) fn fold(dialect: Dialect, chunks: &Bound<'_, PyAny>) -> PyResult<String> {
+/// Hands on a stream that is the text of its body, or a list of the texts of its events.
+pub(crate) fn with_chunks<R>(
+    chunks: &Bound<'_, PyAny>,
+    body: impl FnOnce(&str) -> R,
+    events: impl FnOnce(&[&str]) -> R,
+) -> PyResult<R> {
     if chunks.is_instance_of::<PyString>() || chunks.is_instance_of::<PyBytes>() {
-        return Ok(dialect.fold_body(&text(chunks)));
+        return Ok(body(&text(chunks)));
     }
     let chunks: Vec<Bound<'_, PyAny>> = chunks.extract()?;
     let chunks: Vec<_> = chunks.iter().map(text).collect();
     let chunks: Vec<&str> = chunks.iter().map(AsRef::as_ref).collect();
-    Ok(dialect.fold(&chunks))
+    Ok(events(&chunks))
 }
 
 pub(crate) fn named(py: Python<'_>, dialect: &str) -> PyResult<Dialect> {

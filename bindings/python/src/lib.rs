@@ -75,7 +75,9 @@ mod _native {
     #[pymodule_export]
     use crate::merge::{merge_span, supplement_trace};
     #[pymodule_export]
-    use crate::model_call::{is_covered, record_reply, record_request, record_stream, span_scope};
+    use crate::model_call::{
+        Tap, is_covered, record_reply, record_request, record_stream, span_headers, span_scope,
+    };
     #[pymodule_export]
     use crate::otel::{OtelExporter, otel_end, otel_start};
     #[pymodule_export]

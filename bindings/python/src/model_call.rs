@@ -1,13 +1,16 @@
 //! What a call of a model leaves in its span: request and reply are written once, and their text is read by a dialect.
+//! What its request carries, and what goes by in the stream that it gives.
 
 use std::sync::atomic::Ordering;
 
-use mlflow_trace_core::{Dialect, Value};
+use mlflow_trace_core::{ReplyFacts, Value, inject};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyIterator, PyList, PyString};
 
 use crate::context::{self, ContextScope};
 use crate::span::LiveSpan;
+use crate::text::contain;
 use crate::{dialect, json};
 
 const MODEL: &str = "mlflow.llm.model";
@@ -33,24 +36,27 @@ pub(crate) fn record_request(
         let _ = live.handle.set_inputs(value);
         match (dialect, value) {
             (Some(dialect), Value::Json(text)) if described.is_none() => {
-                Some(dialect.request(text))
+                Some(dialect.request_facts(text))
             }
             _ => None,
         }
     };
-    let told = match inputs.cast::<PyBytes>() {
+    let facts = match inputs.cast::<PyBytes>() {
         Ok(bytes) => record(Value::Json(
             str::from_utf8(bytes.as_bytes()).unwrap_or_default(),
         )),
         Err(_) => json::with_content(inputs, Some(&live.keeper()), record)?,
     };
-    let told = match (dialect, described) {
-        (Some(dialect), Some(described)) => Some(dialect.request(&json::text(described, false)?)),
-        _ => told,
+    let facts = match (dialect, described) {
+        (Some(dialect), Some(described)) => {
+            Some(dialect.request_facts(&json::text(described, false)?))
+        }
+        _ => facts,
     };
-    let told = Told::of(told);
-    told.record(live, MODEL, "model");
-    told.record(live, TOOLS, "tools");
+    if let Some(facts) = facts {
+        set(live, MODEL, facts.model.as_deref().map(Value::Str));
+        set(live, TOOLS, facts.tools.as_deref().map(Value::Json));
+    }
     Ok(())
 }
 
@@ -68,7 +74,10 @@ pub(crate) fn record_reply(
         .map(|name| dialect::named(span.py(), name))
         .transpose()?;
     Ok(match str::from_utf8(reply.as_bytes()) {
-        Ok(text) => record_text(span.get(), dialect, text, usage),
+        Ok(text) => {
+            let facts = dialect.map(|dialect| dialect.reply_facts(text));
+            record_facts(span.get(), text, facts.unwrap_or_default(), usage)
+        }
         Err(_) => None,
     })
 }
@@ -82,8 +91,60 @@ pub(crate) fn record_stream(
     usage: bool,
 ) -> PyResult<Option<String>> {
     let dialect = dialect::named(span.py(), dialect)?;
-    let whole = dialect::fold(dialect, chunks)?;
-    Ok(record_text(span.get(), Some(dialect), &whole, usage))
+    let (whole, facts) = dialect::with_chunks(
+        chunks,
+        |body| dialect.fold_body_facts(body),
+        |chunks| dialect.fold_facts(chunks),
+    )?;
+    Ok(record_facts(span.get(), &whole, facts, usage))
+}
+
+/// The W3C headers by which a request belongs to a span.
+#[pyfunction]
+pub(crate) fn span_headers<'py>(span: &Bound<'py, LiveSpan>) -> PyResult<Bound<'py, PyDict>> {
+    inject(&span.get().context).into_py_dict(span.py())
+}
+
+/// The iterator of a source that keeps an attribute of each item which goes by.
+#[pyclass(frozen, module = "mlflow_trace._native")]
+pub(crate) struct Tap {
+    source: Py<PyIterator>,
+    attribute: Py<PyString>,
+    kept: Py<PyList>,
+}
+
+#[pymethods]
+impl Tap {
+    #[new]
+    fn new(source: &Bound<'_, PyAny>, attribute: Py<PyString>, kept: Py<PyList>) -> PyResult<Self> {
+        Ok(Tap {
+            source: source.try_iter()?.unbind(),
+            attribute,
+            kept,
+        })
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(item) = self.source.bind(py).clone().next().transpose()? else {
+            return Ok(None);
+        };
+        let kept = item.getattr(&self.attribute);
+        // The reader is to get its item, whatever it is.
+        if let Err(error) = kept.and_then(|kept| self.kept.bind(py).append(kept)) {
+            contain(py, error)?;
+        }
+        Ok(Some(item))
+    }
+
+    /// Closes the source, if it is a generator.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let close = self.source.bind(py).getattr_opt(intern!(py, "close"))?;
+        close.map_or(Ok(()), |close| close.call0().map(drop))
+    }
 }
 
 /// Whether requests that are sent now belong to the current span, as it stands for a call of a model.
@@ -99,39 +160,17 @@ pub(crate) fn span_scope(span: Bound<'_, LiveSpan>) -> ContextScope {
     context::activation(span)
 }
 
-fn record_text(
-    span: &LiveSpan,
-    dialect: Option<Dialect>,
-    text: &str,
-    usage: bool,
-) -> Option<String> {
-    let _ = span.handle.set_outputs(Value::Json(text));
-    let told = Told::of(dialect.map(|dialect| dialect.reply(text)));
+fn record_facts(span: &LiveSpan, reply: &str, facts: ReplyFacts, usage: bool) -> Option<String> {
+    let _ = span.handle.set_outputs(Value::Json(reply));
     if usage {
-        told.record(span, USAGE, "usage");
+        set(span, USAGE, facts.usage.as_deref().map(Value::Json));
     }
-    told.record(span, MODEL, "model");
-    Some(told.0.get("error")?.as_str()?.to_owned())
+    set(span, MODEL, facts.model.as_deref().map(Value::Str));
+    facts.error
 }
 
-/// What a dialect tells.
-struct Told(serde_json::Value);
-
-impl Told {
-    fn of(text: Option<String>) -> Self {
-        let value = text.and_then(|text| serde_json::from_str(&text).ok());
-        Told(value.unwrap_or_default())
-    }
-
-    fn record(&self, span: &LiveSpan, key: &str, member: &str) {
-        let _ = match self.0.get(member) {
-            Some(serde_json::Value::String(text)) => {
-                span.handle.set_attribute(key, Value::Str(text))
-            }
-            Some(value) => span
-                .handle
-                .set_attribute(key, Value::Json(&value.to_string())),
-            None => return,
-        };
+fn set(span: &LiveSpan, key: &str, value: Option<Value<'_>>) {
+    if let Some(value) = value {
+        let _ = span.handle.set_attribute(key, value);
     }
 }

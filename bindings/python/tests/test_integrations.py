@@ -16,6 +16,7 @@ import pytest
 
 import integration_library as library
 import mlflow_trace
+from mlflow_trace import _native
 from mlflow_trace.integrations import guard
 from mlflow_trace.integrations.calls import Spec, deferred, traced
 from mlflow_trace.integrations.registry import Integration
@@ -394,10 +395,12 @@ def test_a_parent_that_the_context_lost(recording):
 @pytest.mark.parametrize("works", [True, False])
 def test_a_tap_gives_the_items_as_they_were_read_if_it_gives_any(recording, works):
     class Tapping(StreamSpec):
-        def tap(self, content, keep):
+        def tap(self, content, kept):
             if works:
                 source = content._iterator
-                content._iterator = (keep(f"raw {i}") or item for i, item in enumerate(source))
+                content._iterator = (
+                    kept.append(f"raw {i}") or item for i, item in enumerate(source)
+                )
             return True
 
     integration = build(Tapping())
@@ -406,6 +409,56 @@ def test_a_tap_gives_the_items_as_they_were_read_if_it_gives_any(recording, work
     integration.disable()
     assert items == [1, 2]
     assert recording.traces()[0].root.outputs == (["raw 0", "raw 1"] if works else [1, 2])
+
+
+@pytest.mark.parametrize("chunk_events", [False, True])
+@pytest.mark.parametrize("end", ["exhausted", "dropped", "failed"])
+def test_a_tapped_stream_ends_as_any_other(recording, end, chunk_events):
+    class Tapping(StreamSpec):
+        active_while_reading = False
+
+        def tap(self, content, kept):
+            content._iterator = _native.Tap(content._iterator, "real", kept)
+            return True
+
+    def numbers():
+        yield from (1, 2, 3)
+        if end == "failed":
+            raise ValueError("cut")
+
+    integration = build(Tapping())
+    integration.autolog(disable=False, log_traces=True, silent=False, chunk_events=chunk_events)
+    stream = library.Client().stream(numbers())
+    assert [next(stream), next(stream)] == [1, 2]
+    if end == "failed":
+        with pytest.raises(ValueError, match="cut"):
+            list(stream)
+    elif end == "exhausted":
+        assert list(stream) == [3]
+    del stream
+    integration.disable()
+    root = recording.traces()[0].root
+    assert root.outputs == ([1, 2] if end == "dropped" else [1, 2, 3])
+    assert root.status[0] == ("ERROR" if end == "failed" else "OK")
+    assert sum(name.startswith("mlflow.chunk") for name, _ in root.events) == (
+        len(root.outputs) if chunk_events else 0
+    )
+
+
+def test_a_tap_passes_on_what_it_cannot_keep():
+    def numbers():
+        try:
+            yield from (1, "no number")
+        finally:
+            closed.append(True)
+
+    closed, kept = [], []
+    tap = _native.Tap(numbers(), "real", kept)
+    assert [next(tap), next(tap)] == [1, "no number"]
+    assert kept == [1]
+    tap.close()
+    assert closed == [True]
+    assert list(tap) == []
 
 
 def test_chunk_events_are_a_switch(recording):

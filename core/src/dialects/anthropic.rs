@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::Object;
-use super::merge::{Numbered, append, supplement};
-use super::read::{inner, parse, set, slot, take_object};
+use super::event::{Event, Part};
+use super::merge::{Numbered, append, update};
+use super::read::{inner, parse, set, slot};
 use super::usage::{Usage, count, part};
 
 #[inline(never)]
@@ -24,27 +25,26 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
 }
 
 #[inline(never)]
-pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
+pub(super) fn fold(events: &mut dyn Iterator<Item = Event<'_>>) -> Object {
     let mut message = Object::new();
     let mut blocks = Numbered::default();
     for mut event in events {
-        let kind = event.get("type").and_then(Value::as_str);
-        match kind.unwrap_or_default() {
-            "message" => message = event,
-            "message_start" => message = take_object(&mut event, &["message"]),
+        match event.text("type").unwrap_or_default() {
+            "message" => message = event.into_object(),
+            "message_start" => message = event.take_members("message").into_object(),
             "content_block_start" => {
-                let start = take_object(&mut event, &["content_block"]);
-                *blocks.of(&event, "index") = start;
+                let start = event.take_members("content_block");
+                *blocks.at(event.number("index")) = start.into_object();
             }
             "content_block_delta" => {
-                let delta = take_object(&mut event, &["delta"]);
-                grow(blocks.of(&event, "index"), delta);
+                let delta = event.take_members("delta");
+                grow(blocks.at(event.number("index")), delta);
             }
             "message_delta" => {
-                let counts = take_object(&mut event, &["usage"]);
-                supplement(&mut message, take_object(&mut event, &["delta"]));
+                let counts = event.take_members("usage");
+                update(&mut message, event.take_members("delta"));
                 if !counts.is_empty() {
-                    supplement(inner(&mut message, "usage"), counts);
+                    update(inner(&mut message, "usage"), counts);
                 }
             }
             _ => {}
@@ -60,12 +60,12 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     message
 }
 
-fn grow(block: &mut Object, delta: Object) {
-    for (key, value) in delta {
-        match (key.as_str(), value) {
-            ("type", _) | (_, Value::Null) => {}
+fn grow(block: &mut Object, delta: Event<'_>) {
+    for (key, part) in delta.into_members() {
+        match (key.as_ref(), part) {
+            ("type", _) | (_, Part::Scalar(Value::Null)) => {}
             // A tool's input comes as text; the object at its start is empty.
-            ("partial_json", Value::String(piece)) if !piece.is_empty() => {
+            ("partial_json", Part::Text(piece)) if !piece.is_empty() => {
                 append(block, "input", &piece);
             }
             ("partial_json", _) => {}
@@ -75,11 +75,11 @@ fn grow(block: &mut Object, delta: Object) {
                     *citations = Value::Array(Vec::new());
                 }
                 if let Value::Array(citations) = citations {
-                    citations.push(citation);
+                    citations.push(citation.into_value());
                 }
             }
-            (key, Value::String(piece)) => append(block, key, &piece),
-            (key, value) => set(block, key, value),
+            (key, Part::Text(piece)) => append(block, key, &piece),
+            (key, part) => set(block, key, part.into_value()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Object;
-use super::read::slot;
+use super::event::{Event, Part};
 
 /// Members that a piece repeats in full; texts of all others are continued.
 const REPEATED: [&str; 5] = ["id", "type", "role", "object", "format"];
@@ -14,20 +14,7 @@ pub(super) fn merge(into: &mut Value, piece: Value) {
     match (into, piece) {
         (_, Value::Null) => {}
         (Value::String(into), Value::String(piece)) => into.push_str(&piece),
-        (Value::Object(into), Value::Object(piece)) => {
-            for (key, value) in piece {
-                let is_repeated = REPEATED.contains(&key.as_str());
-                if is_repeated && value == "" && into.contains_key(&key) {
-                    continue;
-                }
-                let old = into.entry(key).or_insert(Value::Null);
-                if is_repeated && !value.is_null() {
-                    *old = value;
-                } else {
-                    merge(old, value);
-                }
-            }
-        }
+        (Value::Object(into), Value::Object(piece)) => merge_members(into, piece),
         (Value::Array(into), Value::Array(piece)) => {
             for item in piece {
                 match position(into, &item) {
@@ -54,6 +41,41 @@ pub(super) fn merge(into: &mut Value, piece: Value) {
             merge(into, piece);
         }
         (into, piece) => *into = piece,
+    }
+}
+
+fn merge_members(into: &mut Object, piece: Object) {
+    for (key, value) in piece {
+        let is_repeated = REPEATED.contains(&key.as_str());
+        if is_repeated && value == "" && into.contains_key(&key) {
+            continue;
+        }
+        let old = into.entry(key).or_insert(Value::Null);
+        if is_repeated && !value.is_null() {
+            *old = value;
+        } else {
+            merge(old, value);
+        }
+    }
+}
+
+/// Adds a part of an event to a member as [`merge`] does; a new member takes it as it is.
+#[inline(never)]
+pub(super) fn extend(into: &mut Object, name: &str, part: Part<'_>) {
+    match (into.get_mut(name), part) {
+        (Some(Value::String(text)), Part::Text(piece)) if !REPEATED.contains(&name) => {
+            text.push_str(&piece);
+        }
+        (Some(Value::Object(object)), Part::Members(event)) if !REPEATED.contains(&name) => {
+            for (key, part) in event.into_members() {
+                extend(object, &key, part);
+            }
+        }
+        (_, part) => {
+            let mut piece = Object::new();
+            piece.insert(name.to_owned(), part.into_value());
+            merge_members(into, piece);
+        }
     }
 }
 
@@ -91,12 +113,28 @@ pub(super) fn supplement(into: &mut Object, later: Object) {
     }
 }
 
+/// As [`supplement`], of an event, which mostly repeats what is there.
+#[inline(never)]
+pub(super) fn update(into: &mut Object, event: Event<'_>) {
+    for (key, part) in event.into_members() {
+        match into.get_mut(key.as_ref()) {
+            None => {
+                into.insert(key.into_owned(), part.into_value());
+            }
+            Some(old) if !part.is_null() && !part.repeats(old) => *old = part.into_value(),
+            Some(_) => {}
+        }
+    }
+}
+
 /// Continues the text of a member.
 #[inline(never)]
 pub(super) fn append(into: &mut Object, key: &str, piece: &str) {
-    match slot(into, key) {
-        Value::String(text) => text.push_str(piece),
-        other => *other = Value::String(piece.to_owned()),
+    match into.get_mut(key) {
+        Some(Value::String(text)) => text.push_str(piece),
+        _ => {
+            into.insert(key.to_owned(), piece.into());
+        }
     }
 }
 
@@ -110,12 +148,14 @@ impl Numbered {
     }
 
     /// The object that a member of the piece has the number of; without a number, the first.
-    #[inline(never)]
     pub(super) fn of(&mut self, piece: &Object, number: &str) -> &mut Object {
-        let number = piece
-            .get(number)
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let number = piece.get(number).and_then(Value::as_u64);
+        self.at(number.unwrap_or_default())
+    }
+
+    /// The object with this number.
+    #[inline(never)]
+    pub(super) fn at(&mut self, number: u64) -> &mut Object {
         let before = self.0.iter().rposition(|(other, _)| *other <= number);
         let at = match before {
             Some(at) if self.0[at].0 == number => at,

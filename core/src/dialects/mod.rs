@@ -14,6 +14,7 @@
 
 mod anthropic;
 mod bedrock;
+mod event;
 mod gemini;
 mod merge;
 mod ollama;
@@ -29,8 +30,9 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind};
-use crate::json::to_text;
+use crate::json::{to_text, write_string};
 
+use event::Event;
 use read::{set, take};
 
 type Object = Map<String, Value>;
@@ -54,6 +56,64 @@ pub enum Dialect {
     BedrockConverse,
     /// `POST /api/chat`, `/api/generate` and `/api/embed`.
     Ollama,
+}
+
+/// What a request says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestFacts {
+    /// The model that is asked.
+    pub model: Option<String>,
+    /// What `mlflow.chat.tools` holds, JSON text. Tools that the provider brings along have only a name.
+    pub tools: Option<String>,
+}
+
+impl RequestFacts {
+    /// An object with the facts that there are.
+    pub fn to_json(&self) -> String {
+        let facts = [("model", text(&self.model)), ("tools", self.tools.clone())];
+        object(facts)
+    }
+}
+
+/// What a reply says, whole or folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReplyFacts {
+    /// What `mlflow.chat.tokenUsage` holds, JSON text.
+    pub usage: Option<String>,
+    /// Where MLflow prefers it to that of the request, which is with OpenAI's dialects alone.
+    pub model: Option<String>,
+    /// The text of what went wrong, also in the middle of a stream.
+    pub error: Option<String>,
+}
+
+impl ReplyFacts {
+    /// An object with the facts that there are.
+    pub fn to_json(&self) -> String {
+        let facts = [
+            ("usage", self.usage.clone()),
+            ("model", text(&self.model)),
+            ("error", text(&self.error)),
+        ];
+        object(facts)
+    }
+}
+
+/// A text as JSON.
+fn text(text: &Option<String>) -> Option<String> {
+    text.as_deref().map(|text| {
+        let mut out = String::new();
+        write_string(&mut out, text);
+        out
+    })
+}
+
+/// An object of members that are JSON text.
+fn object<const N: usize>(members: [(&str, Option<String>); N]) -> String {
+    let present = members.into_iter();
+    let present = present.filter_map(|(key, text)| Some(format!("\"{key}\": {}", text?)));
+    format!("{{{}}}", present.collect::<Vec<_>>().join(", "))
 }
 
 /// The members of a request that say something, in any dialect.
@@ -100,60 +160,57 @@ impl Dialect {
         }
     }
 
-    /// What a request says: an object with `model` and `tools`, each only if there is something to say.
-    ///
-    /// `tools` is what `mlflow.chat.tools` holds. Tools that the provider brings along have only a name.
+    /// What a request says, as an object: see [`RequestFacts`].
     pub fn request(self, request: &str) -> String {
+        self.request_facts(request).to_json()
+    }
+
+    /// What a request says.
+    pub fn request_facts(self, request: &str) -> RequestFacts {
         let mut request = read::members(request, &OF_REQUEST);
         let model = match self {
             Dialect::BedrockConverse => "modelId",
             _ => "model",
         };
-        let mut told = Object::new();
-        let model = take(&mut request, &[model]);
-        if model.is_string() {
-            set(&mut told, "model", model);
-        }
+        let model = string(take(&mut request, &[model]));
         let tools = match self {
             Dialect::Gemini => gemini::tools(&mut request),
             Dialect::BedrockConverse => bedrock::tools(&mut request),
             _ => tools::declared(take(&mut request, &["tools"])),
         };
-        if !tools.is_empty() {
-            set(&mut told, "tools", Value::Array(tools));
+        RequestFacts {
+            model,
+            tools: (!tools.is_empty()).then(|| to_text(&Value::Array(tools))),
         }
-        to_text(&Value::Object(told))
     }
 
-    /// What a reply says, whole or folded: an object with `usage`, `model` and `error`, each only if there is something to
-    /// say.
-    ///
-    /// `usage` is what `mlflow.chat.tokenUsage` holds. `model` is there where MLflow prefers it to that of the request, which
-    /// is with OpenAI's dialects alone. `error` is the text of what went wrong, also in the middle of a stream.
+    /// What a reply says, as an object: see [`ReplyFacts`].
     pub fn reply(self, reply: &str) -> String {
-        let mut reply = match self {
+        self.reply_facts(reply).to_json()
+    }
+
+    /// What a reply says, whole or folded.
+    pub fn reply_facts(self, reply: &str) -> ReplyFacts {
+        self.facts(&match self {
             Dialect::BedrockConverse => read::members(reply, &OF_BEDROCK),
             _ => read::members(reply, &OF_REPLY),
-        };
+        })
+    }
+
+    fn facts(self, reply: &Object) -> ReplyFacts {
         let usage = match self {
-            Dialect::Anthropic => anthropic::usage(&reply),
-            Dialect::Gemini => gemini::usage(&reply),
-            Dialect::BedrockConverse => bedrock::usage(&reply),
-            Dialect::Ollama => ollama::usage(&reply),
-            _ => openai_chat::usage(&reply),
+            Dialect::Anthropic => anthropic::usage(reply),
+            Dialect::Gemini => gemini::usage(reply),
+            Dialect::BedrockConverse => bedrock::usage(reply),
+            Dialect::Ollama => ollama::usage(reply),
+            _ => openai_chat::usage(reply),
         };
-        let mut told = Object::new();
-        if let Some(usage) = usage.and_then(usage::Usage::into_value) {
-            set(&mut told, "usage", usage);
+        let model = reply.get("model").filter(|_| self.replies_with_model());
+        ReplyFacts {
+            usage: usage.and_then(usage::Usage::into_text),
+            model: model.and_then(Value::as_str).map(str::to_owned),
+            error: self.error(reply),
         }
-        let model = take(&mut reply, &["model"]);
-        if model.is_string() && self.replies_with_model() {
-            set(&mut told, "model", model);
-        }
-        if let Some(error) = self.error(&reply) {
-            set(&mut told, "error", error.into());
-        }
-        to_text(&Value::Object(told))
     }
 
     /// The reply that the events of a stream make: what the same call would have got without streaming. Of a stream that
@@ -162,49 +219,74 @@ impl Dialect {
     /// Events that are no JSON, such as `[DONE]`, are passed over. A whole reply is taken as an event, too. Embeddings in
     /// base64 become numbers.
     pub fn fold(self, chunks: &[&str]) -> String {
-        if self == Dialect::OpenAiResponses
-            && let Some(response) = openai_responses::closing(chunks)
-        {
-            return to_text(&Value::Object(response));
-        }
-        self.join(&mut chunks.iter().flat_map(|text| read::objects(text)))
+        whole_text(self.fold_events(chunks))
+    }
+
+    /// [`fold`](Self::fold), and what the reply says.
+    pub fn fold_facts(self, chunks: &[&str]) -> (String, ReplyFacts) {
+        let whole = self.fold_events(chunks);
+        let facts = self.facts(&whole);
+        (whole_text(whole), facts)
     }
 
     /// [`fold`](Self::fold) of the body of a reply as it came: server-sent events, one event in each line, or JSON as a
     /// whole.
     pub fn fold_body(self, body: &str) -> String {
-        let whole = read::objects(body);
+        whole_text(self.fold_lines(body))
+    }
+
+    /// [`fold_body`](Self::fold_body), and what the reply says.
+    pub fn fold_body_facts(self, body: &str) -> (String, ReplyFacts) {
+        let whole = self.fold_lines(body);
+        let facts = self.facts(&whole);
+        (whole_text(whole), facts)
+    }
+
+    fn fold_lines(self, body: &str) -> Object {
+        let whole = event::events(body);
         if !whole.is_empty() {
             return self.join(&mut whole.into_iter());
         }
         let lines = body.lines();
         let events = lines.map(|line| line.strip_prefix("data:").unwrap_or(line));
-        self.fold(&events.collect::<Vec<_>>())
+        self.fold_events(&events.collect::<Vec<_>>())
     }
 
-    fn join(self, events: &mut dyn Iterator<Item = Object>) -> String {
+    fn fold_events(self, chunks: &[&str]) -> Object {
+        if self == Dialect::OpenAiResponses
+            && let Some(response) = openai_responses::closing(chunks)
+        {
+            return response;
+        }
+        self.join(&mut chunks.iter().flat_map(|text| event::events(text)))
+    }
+
+    fn join(self, events: &mut dyn Iterator<Item = Event<'_>>) -> Object {
         let mut error = Value::Null;
         let mut events = events.filter_map(|mut event| {
-            if event.get("error").is_some_and(|found| !found.is_null()) {
-                error = take(&mut event, &["error"]);
+            if let Some(found) = event.take_told("error") {
+                error = found.into_value();
             }
             (!event.is_empty()).then_some(event)
         });
         let mut whole = match self {
             Dialect::OpenAiChat | Dialect::OpenAiCompletions => openai_chat::fold(&mut events),
-            Dialect::OpenAiResponses => openai_responses::fold(&mut events),
-            Dialect::OpenAiEmbeddings => openai_embeddings::fold(&mut events),
             Dialect::Anthropic => anthropic::fold(&mut events),
-            Dialect::Gemini => gemini::fold(&mut events),
-            Dialect::BedrockConverse => bedrock::fold(&mut events),
-            Dialect::Ollama => ollama::fold(&mut events),
+            _ => self.join_objects(&mut events.map(Event::into_object)),
         };
         if !error.is_null() {
             set(&mut whole, "error", error);
         }
-        match whole.is_empty() {
-            true => "null".to_owned(),
-            false => to_text(&Value::Object(whole)),
+        whole
+    }
+
+    fn join_objects(self, events: &mut dyn Iterator<Item = Object>) -> Object {
+        match self {
+            Dialect::OpenAiResponses => openai_responses::fold(events),
+            Dialect::OpenAiEmbeddings => openai_embeddings::fold(events),
+            Dialect::Gemini => gemini::fold(events),
+            Dialect::BedrockConverse => bedrock::fold(events),
+            _ => ollama::fold(events),
         }
     }
 
@@ -234,6 +316,20 @@ impl Dialect {
             _ => None,
         };
         Some(message?.as_str()?.to_owned())
+    }
+}
+
+fn string(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn whole_text(whole: Object) -> String {
+    match whole.is_empty() {
+        true => "null".to_owned(),
+        false => to_text(&Value::Object(whole)),
     }
 }
 

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::Object;
-use super::merge::{Numbered, merge, supplement};
-use super::read::{listed, set, slot, take};
+use super::event::{Event, Part};
+use super::merge::{Numbered, extend, update};
+use super::read::{set, slot, take};
 use super::usage::{Usage, count, part};
 
 /// Of every dialect of OpenAI's: those after Chat Completions have other names for the same counts.
@@ -26,7 +27,7 @@ pub(super) fn usage(reply: &Object) -> Option<Usage> {
 }
 
 #[inline(never)]
-pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
+pub(super) fn fold(events: &mut dyn Iterator<Item = Event<'_>>) -> Object {
     const CONTINUED: [(&str, &str); 4] = [
         ("delta", "message"),
         ("message", "message"),
@@ -37,19 +38,21 @@ pub(super) fn fold(events: &mut dyn Iterator<Item = Object>) -> Object {
     let mut choices = Numbered::default();
     let mut is_chat = false;
     for mut event in events {
-        is_chat |= event.contains_key("choices");
-        let delivered = take(&mut event, &["choices"]);
-        supplement(&mut whole, event);
-        for mut piece in listed(delivered) {
-            let choice = choices.of(&piece, "index");
-            // First, for those who read it.
-            slot(choice, "index");
+        let delivered = event.take("choices");
+        is_chat |= delivered.is_some();
+        update(&mut whole, event);
+        for mut piece in delivered.map(Part::into_events).unwrap_or_default() {
+            let choice = choices.at(piece.number("index"));
+            if choice.is_empty() {
+                // First, for those who read it.
+                set(choice, "index", Value::Null);
+            }
             for (from, to) in CONTINUED {
-                if piece.contains_key(from) {
-                    merge(slot(choice, to), take(&mut piece, &[from]));
+                if let Some(part) = piece.take(from) {
+                    extend(choice, to, part);
                 }
             }
-            supplement(choice, piece);
+            update(choice, piece);
         }
     }
     if !is_chat {

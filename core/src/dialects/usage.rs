@@ -1,9 +1,8 @@
 //! `mlflow.chat.tokenUsage`: the tokens of one call, in which the input includes what a cache had.
 
-use serde_json::Value;
+use std::fmt::Write;
 
 use super::Object;
-use super::read::set;
 
 /// Counts of tokens. `None` is not known, which MLflow tells from 0.
 #[derive(Default)]
@@ -27,16 +26,16 @@ impl Usage {
         }
     }
 
-    /// All three sums, and the tiers of the cache that are known; `None` if nothing is.
-    pub(super) fn into_value(self) -> Option<Value> {
+    /// As JSON text: all three sums, and the tiers of the cache that are known; `None` if nothing is.
+    pub(super) fn into_text(self) -> Option<String> {
         self.input.or(self.output).or(self.total)?;
         let input = self.input.unwrap_or_default();
         let output = self.output.unwrap_or_default();
         let total = self.total.unwrap_or(input.saturating_add(output));
-        let counts = [
-            ("input_tokens", Some(input)),
-            ("output_tokens", Some(output)),
-            ("total_tokens", Some(total)),
+        let mut text = format!(
+            "{{\"input_tokens\": {input}, \"output_tokens\": {output}, \"total_tokens\": {total}"
+        );
+        let tiers = [
             ("cache_read_input_tokens", self.cache_read),
             ("cache_creation_input_tokens", self.cache_creation),
             (
@@ -44,13 +43,13 @@ impl Usage {
                 self.cache_creation_above_1hr,
             ),
         ];
-        let mut usage = Object::new();
-        for (key, count) in counts {
+        for (key, count) in tiers {
             if let Some(count) = count {
-                set(&mut usage, key, count.into());
+                let _ = write!(text, ", \"{key}\": {count}");
             }
         }
-        Some(usage.into())
+        text.push('}');
+        Some(text)
     }
 }
 

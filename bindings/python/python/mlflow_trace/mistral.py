@@ -5,36 +5,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlflow_trace import _native
 from mlflow_trace.integrations.calls import traced
 from mlflow_trace.integrations.models import FORMAT, ModelCall
 from mlflow_trace.integrations.registry import Integration
-
-if TYPE_CHECKING:
-    from mlflow_trace._native import LiveSpan
-    from mlflow_trace.integrations.calls import Call
 
 __all__ = ["autolog"]
 
 
 class _MistralCall(ModelCall):
+    headers = "http_headers"
+
     def __init__(self) -> None:
         super().__init__("CHAT_MODEL", "openai.chat", attributes={FORMAT: "mistral"})
-
-    def begin(self, call: Call, span: LiveSpan) -> None:
-        arguments = call.arguments()
-        arguments.pop("http_headers", None)
-        _native.record_request(span, self.dialect, arguments)
-        span.set_attributes(self.attributes(call, arguments))
-        self.send_context(call)
-
-    def send_context(self, call: Call) -> None:
-        with call.active:
-            headers = dict(_native.headers())
-        headers.update(call.kwargs.get("http_headers") or {})
-        call.kwargs = {**call.kwargs, "http_headers": headers}
 
     def source(self, content: Any) -> str | None:
         return "generator" if type(content).__name__.startswith("EventStream") else None

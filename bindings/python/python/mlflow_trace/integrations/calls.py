@@ -57,6 +57,10 @@ class Spec:
         """Record the request. May change `call.args` and `call.kwargs`, after that."""
         span.set_inputs(call.arguments())
 
+    def is_whole(self, result: Any) -> bool:  # noqa: ARG002 - for those who override it
+        """Whether a result is plainly what was asked for: nothing to wait for, read or unwrap."""
+        return False
+
     def content(self, result: Any) -> Any:
         """Return what the result is about, for instance what a raw response is parsed to."""
         return result
@@ -72,8 +76,8 @@ class Spec:
     def replaced(self, call: Call, source: Any) -> None:
         """Put the iterator that is read from now where else the library looks for it."""
 
-    def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:  # noqa: ARG002
-        """Have `keep` called with what a stream object reads, before it is made items of.
+    def tap(self, content: Any, kept: list[Any]) -> bool:  # noqa: ARG002
+        """Have what a stream object reads appended to `kept`, before it is made items of.
 
         Returns whether it will be; otherwise the items themselves are kept.
         """
@@ -115,6 +119,7 @@ class Call:
         "reading",
         "span",
         "spec",
+        "unseen",
     )
 
     def __init__(
@@ -134,6 +139,8 @@ class Call:
         self._items: list[Any] = []
         self._number = 0
         self._tapped = False
+        # Nobody has to see the items that are still to come.
+        self.unseen = False
         self._forget: Callable[[], Any] | None = None
         try:
             if integration.on:
@@ -165,9 +172,12 @@ class Call:
         name = spec.name(self)
         if name is None:
             return
-        parent = spec.parent(self)
-        with _NOTHING if parent is None else _native.span_scope(parent):
-            span, self.active = _native.start_span(name, spec.span_type).detached()
+        start = _native.start_span(name, spec.span_type)
+        if (parent := spec.parent(self)) is None:
+            span, self.active = start.detached()
+        else:
+            with _native.span_scope(parent):
+                span, self.active = start.detached()
         if spec.active_while_reading:
             self.reading = self.active
         if isinstance(span, LiveSpan):
@@ -186,6 +196,8 @@ class Call:
             self._tapped = self._tapped and bool(self._items)
             if not self._tapped:
                 self._items.append(self.spec.item(item))
+            elif self.reading is _NOTHING and not self.integration.chunk_events:
+                self.unseen = True
         except Exception as error:  # noqa: BLE001 - the caller is to get its item
             self.integration.report("item of a stream", error)
 
@@ -232,6 +244,9 @@ class Call:
         if self.span is None and (self.active is _NOTHING or not inspect.iscoroutine(result)):
             return result
         try:
+            if self.spec.is_whole(result):
+                self.done(result)
+                return result
             return self._follow(result)
         except Exception as error:  # noqa: BLE001 - the caller is to get its result
             self.integration.report("result", error)
@@ -257,7 +272,7 @@ class Call:
             self.done(content)
             return result
         # Before the source is there: some streams make it when it is first asked for.
-        self._tapped = self.spec.tap(content, self._items.append)
+        self._tapped = self.spec.tap(content, self._items)
         source = getattr(content, name)
         make = passing_async if hasattr(source, "__anext__") else passing
         replacement = self._watch(self._pass_on(make, source))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,6 @@ from mlflow_trace import _native
 from mlflow_trace.integrations.calls import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlflow_trace._native import LiveSpan
     from mlflow_trace.integrations.calls import Call
 
@@ -56,6 +53,8 @@ class ModelCall(Spec):
 
     # Once a stream has begun, its library does nothing but read it.
     active_while_reading = False
+    # The argument that holds headers for the request.
+    headers = "extra_headers"
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class ModelCall(Spec):
     def begin(self, call: Call, span: LiveSpan) -> None:
         """Record the request."""
         arguments = call.arguments()
-        arguments.pop("extra_headers", None)
+        arguments.pop(self.headers, None)
         _native.record_request(span, self.dialect, arguments)
         span.set_attributes(self.attributes(call, arguments))
         self.send_context(call)
@@ -88,15 +87,20 @@ class ModelCall(Spec):
 
     def send_context(self, call: Call) -> None:
         """Have the request carry the trace context, as headers that its caller does not see."""
-        with call.active:
-            headers = dict(_native.headers())
-        if given := call.kwargs.get("extra_headers"):
+        if call.span is None:
+            return
+        headers = _native.span_headers(call.span)
+        if given := call.kwargs.get(self.headers):
             headers.update(given)
-        call.kwargs = {**call.kwargs, "extra_headers": headers}
+        call.kwargs = {**call.kwargs, self.headers: headers}
 
     def counts(self, call: Call) -> bool:  # noqa: ARG002 - for those who override it
         """Return whether the tokens are counted in this span."""
         return self._usage
+
+    def is_whole(self, result: Any) -> bool:
+        """Whether a result is a reply, which is a pydantic model; no stream is one."""
+        return hasattr(type(result), "__pydantic_serializer__")
 
     def content(self, result: Any) -> Any:
         """Return what a raw response holds; None while its body is still to be read.
@@ -118,22 +122,22 @@ class ModelCall(Spec):
         has_source = "_iterator" in getattr(content, "__dict__", ()) or hasattr(kind, "_iterator")
         return "_iterator" if has_source and kind.__name__.endswith("Stream") else None
 
-    def tap(self, content: Any, keep: Callable[[Any], None]) -> bool:
+    def tap(self, content: Any, kept: list[Any]) -> bool:
         """Keep the data of the events of OpenAI's and Anthropic's streams, which is JSON text."""
         read = getattr(type(content), "_iter_events", None)
-        if read is None:
+        if read is None or not hasattr(content, "__dict__"):
             return False
-        # A copy reads: with a reference to itself, a stream that is dropped would stay open.
-        reader = copy.copy(content)
+        # Another object reads: a stream with a reference to itself would not close when dropped.
+        reader = object.__new__(type(content))
+        vars(reader).update(vars(content))
+        vars(reader).pop("_iterator", None)
 
         def events() -> Any:
-            for event in read(reader):
-                keep(event.data)
-                yield event
+            return _native.Tap(read(reader), "data", kept)
 
         async def events_async() -> Any:
             async for event in read(reader):
-                keep(event.data)
+                kept.append(event.data)
                 yield event
 
         content._iter_events = events_async if inspect.isasyncgenfunction(read) else events

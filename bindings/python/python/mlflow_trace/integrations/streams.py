@@ -31,6 +31,10 @@ def passing(begin: Begin, source_of: Open) -> Callable[..., Generator[Any, Any, 
             throw = getattr(source, "throw", None)
             resume, value = send, None
             while True:
+                if call.unseen and value is None:
+                    returned = yield from source
+                    call.done()
+                    return returned
                 try:
                     with call.reading:
                         item = resume(value)
