@@ -286,25 +286,20 @@ function tryTextAttribute(key: string, keyBytes: number, text: string, textBytes
   const body = 1 + varintSize(keyBytes) + keyBytes + 1 + varintSize(any) + any;
   // The 4 spare bytes matter: text that is longer than guessed must not look as if it had just fitted.
   reserve(1 + 5 + body + 4);
-  const begin = position;
-  buffer[position++] = SPAN_ATTRIBUTE;
-  putVarint(body);
-  buffer[position++] = KEY;
-  putVarint(keyBytes);
-  if (putCharacters(key, position) !== keyBytes) {
-    position = begin;
-    return false;
-  }
-  position += keyBytes;
-  buffer[position++] = VALUE;
-  putVarint(any);
-  buffer[position++] = ANY_STRING;
-  putVarint(textBytes);
-  if (putCharacters(text, position) !== textBytes) {
-    position = begin;
-    return false;
-  }
-  position += textBytes;
+  const bytes = buffer;
+  let at = position;
+  bytes[at] = SPAN_ATTRIBUTE;
+  at = setVarint(bytes, at + 1, body);
+  bytes[at] = KEY;
+  at = setVarint(bytes, at + 1, keyBytes);
+  if (putCharacters(key, at) !== keyBytes) return false;
+  at += keyBytes;
+  bytes[at] = VALUE;
+  at = setVarint(bytes, at + 1, any);
+  bytes[at] = ANY_STRING;
+  at = setVarint(bytes, at + 1, textBytes);
+  if (putCharacters(text, at) !== textBytes) return false;
+  position = at + textBytes;
   return true;
 }
 
@@ -533,14 +528,17 @@ function varintSize(value: number): number {
 }
 
 function putVarint(value: number): void {
-  const bytes = buffer;
-  let at = position;
+  position = setVarint(buffer, position, value);
+}
+
+/** Writes a varint at `at`; returns where it ends. */
+function setVarint(bytes: Uint8Array, at: number, value: number): number {
   while (value > 0x7f) {
     bytes[at++] = (value & 0x7f) | 0x80;
     value >>>= 7;
   }
-  bytes[at++] = value;
-  position = at;
+  bytes[at] = value;
+  return at + 1;
 }
 
 function putVarint64(high: number, low: number): void {
