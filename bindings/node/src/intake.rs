@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// More than so many bytes do not wait: whoever brings more waits until they were taken.
 const MOST_BYTES: usize = 4 << 20;
-/// Room that is kept while nothing comes.
-const KEPT_BYTES: usize = 1 << 20;
+/// Room that is kept where nothing has come for some time: new memory costs more than the copy.
+const KEPT_BYTES: usize = 128 << 10;
+const LULL: Duration = Duration::from_secs(1);
 /// The thread is asleep for so long before it looks whether more has come: to be woken costs those who record more than
 /// their frames do.
 const NAP: Duration = Duration::from_millis(1);
@@ -46,9 +47,9 @@ enum Thread {
     None,
     /// It sleeps until it is woken.
     Asleep,
-    /// It wakes by itself.
+    /// It will look by itself.
     Napping,
-    /// It is about to look.
+    /// It takes, or is about to look.
     Awake,
 }
 
@@ -125,11 +126,14 @@ impl Intake {
         let mut waiting = self.lock();
         loop {
             if waiting.ends.is_empty() {
+                waiting = self.rest(waiting, Thread::Asleep, LULL);
+            }
+            if waiting.ends.is_empty() {
                 frames.shrink_to(KEPT_BYTES);
                 waiting.frames.shrink_to(KEPT_BYTES);
-                waiting.thread = Thread::Asleep;
-                waiting = self.rest(waiting);
+                waiting = self.rest(waiting, Thread::Asleep, Duration::MAX);
             }
+            waiting.thread = Thread::Awake;
             mem::swap(&mut frames, &mut waiting.frames);
             mem::swap(&mut ends, &mut waiting.ends);
             let brought = waiting.brought;
@@ -142,26 +146,21 @@ impl Intake {
             waiting = self.lock();
             waiting.done = brought;
             self.taken.notify_all();
-            waiting.thread = Thread::Napping;
-            waiting = self.rest(waiting);
+            waiting = self.rest(waiting, Thread::Napping, NAP);
         }
     }
 
-    /// Waits until the thread is awake; one that naps wakes by itself.
-    fn rest<'a>(&self, mut waiting: MutexGuard<'a, Waiting>) -> MutexGuard<'a, Waiting> {
-        let is_resting = |waiting: &mut Waiting| waiting.thread != Thread::Awake;
-        waiting = match waiting.thread {
-            Thread::Napping => {
-                let rested = self.wake.wait_timeout_while(waiting, NAP, is_resting);
-                rested.unwrap_or_else(PoisonError::into_inner).0
-            }
-            _ => {
-                let rested = self.wake.wait_while(waiting, is_resting);
-                rested.unwrap_or_else(PoisonError::into_inner)
-            }
-        };
-        waiting.thread = Thread::Awake;
-        waiting
+    /// Waits in this way until the thread is woken, but no longer than `most`.
+    fn rest<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        way: Thread,
+        most: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.thread = way;
+        let is_resting = |waiting: &mut Waiting| waiting.thread == way;
+        let rested = self.wake.wait_timeout_while(waiting, most, is_resting);
+        rested.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
