@@ -54,6 +54,7 @@ pub(crate) fn finish<R>(
 fn ended(live: &LiveSpan, now: u64) -> Ended<'_> {
     Ended {
         bytes: live.bytes(),
+        more: &[],
         is_root: live.is_root(),
         failed: live.has_failed(),
         now,

@@ -79,6 +79,8 @@ pub(crate) struct Opening<'a> {
 pub(crate) struct Ended<'a> {
     /// The `Span` message.
     pub(crate) bytes: &'a [u8],
+    /// Fields that belong to it as well.
+    pub(crate) more: &'a [u8],
     pub(crate) is_root: bool,
     pub(crate) failed: bool,
     /// On the monotonic clock.
@@ -200,7 +202,8 @@ impl Trace {
     #[inline]
     pub(crate) fn end_span(&mut self, span: Ended<'_>, local: &mut Local) -> bool {
         let Trace { id, state, run, .. } = self;
-        let length = wire::field_len(span.bytes.len());
+        let size = span.bytes.len() + span.more.len();
+        let length = wire::field_len(size);
         run.open = run.open.saturating_sub(1);
         if span.is_root {
             run.root_ended = true;
@@ -225,7 +228,9 @@ impl Trace {
                 _ => needed,
             };
             local.buffers.grow(&mut run.spans, wanted);
-            wire::bytes_field(&mut run.spans, SCOPE_SPANS_SPANS, span.bytes);
+            wire::length_prefix(&mut run.spans, SCOPE_SPANS_SPANS, size);
+            run.spans.extend_from_slice(span.bytes);
+            run.spans.extend_from_slice(span.more);
             run.ended += 1;
         }
         if !fits && self.is_open() && self.ended() > 0 {
@@ -498,6 +503,7 @@ mod tests {
     fn ended(bytes: &[u8], is_root: bool) -> Ended<'_> {
         Ended {
             bytes,
+            more: &[],
             is_root,
             failed: false,
             now: 2,

@@ -1,4 +1,5 @@
-import { type TraceIdentity, writeLost } from './encode.js';
+import { writeLost } from './encode.js';
+import type { TraceIdentity } from './record.js';
 
 /** What outlives a span that nobody can end any more. */
 export interface SpanIdentity {

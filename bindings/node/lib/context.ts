@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Channel } from 'node:diagnostics_channel';
 import { type Anchor, currentAnchor } from './clock.js';
 import { TRACE_ID_PREFIX } from './constants.js';
-import type { TraceIdentity } from './encode.js';
 import { hexToWord, isId, randomNonZeroWord, randomWord, wordToHex } from './ids.js';
+import type { TraceIdentity } from './record.js';
 import type { LiveSpan } from './span.js';
 import type { TraceUpdate } from './update.js';
 

@@ -1,69 +1,12 @@
 import { momentToBigInt } from './clock.js';
-import { JsonText, type AttributeValue, type Plain } from './values.js';
+import type { SpanRecord, StartRecord, TraceIdentity } from './record.js';
+import type { AttributeValue, Plain } from './values.js';
 
 /**
  * Writes frames for the engine into one reusable buffer: START, SPAN (a whole OTLP `Span` message, see
  * opentelemetry/proto/trace/v1/trace.proto), UPDATE, LOST and ATTACH; FOREIGN is written by `foreign.ts`. Frame header, little-endian: kind u8, flags u8, zero
  * u16, length u32. `core/src/ingest/mod.rs` says what each kind holds.
  */
-
-/** What of a trace goes into its spans' frames. Words are 32 bits, signed. */
-export interface TraceIdentity {
-  readonly id0: number;
-  readonly id1: number;
-  readonly id2: number;
-  readonly id3: number;
-  readonly traceState: string;
-  /** The engine keeps the trace only if a span of it fails. */
-  readonly isForErrors: boolean;
-}
-
-export interface SpanEventRecord {
-  readonly name: string;
-  readonly timeHigh: number;
-  readonly timeLow: number;
-  readonly attributes: Record<string, Plain>;
-}
-
-export interface SpanLinkRecord {
-  readonly trace: TraceIdentity;
-  readonly spanHigh: number;
-  readonly spanLow: number;
-  readonly attributes: Record<string, Plain>;
-}
-
-/** What is known of a span when it starts. */
-export interface StartRecord {
-  readonly trace: TraceIdentity;
-  readonly idHigh: number;
-  readonly idLow: number;
-  readonly parentHigh: number;
-  readonly parentLow: number;
-  readonly hasRemoteParent: boolean;
-  readonly startHigh: number;
-  readonly startLow: number;
-}
-
-/** What a span's frames are written from. */
-export interface SpanRecord extends StartRecord {
-  /** The host told when it started, which MLflow keeps as an attribute. */
-  readonly hasGivenStart: boolean;
-  readonly endHigh: number;
-  readonly endLow: number;
-  readonly spanName: string;
-  readonly type: string;
-  readonly level: number;
-  readonly input: AttributeValue | undefined;
-  readonly output: AttributeValue | undefined;
-  readonly keys: readonly string[];
-  readonly values: readonly AttributeValue[];
-  readonly eventRecords: readonly SpanEventRecord[];
-  readonly droppedEvents: number;
-  readonly linkRecords: readonly SpanLinkRecord[];
-  /** Any other status is OK in the end, which the engine writes. */
-  readonly isError: boolean;
-  readonly errorText: string;
-}
 
 /** Node's own fast writer: unlike `write` it does not look at its arguments. */
 interface WireBuffer extends Buffer {
@@ -150,12 +93,12 @@ export function writeStart(span: StartRecord, context: string): number {
   const flags =
     (span.hasRemoteParent ? START_REMOTE_PARENT : 0) | (span.trace.isForErrors ? START_FOR_ERRORS : 0);
   const begin = openFrame(START, flags);
-  putTraceId(span.trace);
-  putWord(span.idHigh);
-  putWord(span.idLow);
-  putWord(span.parentHigh);
-  putWord(span.parentLow);
-  putMoment(span.startHigh, span.startLow);
+  const at = begin + HEADER_BYTES;
+  setTraceId(view, at, span.trace);
+  setId(view, at + 16, span.idHigh, span.idLow);
+  setId(view, at + 24, span.parentHigh, span.parentLow);
+  setMoment(view, at + 32, span.startHigh, span.startLow);
+  position = at + 40;
   if (context !== '') putLongText(context);
   return closeFrame(begin);
 }
@@ -219,23 +162,27 @@ export function writeAttachment(
 
 /** The fields of fixed size; `openFrame` reserved their room. */
 function putIdentity(span: SpanRecord): void {
-  buffer[position++] = SPAN_TRACE_ID;
-  buffer[position++] = 16;
-  putTraceId(span.trace);
-  buffer[position++] = SPAN_SPAN_ID;
-  buffer[position++] = 8;
-  putWord(span.idHigh);
-  putWord(span.idLow);
+  const bytes = buffer;
+  const words = view;
+  let at = position;
+  bytes[at] = SPAN_TRACE_ID;
+  bytes[at + 1] = 16;
+  setTraceId(words, at + 2, span.trace);
+  bytes[at + 18] = SPAN_SPAN_ID;
+  bytes[at + 19] = 8;
+  setId(words, at + 20, span.idHigh, span.idLow);
+  at += 28;
   if ((span.parentHigh | span.parentLow) !== 0) {
-    buffer[position++] = SPAN_PARENT_ID;
-    buffer[position++] = 8;
-    putWord(span.parentHigh);
-    putWord(span.parentLow);
+    bytes[at] = SPAN_PARENT_ID;
+    bytes[at + 1] = 8;
+    setId(words, at + 2, span.parentHigh, span.parentLow);
+    at += 10;
   }
-  buffer[position++] = SPAN_START;
-  putMoment(span.startHigh, span.startLow);
-  buffer[position++] = SPAN_END;
-  putMoment(span.endHigh, span.endLow);
+  bytes[at] = SPAN_START;
+  setMoment(words, at + 1, span.startHigh, span.startLow);
+  bytes[at + 9] = SPAN_END;
+  setMoment(words, at + 10, span.endHigh, span.endLow);
+  position = at + 18;
 }
 
 function putBody(span: SpanRecord): void {
@@ -284,32 +231,54 @@ function putBody(span: SpanRecord): void {
 function putAttribute(key: string, value: AttributeValue): void {
   if (typeof value === 'string') {
     putTextAttribute(key, value);
-  } else if (value instanceof JsonText) {
+  } else if (typeof value === 'object' && value !== null) {
     putTextAttribute(key, value.text);
   } else if (key.length <= SHORT_KEY) {
     // Key and value take less than 128 bytes whatever they are: lengths are one byte each and filled in afterwards.
     reserve(128);
+    const bytes = buffer;
     const begin = position;
-    buffer[begin] = SPAN_ATTRIBUTE;
-    buffer[begin + 2] = KEY;
-    const keyBytes = putCharacters(key, begin + 4);
-    buffer[begin + 3] = keyBytes;
-    const any = begin + 4 + keyBytes;
-    buffer[any] = VALUE;
+    bytes[begin] = SPAN_ATTRIBUTE;
+    bytes[begin + 2] = KEY;
+    const any = begin + 4 + putCharacters(key, begin + 4);
+    bytes[begin + 3] = any - begin - 4;
+    bytes[any] = VALUE;
     position = any + 2;
     putScalar(value);
-    buffer[any + 1] = position - any - 2;
-    buffer[begin + 1] = position - begin - 2;
+    bytes[any + 1] = position - any - 2;
+    bytes[begin + 1] = position - begin - 2;
   } else {
     putPlainMember(SPAN_ATTRIBUTE, key, value);
   }
 }
 
 function putTextAttribute(key: string, text: string): void {
+  if (key.length <= SHORT_KEY && text.length <= SHORT_TEXT && tryShortAttribute(key, text)) return;
   // Nearly all text is ASCII, where bytes are characters: write on that guess, and again where it was wrong.
   if (!tryTextAttribute(key, key.length, text, text.length)) {
     tryTextAttribute(key, Buffer.byteLength(key), text, Buffer.byteLength(text));
   }
+}
+
+/** Where key and text are short and ASCII, so that all lengths are known and one byte each. */
+function tryShortAttribute(key: string, text: string): boolean {
+  reserve(128);
+  const bytes = buffer;
+  const begin = position;
+  const keyBytes = key.length;
+  const textBytes = text.length;
+  const any = begin + 4 + keyBytes;
+  if (!putAscii(bytes, key, begin + 4) || !putAscii(bytes, text, any + 4)) return false;
+  bytes[begin] = SPAN_ATTRIBUTE;
+  bytes[begin + 1] = 6 + keyBytes + textBytes;
+  bytes[begin + 2] = KEY;
+  bytes[begin + 3] = keyBytes;
+  bytes[any] = VALUE;
+  bytes[any + 1] = 2 + textBytes;
+  bytes[any + 2] = ANY_STRING;
+  bytes[any + 3] = textBytes;
+  position = any + 4 + textBytes;
+  return true;
 }
 
 function tryTextAttribute(key: string, keyBytes: number, text: string, textBytes: number): boolean {
@@ -317,25 +286,20 @@ function tryTextAttribute(key: string, keyBytes: number, text: string, textBytes
   const body = 1 + varintSize(keyBytes) + keyBytes + 1 + varintSize(any) + any;
   // The 4 spare bytes matter: text that is longer than guessed must not look as if it had just fitted.
   reserve(1 + 5 + body + 4);
-  const begin = position;
-  buffer[position++] = SPAN_ATTRIBUTE;
-  putVarint(body);
-  buffer[position++] = KEY;
-  putVarint(keyBytes);
-  if (putCharacters(key, position) !== keyBytes) {
-    position = begin;
-    return false;
-  }
-  position += keyBytes;
-  buffer[position++] = VALUE;
-  putVarint(any);
-  buffer[position++] = ANY_STRING;
-  putVarint(textBytes);
-  if (putCharacters(text, position) !== textBytes) {
-    position = begin;
-    return false;
-  }
-  position += textBytes;
+  const bytes = buffer;
+  let at = position;
+  bytes[at] = SPAN_ATTRIBUTE;
+  at = setVarint(bytes, at + 1, body);
+  bytes[at] = KEY;
+  at = setVarint(bytes, at + 1, keyBytes);
+  if (putCharacters(key, at) !== keyBytes) return false;
+  at += keyBytes;
+  bytes[at] = VALUE;
+  at = setVarint(bytes, at + 1, any);
+  bytes[at] = ANY_STRING;
+  at = setVarint(bytes, at + 1, textBytes);
+  if (putCharacters(text, at) !== textBytes) return false;
+  position = at + textBytes;
   return true;
 }
 
@@ -366,14 +330,19 @@ function putLongText(text: string): void {
 
 /** Writes text at `at`, as far as it fits, and returns its bytes; the position stays. */
 function putCharacters(text: string, at: number): number {
+  const isWritten = text.length <= SHORT_TEXT && putAscii(buffer, text, at);
+  return isWritten ? text.length : buffer.utf8Write(text, at);
+}
+
+/** Writes text at `at`, for which there is room; false where it is not ASCII. */
+function putAscii(bytes: Uint8Array, text: string, at: number): boolean {
   const { length } = text;
-  if (length > SHORT_TEXT) return buffer.utf8Write(text, at);
   for (let i = 0; i < length; i++) {
     const code = text.charCodeAt(i);
-    if (code > 0x7f) return buffer.utf8Write(text, at);
-    buffer[at + i] = code;
+    if (code > 0x7f) return false;
+    bytes[at + i] = code;
   }
-  return length;
+  return true;
 }
 
 export function putPlainMembers(tag: number, members: Record<string, Plain>): void {
@@ -519,10 +488,8 @@ export function close(mark: number): void {
 }
 
 function putTraceId(trace: TraceIdentity): void {
-  putWord(trace.id0);
-  putWord(trace.id1);
-  putWord(trace.id2);
-  putWord(trace.id3);
+  setTraceId(view, position, trace);
+  position += 16;
 }
 
 /** Identifiers are written from the highest byte. */
@@ -531,11 +498,25 @@ function putWord(word: number): void {
   position += 4;
 }
 
-/** Times are fixed64: from the lowest byte. */
 function putMoment(high: number, low: number): void {
-  view.setInt32(position, low, true);
-  view.setInt32(position + 4, high, true);
+  setMoment(view, position, high, low);
   position += 8;
+}
+
+function setTraceId(words: DataView, at: number, trace: TraceIdentity): void {
+  setId(words, at, trace.id0, trace.id1);
+  setId(words, at + 8, trace.id2, trace.id3);
+}
+
+function setId(words: DataView, at: number, high: number, low: number): void {
+  words.setInt32(at, high);
+  words.setInt32(at + 4, low);
+}
+
+/** Times are fixed64: from the lowest byte. */
+function setMoment(words: DataView, at: number, high: number, low: number): void {
+  words.setInt32(at, low, true);
+  words.setInt32(at + 4, high, true);
 }
 
 /** Of a number below 2^32. */
@@ -547,20 +528,29 @@ function varintSize(value: number): number {
 }
 
 function putVarint(value: number): void {
+  position = setVarint(buffer, position, value);
+}
+
+/** Writes a varint at `at`; returns where it ends. */
+function setVarint(bytes: Uint8Array, at: number, value: number): number {
   while (value > 0x7f) {
-    buffer[position++] = (value & 0x7f) | 0x80;
+    bytes[at++] = (value & 0x7f) | 0x80;
     value >>>= 7;
   }
-  buffer[position++] = value;
+  bytes[at] = value;
+  return at + 1;
 }
 
 function putVarint64(high: number, low: number): void {
+  const bytes = buffer;
+  let at = position;
   while (high !== 0 || (low & ~0x7f) !== 0) {
-    buffer[position++] = (low & 0x7f) | 0x80;
+    bytes[at++] = (low & 0x7f) | 0x80;
     low = (low >>> 7) | (high << 25);
     high >>>= 7;
   }
-  buffer[position++] = low;
+  bytes[at++] = low;
+  position = at;
 }
 
 function reserve(bytes: number): void {

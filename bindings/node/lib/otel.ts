@@ -13,13 +13,14 @@ import {
 import { noteEnd, noteStart } from './abandoned.js';
 import { takeMoment } from './clock.js';
 import { type Context, currentContext, joinForeign, type RemoteParent, type TraceHandle } from './context.js';
-import { type StartRecord, writeStart } from './encode.js';
+import { writeStart } from './encode.js';
 import { describeException } from './exception.js';
 import { encodeRequest, type OtelSpan, parseContext, toNanoseconds, writeForeign } from './foreign.js';
 import { parseSpanId } from './ids.js';
 import { canRecord, flushTraces, isDisabled, recorded, recordedEnd, report, settings } from './lifecycle.js';
 import { native, type NativeOtelExporter } from './native.js';
 import { UnsampledSpan } from './noop.js';
+import type { StartRecord } from './record.js';
 import { noteRootEnd, RecordingSpan } from './span.js';
 
 export type { OtelEvent, OtelSpan, OtelTime } from './foreign.js';

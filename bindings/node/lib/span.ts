@@ -11,19 +11,13 @@ import {
   TRACE_ID_PREFIX,
 } from './constants.js';
 import { TraceHandle } from './context.js';
-import {
-  type SpanEventRecord,
-  type SpanLinkRecord,
-  type SpanRecord,
-  writeAttachment,
-  writeSpan,
-  writeStart,
-} from './encode.js';
+import { writeAttachment, writeSpan, writeStart } from './encode.js';
 import { SpanEvent, SpanLink } from './entities/span.js';
 import { describeException } from './exception.js';
 import { parseSpanId, spanIdToHex } from './ids.js';
 import { recorded, recordedEnd, report, settings } from './lifecycle.js';
 import { endHooks, type ProcessedSpan, runHooks, startHooks } from './processors.js';
+import type { SpanEventRecord, SpanLinkRecord, SpanRecord } from './record.js';
 import {
   type AttributeValue,
   fromAttributeValue,
@@ -139,6 +133,7 @@ export interface SpanPlace {
 
 /** Attributes after which finding one by a scan takes longer than keeping an index. */
 const SCANNED_KEYS = 32;
+const LETTER_M = 'm'.charCodeAt(0);
 const STATUS_OK: SpanStatus = Object.freeze({ statusCode: SpanStatusCode.OK, description: '' });
 export const STATUS_UNSET: SpanStatus = Object.freeze({ statusCode: SpanStatusCode.UNSET, description: '' });
 
@@ -303,28 +298,25 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
   }
 
   setAttribute(key: string, value: unknown): void {
-    if (this.isEnded || typeof key !== 'string' || key === '') return;
-    if (key.startsWith('mlflow.') && this.setReserved(key, value)) return;
-    const recordedValue = toAttributeValue(value);
-    if (this.keys === noKeys) {
-      this.keys = [key];
-      this.values = [recordedValue];
-      return;
-    }
-    const at = this.find(key);
-    if (at >= 0) {
-      this.values[at] = recordedValue;
-      return;
-    }
-    this.index?.set(key, this.keys.length);
-    this.keys.push(key);
-    this.values.push(recordedValue);
+    this.takeAttribute(key, value, -1);
   }
 
   setAttributes(attributes: Record<string, unknown>): void {
     if (typeof attributes !== 'object' || attributes === null) return;
+    // Keys of one object differ from each other. What is read may set attributes as well.
+    let count = this.keys === noKeys ? 0 : -1;
     try {
-      for (const key of Object.keys(attributes)) this.setAttribute(key, readMember(attributes, key));
+      // V8 reads members that it goes through like this without looking them up.
+      for (const key in attributes) {
+        if (!Object.prototype.hasOwnProperty.call(attributes, key)) continue;
+        let value: unknown;
+        try {
+          value = attributes[key];
+        } catch (error) {
+          value = `<unreadable: ${describeException(error).message}>`;
+        }
+        count = this.takeAttribute(key, value, count);
+      }
     } catch {
       // A proxy that does not tell its keys has no attributes to record.
     }
@@ -423,6 +415,32 @@ export class RecordingSpan implements ProcessedSpan, SpanRecord, Attacher {
     return { traceId: this.traceId, spanId: this.spanId, parentId: this.parentId, name: this.name };
   }
 
+  /**
+   * Takes an attribute. Where there are as many as the caller knows, all of them with other keys, it is a new one.
+   * Returns how many the caller knows now.
+   */
+  private takeAttribute(key: string, value: unknown, known: number): number {
+    if (this.isEnded || typeof key !== 'string' || key === '') return known;
+    if (key.charCodeAt(0) === LETTER_M && key.startsWith('mlflow.') && this.setReserved(key, value)) {
+      return known;
+    }
+    const recordedValue = toAttributeValue(value);
+    if (this.keys === noKeys) {
+      this.keys = [];
+      this.values = [];
+    }
+    const isNew = this.keys.length === known;
+    const at = isNew ? -1 : this.find(key);
+    if (at >= 0) {
+      this.values[at] = recordedValue;
+      return -1;
+    }
+    this.index?.set(key, this.keys.length);
+    this.keys.push(key);
+    this.values.push(recordedValue);
+    return isNew ? known + 1 : -1;
+  }
+
   private takeStatus(status: SpanStatusLike, description: string | undefined): void {
     const isObject = typeof status === 'object';
     const code = toStatusCode(isObject ? status.statusCode : status);
@@ -507,14 +525,6 @@ function mustWithhold(): boolean {
     report('this thread has no span processors, unlike the one that called init: content is withheld');
   }
   return true;
-}
-
-function readMember(object: Record<string, unknown>, key: string): unknown {
-  try {
-    return object[key];
-  } catch (error) {
-    return `<unreadable: ${describeException(error).message}>`;
-  }
 }
 
 function toMembers(attributes: Record<string, unknown> | undefined): Record<string, Plain> {

@@ -36,13 +36,12 @@ const MAX_BYTES = (MAX_TEXT / 4) * 3;
 
 /** The recorded form of any value of the host; attachments in it go to `attacher`. Never throws. */
 export function toAttributeValue(value: unknown, attacher?: Attacher): AttributeValue {
+  // Not by a `switch`, for which V8 makes the name of the type.
+  if (typeof value === 'string') return head(value, MAX_TEXT);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
   switch (typeof value) {
-    case 'string':
-      return head(value, MAX_TEXT);
     case 'boolean':
       return value;
-    case 'number':
-      return Number.isFinite(value) ? value : String(value);
     case 'object': {
       if (value === null) return null;
       const quick = quickJson(value);

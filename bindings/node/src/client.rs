@@ -11,7 +11,7 @@ use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use serde_json::Value;
 
-use crate::engine::PROCESS;
+use crate::engine::process;
 use crate::error::Code;
 
 /// What a call came to: one of the two is there.
@@ -73,7 +73,7 @@ fn outcome(method: &str, arguments: &str, options: &HashMap<String, String>) -> 
     let work = || {
         let arguments: Value = serde_json::from_str(arguments)
             .map_err(|error| Error::new(ErrorKind::InvalidArgument, format!("no JSON: {error}")))?;
-        let result = PROCESS.invoke(&options, method, &arguments)?;
+        let result = process().invoke(&options, method, &arguments)?;
         Ok(result.to_string())
     };
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {

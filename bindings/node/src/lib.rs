@@ -7,6 +7,7 @@ mod client;
 pub mod dialect;
 mod engine;
 mod error;
+mod intake;
 mod otel;
 mod settings;
 
@@ -18,7 +19,7 @@ use napi::bindgen_prelude::{AsyncTask, Object, Uint8ArraySlice};
 use napi::{Env, Status, Task};
 use napi_derive::napi;
 
-use crate::engine::PROCESS;
+use crate::engine::process;
 use crate::error::Result;
 use crate::settings::Settings;
 
@@ -82,31 +83,31 @@ pub fn flush(timeout_ms: u32) -> AsyncTask<Flush> {
 /// As `flush`, on this thread.
 #[napi(catch_unwind)]
 pub fn flush_sync(timeout_ms: u32) -> i64 {
-    to_count(PROCESS.flush(milliseconds(timeout_ms)))
+    to_count(process().flush(milliseconds(timeout_ms)))
 }
 
 /// Ends recording and delivers what has ended; returns the spans that are still pending.
 #[napi(catch_unwind)]
 pub fn shutdown_sync(timeout_ms: u32) -> i64 {
-    to_count(PROCESS.shutdown(milliseconds(timeout_ms)))
+    to_count(process().shutdown(milliseconds(timeout_ms)))
 }
 
 /// `{"created":n,"delivered":n,"pending":n,"dropped":{reason:n},"ignored":n,"abandoned":n,"redaction_failed":n,"odd_2xx":n}`
 #[napi(catch_unwind)]
 pub fn stats() -> String {
-    PROCESS.stats().to_json()
+    process().stats().to_json()
 }
 
 /// How delivery goes: `Health::to_json` of the engine.
 #[napi(catch_unwind)]
 pub fn health() -> String {
-    PROCESS.health().to_json()
+    process().health().to_json()
 }
 
 /// The tracking URI as it is in force, without credentials; empty without one.
 #[napi(catch_unwind)]
 pub fn tracking_server() -> Result<String> {
-    PROCESS.tracking_server().map_err(error::to_napi)
+    engine::tracking_server().map_err(error::to_napi)
 }
 
 /// Calls a method of the client with `options` instead of what is configured. `arguments` and the result are JSON.
@@ -148,7 +149,7 @@ impl Task for Flush {
 
     fn compute(&mut self) -> napi::Result<u64> {
         let timeout = self.0;
-        catch_unwind(AssertUnwindSafe(|| PROCESS.flush(timeout)))
+        catch_unwind(AssertUnwindSafe(|| process().flush(timeout)))
             .map_err(|_| napi::Error::new(Status::GenericFailure, "the engine panicked in flush"))
     }
 

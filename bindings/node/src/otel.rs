@@ -8,7 +8,7 @@ use mlflow_trace_core::otel::MlflowSpanExporter;
 use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
-use crate::engine::PROCESS;
+use crate::engine::process;
 
 /// Takes batches of spans that have ended, children before roots.
 #[napi]
@@ -50,7 +50,7 @@ impl OtelExporter {
 impl OtelExporter {
     /// The exporter through the current tracer, which changes with the configuration.
     fn exporter(&self) -> Option<MlflowSpanExporter> {
-        let tracer = PROCESS.tracer().ok()?.clone()?;
+        let tracer = process().tracer().ok()?.clone()?;
         let mut current = self.lock();
         if let Some((known, exporter)) = current.as_ref()
             && Arc::ptr_eq(known, &tracer)

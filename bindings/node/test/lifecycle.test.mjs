@@ -263,6 +263,24 @@ test('a burst is delivered whole', async (t) => {
   assert.equal(new Set(spansIn(directory).map((span) => span.spanId)).size, 20000);
 });
 
+test('more than the engine lets wait is delivered whole, and counted at any moment', async (t) => {
+  const directory = temporaryDirectory(t);
+  const { stdout } = await run(
+    `const inputs = 'x'.repeat(100_000);
+     const wrong = [];
+     for (let i = 1; i <= 200; i++) {
+       mlflow.startSpan({ name: \`\${i}\`, inputs }).end();
+       if (i % 50 === 0 && mlflow.stats().created !== i) wrong.push(i);
+     }
+     mlflow.startSpan({ name: 'large', inputs: 'y'.repeat(7_000_000) }).end();
+     console.log(JSON.stringify([wrong, mlflow.stats().created, await mlflow.flushTraces()]));`,
+    { env: { ...QUIET, MLFLOW_TRACE_FILE_DIRECTORY: directory } },
+  );
+  assert.deepEqual(JSON.parse(stdout), [[], 201, 0]);
+  const names = new Set(spansIn(directory).map((span) => span.name));
+  assert.equal(names.size, 201);
+});
+
 test('fake timers of the host neither stop the clock nor hold spans back', async (t) => {
   const directory = temporaryDirectory(t);
   await run(

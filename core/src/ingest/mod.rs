@@ -163,17 +163,23 @@ fn end(frame: Frame<'_>, local: &mut Local) -> Option<()> {
     let seen = Seen::scan(message).ok()?;
     let trace_id = seen.trace_id?;
     let span = open().lock().remove(&(trace_id, seen.span_id?))?;
-    let mut bytes = local.buffers.take();
-    match limits::enforce(message, seen.counts, &span.state.rules.limits) {
-        None => bytes.extend_from_slice(message),
-        Some(within) => bytes.extend_from_slice(&within),
-    }
-    seen.complete(&mut bytes);
+    let within = limits::enforce(message, seen.counts, &span.state.rules.limits);
+    let mut bytes = within.as_deref().unwrap_or(message);
+    let mut more = local.buffers.take();
+    seen.complete(&mut more);
     let withhold = frame.flags & WITHHOLD != 0;
-    span.state.shared.protect(&mut bytes, withhold);
+    let mut whole = Vec::new();
+    if withhold || span.state.shared.redactor.is_some() {
+        whole.reserve(bytes.len() + more.len());
+        whole.extend_from_slice(bytes);
+        whole.append(&mut more);
+        span.state.shared.protect(&mut whole, withhold);
+        bytes = &whole;
+    }
     if let Some(mut home) = slot::lock_trace(span.home, trace_id) {
         let ended = Ended {
-            bytes: &bytes,
+            bytes,
+            more: &more,
             is_root: span.is_root,
             failed: seen.error,
             now: clock::monotonic_nanos(),
@@ -183,7 +189,7 @@ fn end(frame: Frame<'_>, local: &mut Local) -> Option<()> {
             home.release(&mut local.free);
         }
     }
-    local.buffers.give(bytes);
+    local.buffers.give(more);
     Some(())
 }
 
