@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         llama_index,
         mistral,
         openai,
+        pydantic_ai,
         smolagents,
     )
 
@@ -121,6 +122,7 @@ __all__ = [
     "mistral",
     "openai",
     "override_feedback",
+    "pydantic_ai",
     "search_experiments",
     "search_sessions",
     "search_traces",

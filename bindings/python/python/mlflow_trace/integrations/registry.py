@@ -30,6 +30,7 @@ NAMES = (
     "llama_index",
     "mistral",
     "openai",
+    "pydantic_ai",
     "smolagents",
 )
 
