@@ -40,7 +40,7 @@ def provider_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(provider_url: str) -> dict[str, str]:
+def environment(provider_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a client needs in order to reach the fake provider, and none of the caller's settings."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OTEL_", "OPENAI_"))}
     return (
@@ -56,6 +56,9 @@ def environment(provider_url: str) -> dict[str, str]:
             "NO_PROXY": "127.0.0.1",
             "AG2_TELEMETRY": "false",
             "AGNO_TELEMETRY": "false",
+            "CREWAI_DISABLE_TELEMETRY": "true",
+            "CREWAI_STORAGE_DIR": str(tmp_path_factory.mktemp("crewai")),
+            "CREWAI_TRACING_ENABLED": "false",
             "LANGSMITH_TRACING": "false",
             "LITELLM_LOCAL_MODEL_COST_MAP": "true",
         }

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         agno,
         anthropic,
         bedrock,
+        crewai,
         dspy,
         gemini,
         groq,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         mistral,
         openai,
         pydantic_ai,
+        semantic_kernel,
         smolagents,
     )
 
@@ -91,6 +93,7 @@ __all__ = [
     "bedrock",
     "configure",
     "create_experiment",
+    "crewai",
     "delete_assessment",
     "delete_experiment",
     "delete_trace_tag",
@@ -126,6 +129,7 @@ __all__ = [
     "search_experiments",
     "search_sessions",
     "search_traces",
+    "semantic_kernel",
     "set_experiment",
     "set_trace_tag",
     "set_tracking_uri",

@@ -13,6 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace import _native
+from mlflow_trace._native import LiveSpan
+from mlflow_trace.entities import NoOpSpan
 from mlflow_trace.integrations.calls import Call, Spec, traced
 from mlflow_trace.integrations.model_facts import TOOLS, USAGE, token_usage
 from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
@@ -23,7 +25,7 @@ from mlflow_trace.integrations.streams import passing_async
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlflow_trace._native import LiveSpan
+    from mlflow_trace.integrations.runs import Span
 
 __all__ = ["autolog"]
 
@@ -96,27 +98,42 @@ class _Iteration(_Run):
 
     def name(self, call: Call) -> str | None:
         here = _native.get_current_active_span()
-        is_inside = getattr(here, "span_type", None) == "AGENT" and here.name.startswith(_NAME)
+        name = here.name if isinstance(here, LiveSpan) and here.span_type == "AGENT" else ""
+        is_inside = name.startswith(_NAME)
         return None if is_inside else super().name(call)
 
 
-class _Model(Spec):
-    """A request to a model."""
-
-    span_type = "LLM"
+class _Part(Spec):
+    """A part of a run, which may go on while the program reads its stream."""
 
     def name(self, call: Call) -> str | None:
-        return f"{type(_requested(call).model).__name__}.request"
+        is_recorded = not isinstance(call.instance.span, NoOpSpan)
+        return self.part(call) if is_recorded else None
+
+    def part(self, call: Call) -> str:
+        """Return the name of the span."""
+        return str(call.kwargs["call"].tool_name)
 
     def parent(self, call: Call) -> LiveSpan | None:
         return innermost(call.instance.span)
 
+
+class _Model(_Part):
+    """A request to a model."""
+
+    span_type = "LLM"
+
+    def part(self, call: Call) -> str:
+        return f"{type(_requested(call).model).__name__}.request"
+
     def begin(self, call: Call, span: LiveSpan) -> None:
         request = _requested(call)
         parameters = request.model_request_parameters
+        settings = {**(request.model_settings or {})}
+        settings.pop("extra_headers", None)
         inputs = {
             "messages": request.messages,
-            "model_settings": request.model_settings,
+            "model_settings": settings,
             "model_request_parameters": _set_members(parameters),
         }
         span.set_inputs({key: value for key, value in inputs.items() if value is not None})
@@ -147,16 +164,10 @@ class _Model(Spec):
             span.set_attribute(USAGE, usage)
 
 
-class _Tool(Spec):
+class _Tool(_Part):
     """A call of a tool."""
 
     span_type = "TOOL"
-
-    def name(self, call: Call) -> str | None:
-        return str(call.kwargs["call"].tool_name)
-
-    def parent(self, call: Call) -> LiveSpan | None:
-        return innermost(call.instance.span)
 
     def begin(self, call: Call, span: LiveSpan) -> None:
         span.set_inputs(call.kwargs["args"])
@@ -173,8 +184,8 @@ class _Validation(_Tool):
 
     span_type = "PARSER"
 
-    def name(self, call: Call) -> str | None:
-        return f"{super().name(call)}.validation"
+    def part(self, call: Call) -> str:
+        return f"{super().part(call)}.validation"
 
 
 class _Remote(Spec):
@@ -229,13 +240,14 @@ def _frame_below_caller() -> Any:
 def _capability() -> Any:
     from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 
-    class MlflowTrace(AbstractCapability[Any]):
+    # pydantic_ai is not there when types are checked.
+    class MlflowTrace(AbstractCapability[Any]):  # type: ignore[misc]
         """Sees the requests and the tools of one run."""
 
         # Adds nothing that a durable run would have to know beforehand.
         _safe_at_runtime = True
 
-        def __init__(self, span: LiveSpan | None) -> None:
+        def __init__(self, span: Span | None) -> None:
             self.span = span
 
         @classmethod
@@ -246,16 +258,16 @@ def _capability() -> Any:
             return CapabilityOrdering(position="outermost")
 
         @traced(integration, _Model())
-        async def wrap_model_request(self, ctx: Any, *, request_context: Any, handler: Any) -> Any:
-            return await handler(request_context)
+        async def wrap_model_request(self, _ctx: Any, **about: Any) -> Any:
+            return await about["handler"](about["request_context"])
 
         @traced(integration, _Tool())
-        async def wrap_tool_execute(self, ctx: Any, *, call: Any, tool_def: Any, args: Any, handler: Any) -> Any:
-            return await handler(args)
+        async def wrap_tool_execute(self, _ctx: Any, **about: Any) -> Any:
+            return await about["handler"](about["args"])
 
         @traced(integration, _Validation())
-        async def on_tool_validate_error(self, ctx: Any, *, call: Any, tool_def: Any, args: Any, error: Any) -> Any:
-            raise error
+        async def on_tool_validate_error(self, _ctx: Any, **about: Any) -> Any:
+            raise about["error"]
 
     return MlflowTrace
 
@@ -263,7 +275,8 @@ def _capability() -> Any:
 def _watched(call: Call) -> dict[str, Any]:
     """Return the arguments of a run, with the capability that watches it."""
     try:
-        span = _native.get_current_active_span() if call.span is None else call.span
+        with call.active:
+            span = _native.get_current_active_span()
         given = call.kwargs.get("capabilities") or ()
         return {**call.kwargs, "capabilities": [*given, _capability()(span)]}
     except Exception as error:  # noqa: BLE001 - the run itself is not to fail
