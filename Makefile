@@ -275,6 +275,10 @@ integrations-python test-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.c
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
 
+.PHONY: integrations-versions
+integrations-versions: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## The cases with the oldest and the newest version of each library, LIBRARIES=openai; installs 3 GB of Python packages
+	$(WITH_SERVER) $(INTEGRATIONS)/bin/python tests/integrations/versions.py $(STAMPS)/versions $(LIBRARIES)
+
 .PHONY: screenshots
 screenshots: setup $(STAMPS)/python $(STAMPS)/chromium $(INTEGRATIONS)/.complete ## Renew the pictures of a LangGraph trace in docs/integrations.md, in our page and in MLflow's
 	cargo build --locked -p mlflow-trace-cli

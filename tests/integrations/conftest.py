@@ -84,8 +84,8 @@ def interpreter(library: str) -> str:
     INTEGRATIONS_PYTHON is another one, to try other versions.
     """
     own = HERE.parents[1] / ".build" / f"integrations-{library}" / "bin" / "python"
-    usual = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
-    return str(own) if library in OWN_ENVIRONMENT else usual
+    usual = str(own) if library in OWN_ENVIRONMENT else sys.executable
+    return os.environ.get("INTEGRATIONS_PYTHON", usual)
 
 
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:
@@ -115,6 +115,11 @@ def verdicts() -> Table:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--libraries", help="run the cases of these alone, for instance openai,gemini")
+    parser.addoption(
+        "--names-and-types",
+        action="store_true",
+        help="compare no more than that, for other versions of a library",
+    )
     parser.addoption(
         "--write-better", action="store_true", help="write what differs to better/, for a review"
     )

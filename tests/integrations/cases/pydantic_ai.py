@@ -159,6 +159,21 @@ async def _():
     return nodes
 
 
+@case("iter-in-span")
+async def _():
+    with mlflow_trace.start_span("outer"):
+        async with Agent(model()).iter("Hi there") as run:
+            with mlflow_trace.start_span("step"):
+                return [type(node).__name__ async for node in run]
+
+
+@case("iter-beside-span")
+async def _():
+    async with Agent(model()).iter("Hi there") as run:
+        with mlflow_trace.start_span("beside"):
+            return [type(node).__name__ async for node in run]
+
+
 @case("name-of-the-variable")
 async def _():
     poet = Agent(model())

@@ -19,7 +19,6 @@ from mlflow_trace.integrations.calls import Call, Spec, traced
 from mlflow_trace.integrations.model_facts import TOOLS, USAGE, token_usage
 from mlflow_trace.integrations.models import FORMAT, MODEL, PROVIDER
 from mlflow_trace.integrations.registry import Integration
-from mlflow_trace.integrations.runs import innermost
 from mlflow_trace.integrations.streams import passing_async
 
 if TYPE_CHECKING:
@@ -115,7 +114,16 @@ class _Part(Spec):
         return str(call.kwargs["call"].tool_name)
 
     def parent(self, call: Call) -> LiveSpan | None:
-        return innermost(call.instance.span)
+        run, here = call.instance.span, _native.get_current_active_span()
+        if not isinstance(run, LiveSpan) or isinstance(here, NoOpSpan):
+            return None
+        # Otherwise what is current is of the program that reads the stream, or around the run.
+        is_inside = (
+            here is not None
+            and here.trace_id == run.trace_id
+            and (here.start_time_ns or 0) > (run.start_time_ns or 0)
+        )
+        return None if is_inside else run
 
 
 class _Model(_Part):

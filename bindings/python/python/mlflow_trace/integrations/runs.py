@@ -190,13 +190,6 @@ def _order(span: Span) -> float:
     return float("inf") if isinstance(span, NoOpSpan) else span._order() or 0
 
 
-def innermost(above: LiveSpan | None) -> LiveSpan | None:
-    """Return `above` as a parent; None where the current span is one that began after it."""
-    here = _native.get_current_active_span()
-    is_inside = above is None or (here is not None and _order(here) > _order(above))
-    return None if is_inside else above
-
-
 _followed: list[Runs] = []
 _lock = threading.Lock()
 
