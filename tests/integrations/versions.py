@@ -52,7 +52,9 @@ def main(directory: str, chosen: str = "") -> int:
     for line in (HERE / "versions.txt").read_text().splitlines():
         if not line or line.startswith("#"):
             continue
-        libraries, end, *packages = line.split()
+        libraries, end, *words = line.split()
+        packages = [word for word in words if not word.startswith("~")]
+        known = {word[1:] for word in words if word.startswith("~")}
         if wanted and wanted.isdisjoint(libraries.split(",")):
             continue
         name = f"{libraries.replace(',', '-')}-{end}"
@@ -61,7 +63,9 @@ def main(directory: str, chosen: str = "") -> int:
         except subprocess.CalledProcessError as error:
             rows.append((libraries, end, packages[0], f"cannot be installed: {error}", ["install"]))
             continue
-        rows.append((libraries, end, packages[0], *run(libraries, python)))
+        summary, failed = run(libraries, python)
+        unknown = [case for case in failed if case not in known]
+        rows.append((libraries, end, packages[0], summary, unknown))
         print(*rows[-1][:4], flush=True)
     print()
     for libraries, end, package, summary, failed in rows:
