@@ -220,7 +220,7 @@ $(STAMPS)/chromium:
 	$(install_packages)
 
 # What cargo made of the command. The page's tests and those with a real server run it.
-test-view test-e2e: export MLFLOW_TRACE_COMMAND := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/mlflow-trace
+test-view test-e2e screenshots: export MLFLOW_TRACE_COMMAND := $(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/debug/mlflow-trace
 test-view: export SCREENSHOTS ?= $(CURDIR)/$(STAMPS)/view
 test-view: setup $(STAMPS)/chromium ## Test the page of `mlflow-trace view` in headless Chromium; SCREENSHOTS=docs/images renews those of the docs
 	@mkdir -p $(LOGS)
@@ -287,6 +287,15 @@ test-integrations: LIBRARIES := openai,anthropic,gemini
 integrations-python test-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete
 	@mkdir -p $(LOGS)
 	$(WITH_SERVER) $(INTEGRATIONS)/bin/python -m pytest --timeout 300 $(LIBRARIES:%=--libraries %) tests/integrations 2>&1 | tee $(LOGS)/integrations.log
+
+.PHONY: integrations-versions
+integrations-versions: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## The cases with the oldest and the newest version of each library, LIBRARIES=openai; installs 3 GB of Python packages
+	$(WITH_SERVER) $(INTEGRATIONS)/bin/python tests/integrations/versions.py $(STAMPS)/versions $(LIBRARIES)
+
+.PHONY: screenshots
+screenshots: setup $(STAMPS)/python $(STAMPS)/chromium $(INTEGRATIONS)/.complete ## Renew the pictures of a LangGraph trace in docs/integrations.md, in our page and in MLflow's
+	cargo build --locked -p mlflow-trace-cli
+	INTEGRATIONS_PYTHON=$(CURDIR)/$(INTEGRATIONS)/bin/python $(WITH_SERVER) node tests/view/screenshots.mjs docs/images
 
 bench-integrations: setup $(STAMPS)/python $(INTEGRATIONS)/.complete ## Measure what tracing adds to calls of client libraries beside MLflow's integrations, for docs/bench; BENCH=--quick to try it
 	$(INTEGRATIONS)/bin/python tests/bench/integrations/run.py $(BENCH)

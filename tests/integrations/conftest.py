@@ -40,7 +40,7 @@ def provider_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(provider_url: str) -> dict[str, str]:
+def environment(provider_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a client needs in order to reach the fake provider, and none of the caller's settings."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OTEL_", "OPENAI_"))}
     return (
@@ -56,6 +56,9 @@ def environment(provider_url: str) -> dict[str, str]:
             "NO_PROXY": "127.0.0.1",
             "AG2_TELEMETRY": "false",
             "AGNO_TELEMETRY": "false",
+            "CREWAI_DISABLE_TELEMETRY": "true",
+            "CREWAI_STORAGE_DIR": str(tmp_path_factory.mktemp("crewai")),
+            "CREWAI_TRACING_ENABLED": "false",
             "LANGSMITH_TRACING": "false",
             "LITELLM_LOCAL_MODEL_COST_MAP": "true",
         }
@@ -81,8 +84,8 @@ def interpreter(library: str) -> str:
     INTEGRATIONS_PYTHON is another one, to try other versions.
     """
     own = HERE.parents[1] / ".build" / f"integrations-{library}" / "bin" / "python"
-    usual = os.environ.get("INTEGRATIONS_PYTHON", sys.executable)
-    return str(own) if library in OWN_ENVIRONMENT else usual
+    usual = str(own) if library in OWN_ENVIRONMENT else sys.executable
+    return os.environ.get("INTEGRATIONS_PYTHON", usual)
 
 
 def run_cases(library: str, mlflow_url: str, environment: dict[str, str]) -> dict[str, Any]:
@@ -112,6 +115,11 @@ def verdicts() -> Table:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--libraries", help="run the cases of these alone, for instance openai,gemini")
+    parser.addoption(
+        "--names-and-types",
+        action="store_true",
+        help="compare no more than that, for other versions of a library",
+    )
     parser.addoption(
         "--write-better", action="store_true", help="write what differs to better/, for a review"
     )

@@ -31,7 +31,8 @@ def test_case(
     cases = recorded(library)
     verdicts[library, name] = "FAILED"
     assert name in cases, f"no case {name} was run:\n{cases['']['stderr']}"
-    verdict = compare(library, name, cases[name])
+    whole = not pytestconfig.getoption("--names-and-types")
+    verdict = compare(library, name, cases[name], whole)
     if verdict.difference and pytestconfig.getoption("--write-better"):
         write(library, name, cases[name])
     verdicts[library, name] = verdict.verdict

@@ -16,6 +16,7 @@ VARYING = (
     (re.compile(r"(Error code: \d+ - ).*(fake error \d+).*"), r"\1\2"),
     (re.compile(r"(Traceback \(most recent call last\):\n)(?:[ ^].*\n)*"), r"\1"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDR"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "TIME"),
     (re.compile(r"<class '(?:[\w.<>]+\.)?(\w+)'>"), r"<class '\1'>"),
     (re.compile(r"http://127\.0\.0\.1:\d+"), "http://127.0.0.1:PORT"),
 )

@@ -2,15 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { launch } from './chromium.mjs';
 import { answer, large } from './traces.mjs';
-
-const require = createRequire(new URL('../../bindings/node/package.json', import.meta.url));
-const puppeteer = require('puppeteer-core');
 
 const COMMAND = process.env.MLFLOW_TRACE_COMMAND ?? 'mlflow-trace';
 const SCREENSHOTS = resolve(process.env.SCREENSHOTS ?? '.build/view');
@@ -23,10 +20,7 @@ let browser;
 
 before(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  // Chromium has no sandbox of its own for root, and in containers.
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'];
-  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  browser = await puppeteer.launch({ executablePath, args, headless: true });
+  browser = await launch();
 });
 
 after(async () => {

@@ -101,6 +101,23 @@ def test_what_somebody_else_has_put_around_stays_and_nothing_is_recorded_twice(r
     assert not hasattr(library.Client.create, "__mlflow_trace_patch__")
 
 
+def test_a_class_that_turns_up_is_replaced_once_and_put_back():
+    class Base:
+        def ask(self): ...
+
+    class Inheriting(Base): ...
+
+    integration, before = Integration("library"), Base.ask
+    for is_on in (False, True):
+        for owner in (Base, Base, Inheriting):
+            integration.replace_in(owner, "ask", traced(integration, Spec()))
+        assert (Base.ask is not before) == is_on
+        integration.enable()
+    assert "ask" not in vars(Inheriting)
+    integration.disable()
+    assert Base.ask is before
+
+
 def test_what_a_library_does_not_have_is_left_out(recording):
     integration = Integration("library")
     targets = ["Client.no_method", "Gone.method", "Client.create"]

@@ -26,11 +26,16 @@ _MARK = "__mlflow_trace_patch__"
 _replaced: dict[tuple[Any, str], Undo] = {}
 
 
-def patch(module: ModuleType, path: str, wrap: Wrap) -> Undo | None:
+def is_patched(owner: Any, name: str) -> bool:
+    """Whether a function is replaced, or inherited from where it is."""
+    return hasattr(getattr(owner, name, None), _MARK)
+
+
+def patch(module: ModuleType | type, path: str, wrap: Wrap) -> Undo | None:
     """Replace a function of a module by what `wrap` makes of it.
 
     Args:
-        module: The module, as it is loaded.
+        module: The module, as it is loaded, or a class.
         path: The function below it, for instance `Completions.create`.
         wrap: Gets the function and returns the one to call instead.
 

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from mlflow_trace.integrations.guard import report, silence
-from mlflow_trace.integrations.patch import patch, when_loaded
+from mlflow_trace.integrations.patch import is_patched, patch, when_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +22,7 @@ NAMES = (
     "agno",
     "anthropic",
     "bedrock",
+    "crewai",
     "dspy",
     "gemini",
     "groq",
@@ -30,6 +31,8 @@ NAMES = (
     "llama_index",
     "mistral",
     "openai",
+    "pydantic_ai",
+    "semantic_kernel",
     "smolagents",
 )
 
@@ -58,6 +61,12 @@ class Integration:
         for target in targets:
             module, _, path = target.partition(":")
             self._hooks.append((module, functools.partial(patch, path=path, wrap=wrap)))
+
+    def replace_in(self, owner: type, name: str, wrap: Wrap) -> None:
+        """Replace a function of a class that has turned up, unless it is replaced already."""
+        with self._lock:
+            if self.on and not is_patched(owner, name) and (undo := patch(owner, name, wrap)):
+                self._undo.append(undo)
 
     def install(self, module: str, hook: Callable[[ModuleType], Undo | None]) -> None:
         """Declare something else to be done once a module is loaded.
