@@ -52,6 +52,7 @@ function trace(number, name, spans) {
 /** What an agent does to answer a question. */
 export function answer() {
   const chat = (text) => ({ choices: [{ message: { role: 'assistant', content: text } }] });
+  const lookUp = { type: 'function', function: { name: 'look_up', arguments: '{"order":1187}' } };
   const question = { messages: [{ role: 'user', content: 'Where is order 1187?' }] };
   const usage = { 'mlflow.chat.tokenUsage': { input_tokens: 402, output_tokens: 71, total_tokens: 473 } };
   return trace(1, 'answer', [
@@ -71,8 +72,8 @@ export function answer() {
       start: 20,
       end: 640,
       inputs: question,
-      outputs: chat('look_up(order=1187)'),
-      attributes: usage,
+      outputs: { choices: [{ message: { role: 'assistant', content: null, tool_calls: [lookUp] } }] },
+      attributes: { ...usage, 'mlflow.llm.model': 'small-1' },
     },
     { name: 'parse', type: 'PARSER', parent: 1, start: 641, end: 655 },
     { name: 'look_up', type: 'TOOL', parent: 0, start: 665, end: 1490, inputs: { order: 1187 } },

@@ -122,6 +122,11 @@ test('light and dark', async () => {
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('ArrowDown');
     await drawn(page);
+    assert.match(await text(page, '#detail .facts'), /Model\s*small-1\s*Tokens\s*402 in, 71 out, 473 total/);
+    assert.deepEqual(
+      await page.$$eval('#detail .message', (found) => found.map((message) => message.textContent)),
+      ['userWhere is order 1187?', 'assistantlook_up({"order":1187})'],
+    );
     await page.screenshot({ path: join(SCREENSHOTS, `view-${scheme}.png`) });
     const before = await ground();
     await page.keyboard.press('t');

@@ -1,4 +1,5 @@
 // @ts-check
+/// <reference path="messages.js" />
 /// <reference path="model.js" />
 
 /** What is known of one span. */
@@ -28,6 +29,7 @@ class Detail {
       Start: `+${time(span.start)}`,
       Duration: time(span.duration),
       Children: String(node.children.length),
+      ...this.#model(span),
     };
     const state = element('span', { class: `badge ${span.status}` }, span.status);
     const parts = [
@@ -112,23 +114,26 @@ class Detail {
     return shown;
   }
 
-  /** The messages of a chat, if there are any where chats have them. @param {unknown} value */
+  /** What the messages of a chat say, each call of a tool below the texts. @param {unknown} value */
   #messages(value) {
-    const holder = /** @type {{ messages?: unknown, choices?: unknown }} */ (
-      typeof value === 'object' && value !== null ? value : {}
-    );
-    const choices = Array.isArray(holder.choices) ? holder.choices.map((choice) => choice?.message) : [];
-    const list = Array.isArray(holder.messages) ? holder.messages : Array.isArray(value) ? value : choices;
-    return list
-      .filter((message) => typeof message?.role === 'string' && typeof message.content === 'string')
-      .map((message) =>
-        element(
-          'div',
-          { class: 'message' },
-          element('b', {}, message.role),
-          element('p', {}, message.content.slice(0, Detail.LONGEST)),
-        ),
+    return messagesOf(value).flatMap((message) => {
+      const said = saidBy(message);
+      if (said === undefined) return [];
+      const texts = said.texts.map((text) => element('p', {}, text.slice(0, Detail.LONGEST)));
+      const calls = said.calls.map((call) =>
+        element('p', {}, element('code', {}, call.slice(0, Detail.LONGEST))),
       );
+      return [element('div', { class: 'message' }, element('b', {}, said.role), ...texts, ...calls)];
+    });
+  }
+
+  /** @param {Span} span */
+  #model(span) {
+    const { 'mlflow.llm.model': model, 'mlflow.chat.tokenUsage': usage } = span.attributes;
+    return {
+      ...(typeof model === 'string' && { Model: model }),
+      ...(typeof usage === 'object' && usage !== null && { Tokens: tokens(usage) }),
+    };
   }
 
   /** @param {Span} span */

@@ -17,10 +17,11 @@ use crate::store::Store;
 use crate::{Failure, Outcome, reading};
 
 const PAGE: &str = include_str!("page.html");
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("style", include_str!("style.css")),
     ("model", include_str!("model.js")),
     ("waterfall", include_str!("waterfall.js")),
+    ("messages", include_str!("messages.js")),
     ("detail", include_str!("detail.js")),
     ("page", include_str!("page.js")),
 ];

@@ -81,7 +81,7 @@ class Page {
     const facts = { Trace: trace.id, Time: trace.time, Duration: time(trace.duration) };
     const usage = trace.metadata['mlflow.trace.tokenUsage'];
     if (usage !== undefined) {
-      facts['Tokens'] = tokens(usage);
+      facts['Tokens'] = tokensOf(usage);
     }
     for (const [key, title] of Object.entries({
       'mlflow.trace.session': 'Session',
@@ -226,10 +226,9 @@ class Page {
 }
 
 /** Token usage as MLflow's metadata has it: JSON text. @param {string} usage */
-function tokens(usage) {
+function tokensOf(usage) {
   try {
-    const { input_tokens, output_tokens, total_tokens } = JSON.parse(usage);
-    return `${input_tokens ?? 0} in, ${output_tokens ?? 0} out, ${total_tokens ?? 0} total`;
+    return tokens(JSON.parse(usage));
   } catch {
     return usage;
   }
