@@ -130,9 +130,10 @@ class Detail {
   /** @param {Span} span */
   #model(span) {
     const { 'mlflow.llm.model': model, 'mlflow.chat.tokenUsage': usage } = span.attributes;
+    const isKnown = typeof usage === 'object' && usage !== null;
     return {
       ...(typeof model === 'string' && { Model: model }),
-      ...(typeof usage === 'object' && usage !== null && { Tokens: tokens(usage) }),
+      ...(isKnown && { Tokens: tokens(/** @type {Record<string, unknown>} */ (usage)) }),
     };
   }
 
