@@ -17,6 +17,9 @@ use serde_json::{Value as Json, json};
 use crate::peer::Peer;
 use crate::stopwatch::Stopwatch;
 
+/// Traces in which a thread meets code and makes structures for the first time.
+const BEGINNING: u32 = 10;
+
 /// What is recorded, and how fast.
 #[derive(Clone)]
 pub(crate) struct Pace {
@@ -82,7 +85,7 @@ pub(crate) fn start(host: &Arc<Host>) -> Crew {
         let (host, stopping) = (host.clone(), stopping.clone());
         std::thread::spawn(move || match number {
             0 => host.follow_with_peer(&stopping),
-            _ => host.keep_pace(&stopping, || host.record_trace()),
+            _ => host.keep_pace(&stopping, &host.latencies, || host.record_trace()),
         })
     });
     Crew {
@@ -124,12 +127,18 @@ impl Host {
         Host::new(self.tracer.clone(), self.pace.clone(), list)
     }
 
-    fn keep_pace(&self, stopping: &AtomicBool, work: impl Fn()) {
+    /// Does `work` at the pace. What it took is in `latencies`, without what a thread takes to begin.
+    fn keep_pace(&self, stopping: &AtomicBool, latencies: &Mutex<Histogram>, work: impl Fn()) {
         let a_second = self.pace.rate as f64 / self.pace.threads as f64 / self.pace.spans as f64;
         let interval = Duration::from_secs_f64(1.0 / a_second);
         let mut next = Instant::now();
+        let mut done = 0;
         while !stopping.load(Ordering::Relaxed) {
             work();
+            done += 1;
+            if done == BEGINNING {
+                *latencies.lock().unwrap() = Histogram::default();
+            }
             next += interval;
             let now = Instant::now();
             // What the machine did not let it do in time is caught up on, within reason.
@@ -140,7 +149,7 @@ impl Host {
 
     fn follow_with_peer(&self, stopping: &AtomicBool) {
         let peer = Peer::new();
-        self.keep_pace(stopping, || {
+        self.keep_pace(stopping, &self.of_peer, || {
             let took = peer.record_trace(self.pace.spans, self.pace.bytes);
             let mut of_peer = self.of_peer.lock().unwrap();
             took.into_iter().for_each(|nanos| of_peer.add(nanos));
