@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import mlflow_trace
 from mlflow_trace import _native
+from mlflow_trace.integrations import guard
 from recording import Recording
 
 if TYPE_CHECKING:
@@ -39,6 +41,16 @@ def recording(own_environment: None) -> Iterator[Recording]:
     yield Recording()
     mlflow_trace.shutdown(timeout=5)
     mlflow_trace.configure(exporter=None, batch_delay_ms=None)
+
+
+@pytest.fixture
+def reports(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Callable[[], list[str]]:
+    """Return what integrations have reported about themselves so far."""
+    monkeypatch.setattr(guard, "_reported", set())
+    caplog.set_level(logging.WARNING, logger="mlflow_trace")
+    return lambda: [r.getMessage() for r in caplog.records if "may lack it" in r.getMessage()]
 
 
 @pytest.fixture
