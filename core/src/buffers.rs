@@ -39,18 +39,21 @@ static SHARED: ForkCell<Mutex<[Shelf; SIZES.len()]>> = ForkCell::new();
 /// Makes as many buffers as are missing, for the exporter's thread: while traces wait, their buffers do not come back, and the
 /// system takes its time to give more memory, which those who record should not have to wait for.
 pub(crate) fn stock() {
-    for (size, bytes) in SIZES.into_iter().enumerate() {
-        let wanted = {
-            let shelf = &mut SHARED.get_or_init(Mutex::default).lock()[size];
-            let missing = usize::try_from(std::mem::take(&mut shelf.missing)).unwrap_or(0);
+    let shelves = SHARED.get_or_init(Mutex::default);
+    let wanted: [usize; SIZES.len()] = {
+        let mut shelves = shelves.lock();
+        std::array::from_fn(|size| {
+            let Shelf { buffers, missing } = &mut shelves[size];
+            let missing = usize::try_from(std::mem::take(missing)).unwrap_or(0);
             missing
-                .min(KEPT / bytes)
-                .saturating_sub(shelf.buffers.len())
-        };
+                .min(KEPT / SIZES[size])
+                .saturating_sub(buffers.len())
+        })
+    };
+    for (size, wanted) in wanted.into_iter().enumerate() {
         if wanted > 0 {
-            let made: Vec<_> = (0..wanted).map(|_| touched(bytes)).collect();
-            let mut shared = SHARED.get_or_init(Mutex::default).lock();
-            shared[size].buffers.extend(made);
+            let made: Vec<_> = (0..wanted).map(|_| touched(SIZES[size])).collect();
+            shelves.lock()[size].buffers.extend(made);
         }
     }
 }

@@ -98,23 +98,17 @@ impl Outgoing<'_> {
             true => semconv::translate(span),
             false => Changes::default(),
         };
-        let is_root = first(span, field::PARENT_SPAN_ID).is_empty();
-        if is_root && self.trace.has_info {
+        let parent = first(span, field::PARENT_SPAN_ID);
+        if parent.is_empty() && self.trace.has_info {
             changes.attributes.extend(tags(self.trace));
         }
         let (mut read, mut kept) = (0, 0);
         let mut has_kind = changes.kind.is_some();
-        let mut parent: &[u8] = &[];
         for (part, raw) in reader::raw_fields(span) {
             read += raw.len();
-            if !self.stays(&changes, &part) {
-                continue;
-            }
-            kept += raw.len();
-            match part.number {
-                field::PARENT_SPAN_ID => parent = part.bytes().unwrap_or_default(),
-                field::KIND => has_kind = true,
-                _ => {}
+            if self.stays(&changes, &part) {
+                kept += raw.len();
+                has_kind |= part.number == field::KIND;
             }
         }
         if read != span.len() {
